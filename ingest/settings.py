@@ -1,0 +1,92 @@
+"""Settings: environment variables ``WARDWAVE_…`` (``WARDWAVE_KAFKA__BOOTSTRAP_SERVERS``) or keyword arguments."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingest.errors import SettingsError
+
+
+class KafkaSettings(BaseModel):
+    """How to reach Kafka. TLS and SASL are passed through to kafka-python."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_password: SecretStr | None = None
+    ssl_check_hostname: bool = True
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER"] | None = None
+    sasl_plain_username: str | None = None
+    sasl_plain_password: SecretStr | None = None
+    group_id: str = Field("wardwave", min_length=1, max_length=200)
+    partitions: int = Field(64, ge=1, le=10_000, description="fixed at creation: a change breaks order")
+    replication_factor: int = Field(1, ge=1, le=10)
+    session_timeout_ms: int = Field(6_000, ge=2_000, le=300_000)
+    heartbeat_interval_ms: int = Field(1_000, ge=200, le=100_000)
+    request_timeout_ms: int = Field(30_000, ge=1_000, le=600_000)
+
+
+class Topics(BaseModel):
+    """Names of the topics."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    raw: str = "biosignals.raw"
+    predictions: str = "biosignals.predictions"
+    vitals: str = "biosignals.vitals"
+    alarms: str = "biosignals.alarms"
+    state: str = "biosignals.state"
+    commands: str = "biosignals.commands"
+    dead_letters: str = "biosignals.dlq"
+
+
+class IngestSettings(BaseModel):
+    """Limits on what devices may send, and what is done with time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_record_bytes: int = Field(1_000_000, ge=1_000, le=100_000_000)
+    max_future_s: float = Field(60.0, gt=0, description="a chunk further ahead of receive time is refused")
+    max_past_s: float = Field(86_400.0, gt=0, description="a chunk further behind receive time is refused")
+    reorder_s: float = Field(2.0, ge=0, le=30, description="how long a missing chunk is waited for")
+    clock_jump_s: float = Field(0.25, gt=0, description="a contiguous chunk further off restarts the stream")
+    gap_reset_s: float = Field(4.0, gt=0, description="a longer gap restarts filters and windows")
+    device_silence_s: float = Field(10.0, gt=0, description="after this another device may take the signal")
+    mains_hz: Literal[50, 60] = 50
+
+
+class Settings(BaseSettings):
+    """All settings of a Wardwave process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WARDWAVE_", env_nested_delimiter="__", frozen=True, extra="ignore"
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: Topics = Topics()
+    ingest: IngestSettings = IngestSettings()
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment.
+
+    Raises
+    ------
+    SettingsError
+        Names each wrong setting and its value.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = "; ".join(
+            f"WARDWAVE_{'__'.join(str(part) for part in item['loc']).upper()}={item['input']!r}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise SettingsError(lines) from error
