@@ -183,9 +183,7 @@ class Conditioner:
             self._held[slots] = held
             self._started[slots] = started | starting
             settled = self._settled[:, None, None, :] * held[None, :, :, None]
-            self._sections[:, slots] = np.where(
-                starting[None, :, :, None], settled, self._sections[:, slots]
-            )
+            self._sections[:, slots] = np.where(starting[None, :, :, None], settled, self._sections[:, slots])
         if present.all():
             self._held[slots] = samples[:, :, -1]
             return samples, present
@@ -232,7 +230,8 @@ def condition(samples: FloatArray | WideFloatArray, fs_hz: float, spec: Conditio
         Sample ``k`` stands for the time ``k / spec.rate_hz - delay_s(fs_hz, spec)`` after the first sample.
     """
     conditioner = Conditioner(fs_hz, samples.shape[1], spec)
-    done = conditioner.push(np.zeros(1, dtype=np.int64), np.ascontiguousarray(samples.T)[None])
+    whole: WideFloatArray = np.ascontiguousarray(samples.T, dtype=np.float64)[None]
+    done = conditioner.push(np.zeros(1, dtype=np.int64), whole)
     return np.ascontiguousarray(done.samples[0].T)
 
 

@@ -25,12 +25,12 @@ class KafkaSettings(BaseModel):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER"] | None = None
     sasl_plain_username: str | None = None
     sasl_plain_password: SecretStr | None = None
-    group_id: str = Field("wardwave", min_length=1, max_length=200)
-    partitions: int = Field(64, ge=1, le=10_000, description="fixed at creation: a change breaks order")
-    replication_factor: int = Field(1, ge=1, le=10)
-    session_timeout_ms: int = Field(6_000, ge=2_000, le=300_000)
-    heartbeat_interval_ms: int = Field(1_000, ge=200, le=100_000)
-    request_timeout_ms: int = Field(30_000, ge=1_000, le=600_000)
+    group_id: str = Field(default="wardwave", min_length=1, max_length=200)
+    partitions: int = Field(default=64, ge=1, le=10_000, description="fixed at creation: a change breaks order")
+    replication_factor: int = Field(default=1, ge=1, le=10)
+    session_timeout_ms: int = Field(default=6_000, ge=2_000, le=300_000)
+    heartbeat_interval_ms: int = Field(default=1_000, ge=200, le=100_000)
+    request_timeout_ms: int = Field(default=30_000, ge=1_000, le=600_000)
 
 
 class Topics(BaseModel):
@@ -52,14 +52,13 @@ class IngestSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_record_bytes: int = Field(1_000_000, ge=1_000, le=100_000_000)
-    max_future_s: float = Field(60.0, gt=0, description="a chunk further ahead of receive time is refused")
-    max_past_s: float = Field(86_400.0, gt=0, description="a chunk further behind receive time is refused")
-    reorder_s: float = Field(2.0, ge=0, le=30, description="how long a missing chunk is waited for")
-    clock_jump_s: float = Field(0.25, gt=0, description="a contiguous chunk further off restarts the stream")
-    gap_reset_s: float = Field(4.0, gt=0, description="a longer gap restarts filters and windows")
-    device_silence_s: float = Field(10.0, gt=0, description="after this another device may take the signal")
-    mains_hz: Literal[50, 60] = 50
+    max_record_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
+    max_future_s: float = Field(default=60.0, gt=0, description="a chunk further ahead of receive time is refused")
+    max_past_s: float = Field(default=86_400.0, gt=0, description="a chunk further behind receive time is refused")
+    reorder_s: float = Field(default=2.0, ge=0, le=30, description="how long a missing chunk is waited for")
+    clock_jump_s: float = Field(default=0.25, gt=0, description="a contiguous chunk further off restarts the stream")
+    gap_reset_s: float = Field(default=4.0, gt=0, description="a longer gap restarts filters and windows")
+    device_silence_s: float = Field(default=10.0, gt=0, description="after this another device may take the signal")
 
 
 class Settings(BaseSettings):

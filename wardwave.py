@@ -1,0 +1,66 @@
+"""The one command ``wardwave``. Each package brings its own ``cli.py``, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "broker": "ingest.cli",
+    "replay": "ingest.cli",
+    "simulate": "ingest.cli",
+    "topics": "ingest.cli",
+    "infer": "inference.cli",
+    "schemas": "inference.cli",
+    "train": "training.cli",
+    "evaluate": "training.cli",
+    "dashboard": "dashboard.cli",
+    "demo": "dashboard.cli",
+}
+NOTICE = "Research software. Not a medical device: do not use it to decide about people."
+
+
+def build_parser(modules: Sequence[str]) -> argparse.ArgumentParser:
+    """Make the parser with the subcommands of the named ``cli`` modules."""
+    parser = argparse.ArgumentParser(
+        prog="wardwave",
+        description="Watches the waveforms of a whole hospital ward.",
+        epilog=NOTICE,
+    )
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in modules:
+        importlib.import_module(module).register(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status (2 for what the user can mend)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    named = next((COMMANDS[word] for word in arguments if word in COMMANDS), None)
+    modules = [named] if named else sorted(set(COMMANDS.values()))
+    args = build_parser(modules).parse_args(arguments)
+    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not _is_ours(error):
+            raise
+        print(f"wardwave {args.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether a package foresaw this error, so that its message is all a user needs."""
+    roots = {"IngestError", "InferenceError", "ModelError", "TrainingError", "DashboardError"}
+    return any(base.__name__ in roots for base in type(error).__mro__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
