@@ -1,7 +1,8 @@
 """Bytes to chunks.
 
 The first nine fields of an Avro chunk are the same in every chunk of a stream, so their bytes are: the
-decoder remembers them and parses and validates only what follows. Avro delimits itself: equal bytes are equal fields.
+decoder remembers them and parses and validates only what follows. Avro delimits itself: equal bytes are
+equal fields.
 """
 
 from __future__ import annotations
