@@ -93,8 +93,8 @@ class Alarm(msgspec.Struct, frozen=True, tag_field="schema", tag="alarm/1"):
     """One step in the life of one alarm.
 
     ``onset_ns`` is the device time at which the episode began, ``raised_ns`` the device time of the data that
-    raised it, ``emitted_ns`` the worker's clock when this record was made, ``ended_ns`` the device time at which
-    the condition ended.
+    raised it, ``emitted_ns`` the worker's clock when this record was made, ``ended_ns`` the device time at
+    which the condition ended.
     """
 
     id: str

@@ -1,0 +1,143 @@
+"""Beats of all beds as arrays, and what follows from their times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ingest.types import NS_PER_S, IntArray, WideFloatArray
+
+LABELS: Final = ("N", "S", "V", "F")
+VENTRICULAR: Final = LABELS.index("V")
+REMEMBERED: Final = 40
+"""Beats kept per bed: 17 for extreme tachycardia, and a margin."""
+
+REFRACTORY_NS: Final = NS_PER_S // 5
+NEVER: Final = np.iinfo(np.int64).min // 4
+
+
+@dataclass(frozen=True, slots=True)
+class RecentBeats:
+    """Last beats of some beds, oldest first; shape (n_windows, REMEMBERED).
+
+    ``times_ns`` is :data:`NEVER` and ``labels`` -1 where there was none; ``intervals_s`` (one column
+    fewer) is NaN where an end is lacking or data were missing between.
+    """
+
+    times_ns: IntArray
+    labels: IntArray
+    intervals_s: WideFloatArray
+
+
+class BeatHistory:
+    """Ring of the last beats of each slot."""
+
+    def __init__(self, n_slots: int) -> None:
+        self._times = np.full((n_slots, REMEMBERED), NEVER, dtype=np.int64)
+        self._labels = np.full((n_slots, REMEMBERED), -1, dtype=np.int64)
+        self._count = np.zeros(n_slots, dtype=np.int64)
+        self.clear_since_ns = np.full(n_slots, NEVER, dtype=np.int64)
+        """No interval counts that reaches back before this: data were missing or useless."""
+        self.last_ns = np.full(n_slots, NEVER, dtype=np.int64)
+
+    def resize(self, n_slots: int) -> None:
+        """Make room for more slots."""
+        extra = n_slots - len(self._count)
+        if extra <= 0:
+            return
+        self._times = np.pad(self._times, ((0, extra), (0, 0)), constant_values=NEVER)
+        self._labels = np.pad(self._labels, ((0, extra), (0, 0)), constant_values=-1)
+        self._count = np.pad(self._count, (0, extra))
+        self.clear_since_ns = np.pad(self.clear_since_ns, (0, extra), constant_values=NEVER)
+        self.last_ns = np.pad(self.last_ns, (0, extra), constant_values=NEVER)
+
+    def reset(self, slot: int) -> None:
+        """Forget a slot's beats."""
+        self._times[slot], self._labels[slot], self._count[slot] = NEVER, -1, 0
+        self.clear_since_ns[slot] = self.last_ns[slot] = NEVER
+
+    def append(self, slots: IntArray, times_ns: IntArray, labels: IntArray) -> None:
+        """Add beats, sorted by slot and time. Shapes (n_beats,)."""
+        if len(slots) == 0:
+            return
+        first = np.concatenate([[True], slots[1:] != slots[:-1]])
+        begins = np.flatnonzero(first)
+        lengths = np.diff(np.append(begins, len(slots)))
+        rank = np.arange(len(slots)) - np.repeat(begins, lengths)
+        at = (self._count[slots] + rank) % REMEMBERED
+        self._times[slots, at] = times_ns
+        self._labels[slots, at] = labels
+        self._count[slots[begins]] += lengths
+        self.last_ns[slots[begins]] = times_ns[begins + lengths - 1]
+
+    def recent(self, slots: IntArray) -> RecentBeats:
+        """Last beats of some slots, oldest first."""
+        at = (self._count[slots][:, None] + np.arange(REMEMBERED)) % REMEMBERED
+        times = self._times[slots[:, None], at]
+        labels = self._labels[slots[:, None], at]
+        both = (times[:, :-1] > self.clear_since_ns[slots][:, None]) & (times[:, 1:] > NEVER)
+        intervals = np.where(both, np.diff(times) / NS_PER_S, np.nan)
+        return RecentBeats(times, labels, intervals)
+
+    def state(self, slot: int) -> tuple[list[int], list[int], int]:
+        """Times, labels and ``clear_since_ns`` of a slot, for snapshots."""
+        beats = self.recent(np.array([slot]))
+        known = beats.labels[0] >= 0
+        return (
+            beats.times_ns[0][known].tolist(),
+            beats.labels[0][known].tolist(),
+            int(self.clear_since_ns[slot]),
+        )
+
+    def restore(self, slot: int, times_ns: list[int], labels: list[int], clear_since_ns: int) -> None:
+        """Put a slot's beats back."""
+        self.reset(slot)
+        self.clear_since_ns[slot] = clear_since_ns
+        self.append(np.full(len(times_ns), slot), np.array(times_ns, dtype=np.int64), np.array(labels))
+
+
+def heart_rate_bpm(intervals_s: WideFloatArray) -> WideFloatArray:
+    """Heart rate as monitors show it (ALARMS.md, "HR meter").
+
+    The mean of the last 12 R-R intervals, or of the last 4 when three in a row exceed 1,200 ms.
+
+    Parameters
+    ----------
+    intervals_s : ndarray, shape (n_beds, n_intervals)
+        Oldest first, NaN where there is none.
+
+    Returns
+    -------
+    ndarray, shape (n_beds,)
+        NaN with fewer than two intervals.
+    """
+    slow = (intervals_s[:, -3:] > 1.2).all(axis=1)
+    return np.where(slow, mean_rate_bpm(intervals_s[:, -4:], 2), mean_rate_bpm(intervals_s[:, -12:], 2))
+
+
+def mean_rate_bpm(intervals_s: WideFloatArray, least: int) -> WideFloatArray:
+    """Rate from the mean of the intervals that exist; NaN with fewer than ``least`` of them."""
+    known = ~np.isnan(intervals_s)
+    count = known.sum(axis=1)
+    total = np.where(known, intervals_s, 0.0).sum(axis=1)
+    enough = (count >= least) & (total > 0)
+    return np.where(enough, 60.0 * count / np.where(enough, total, 1.0), np.nan)
+
+
+def ventricular_run(beats: RecentBeats) -> tuple[IntArray, WideFloatArray]:
+    """Length of the run of ventricular beats that each bed's last beats make, and its rate in beats/min."""
+    ventricular = beats.labels == VENTRICULAR
+    joined = ventricular[:, 1:] & ~np.isnan(beats.intervals_s)
+    from_end = joined[:, ::-1]
+    intervals = np.where(from_end.all(axis=1), from_end.shape[1], (~from_end).argmax(axis=1))
+    # A run of n ventricular beats has n - 1 intervals between ventricular beats.
+    nth = np.arange(from_end.shape[1])
+    first = ventricular[:, ::-1][np.arange(len(intervals)), np.minimum(intervals, from_end.shape[1])]
+    length = np.where(ventricular[:, -1], intervals + first, 0)
+    inner = np.maximum(length - 1, 0)
+    backwards = beats.intervals_s[:, ::-1]
+    total = np.where(nth < inner[:, None], np.nan_to_num(backwards), 0.0).sum(axis=1)
+    rate = np.where(total > 0, 60.0 * inner / np.where(total > 0, total, 1.0), 0.0)
+    return length.astype(np.int64), rate

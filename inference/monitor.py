@@ -1,0 +1,362 @@
+"""From continuous ECG of many beds to predictions, vitals and alarms. Knows nothing of Kafka.
+
+The worker feeds it from the raw topic; scoring and tests feed it from records. All state is in arrays over
+slots; Python walks only over what is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inference.alarms import AlarmEngine, Change
+from inference.beats import LABELS, NEVER, REFRACTORY_NS, BeatHistory, heart_rate_bpm
+from inference.catalog import ECG_RULES
+from inference.predictor import Predictor, Probabilities
+from inference.quality import LeadStatus, choose_leads, lead_status, preferred_lead
+from inference.rules import OF_WINDOWS, Evidence, conditions
+from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Vital
+from ingest.bank import Bank, Due
+from ingest.conditioning import ConditioningSpec
+from ingest.continuity import Piece
+from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind, WideFloatArray
+from models.decode import OVERLAP_S, BeatCandidates, decode_beats, refine_peaks
+
+SETTLED_S = 5.0
+"""Signal that must be there before the network's rhythm counts."""
+
+MISSING_SHARE = 0.25
+"""A hop with more than this missing interrupts the count of beats and pauses."""
+
+Clock = Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a push gave."""
+
+    predictions: list[Prediction] = field(default_factory=list)
+    vitals: list[Vital] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+
+    def extend(self, other: Outcome) -> None:
+        """Add another outcome's items behind one's own."""
+        self.predictions.extend(other.predictions)
+        self.vitals.extend(other.vitals)
+        self.alarms.extend(other.alarms)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBeats:
+    """Beats that became final, sorted by row, then time; ``row`` points into the due windows."""
+
+    row: IntArray
+    times_ns: IntArray
+    labels: IntArray
+    probabilities: WideFloatArray
+
+
+class EcgMonitor:
+    """All beds' ECG.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The network; its card gives rate, band, window and hop.
+    clock : callable
+        Gives the present time, ns since the epoch; a virtual one when scoring.
+    """
+
+    def __init__(self, predictor: Predictor, clock: Clock) -> None:
+        card = predictor.spec
+        self.bank = Bank(
+            SignalKind.ECG, ConditioningSpec(card.fs_hz, *card.band_hz), card.window_s, card.hop_s
+        )
+        n_slots = len(self.bank.count)
+        self.beats = BeatHistory(n_slots)
+        self.engine = AlarmEngine(ECG_RULES, n_slots)
+        self.lead = np.zeros(n_slots, dtype=np.int64)
+        self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.rhythm_classes)), np.nan)
+        self._predictor = predictor
+        self._card = card
+        self._clock = clock
+        self._names: dict[int, str] = {}
+        self._context = round(card.right_context_s * card.fs_hz)
+
+    def slot(self, bed: str) -> int:
+        """Slot of a bed, with room for it everywhere."""
+        slot = self.bank.slot(bed)
+        if slot not in self._names:
+            self._names[slot] = bed
+            self._make_room(len(self.bank.count))
+        return slot
+
+    def _make_room(self, n_slots: int) -> None:
+        extra = n_slots - len(self.lead)
+        if extra <= 0:
+            return
+        self.beats.resize(n_slots)
+        self.engine.resize(n_slots)
+        self.lead = np.pad(self.lead, (0, extra))
+        self.rhythms = np.pad(self.rhythms, ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
+
+    def remove(self, bed: str) -> None:
+        """Forget a bed."""
+        slot = self.bank.beds[bed]
+        self.bank.remove(bed)
+        del self._names[slot]
+        self.beats.reset(slot)
+        self.engine.reset(slot)
+        self.lead[slot] = 0
+        self.rhythms[slot] = np.nan
+
+    def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
+        """Append pieces of many beds and judge what became due."""
+        placed = [(self.slot(bed), piece) for bed, piece in pieces]
+        for slot, piece in placed:
+            if piece.restart:
+                self._restart(slot, piece)
+        outcome = Outcome()
+        for due in self.bank.push(placed):
+            for layer in _layers(due):
+                outcome.extend(self._judge(layer))
+        return outcome
+
+    def _restart(self, slot: int, piece: Piece) -> None:
+        """A new stream: no interval and no rhythm reaches across; alarms stay until judged anew."""
+        self.beats.clear_since_ns[slot] = piece.start_ns
+        self.rhythms[slot] = np.nan
+        self.lead[slot] = preferred_lead(piece.chunk.channels)
+
+    def _judge(self, due: Due) -> Outcome:
+        status = lead_status(self.bank, due)
+        leads = choose_leads(self.lead[due.slots], status.usable)
+        self.lead[due.slots] = leads
+        windows, present = self.bank.gather(due, leads)
+        said = self._predictor(windows)
+        starts_ns = self.bank.time_ns(due.slots, due.ends - self.bank.window)
+        ends_ns = self.bank.time_ns(due.slots, due.ends)
+        frontier_ns = self.bank.time_ns(due.slots, due.ends - self._context)
+        beats = self._new_beats(due, windows, present, said, starts_ns)
+        self.beats.append(due.slots[beats.row], beats.times_ns, beats.labels)
+        settled = self._note_gaps(due, status, present, frontier_ns)
+        shown = np.where((settled & ~status.unusable)[:, None], said.rhythms, np.nan)
+        self.rhythms[due.slots] = np.concatenate(
+            [self.rhythms[due.slots, 1:], shown[:, None].astype(np.float64)], axis=1
+        )
+        evidence = self._evidence(due, status, settled, ends_ns, frontier_ns)
+        changes = self.engine.update(conditions(evidence))
+        offsets = dict(zip(due.slots.tolist(), due.offsets.tolist(), strict=True))
+        quality = self._quality(status, leads, said)
+        return Outcome(
+            self._predictions(due, leads, said, beats, starts_ns, ends_ns, quality),
+            self._vitals(due, evidence, quality),
+            [self._alarm(change, offsets[change.slot]) for change in changes],
+        )
+
+    def _new_beats(
+        self,
+        due: Due,
+        windows: FloatArray,
+        present: BoolArray,
+        said: Probabilities,
+        starts_ns: IntArray,
+    ) -> FoundBeats:
+        """Beats that have their right context and are not the last one seen again."""
+        card = self._card
+        until_s = card.window_s - card.right_context_s
+        found: BeatCandidates = decode_beats(
+            said.steps,
+            card.step_s,
+            threshold=card.thresholds["beat"],
+            class_gains=card.beat_gains,
+            final_from_s=until_s - card.hop_s - OVERLAP_S,
+            final_to_s=until_s,
+        )
+        places_s = refine_peaks(windows, card.fs_hz, found.window, found.position_s)
+        times_ns = starts_ns[found.window] + np.round(places_s * NS_PER_S).astype(np.int64)
+        at = np.clip(np.rint(places_s * card.fs_hz).astype(np.int64), 0, windows.shape[1] - 1)
+        last_ns = self.beats.last_ns[due.slots[found.window]]
+        new = present[found.window, at] & (times_ns - last_ns > REFRACTORY_NS)
+        # Refining may bring two beats of a window together: the first of them stays.
+        order = np.lexsort((times_ns, found.window))
+        order = order[new[order]]
+        row, times = found.window[order], times_ns[order]
+        close = np.concatenate([[False], (row[1:] == row[:-1]) & (np.diff(times) <= REFRACTORY_NS)])
+        order = order[~close]
+        return FoundBeats(
+            found.window[order], times_ns[order], found.label[order] - 1, found.probability[order]
+        )
+
+    def _note_gaps(
+        self, due: Due, status: LeadStatus, present: BoolArray, frontier_ns: IntArray
+    ) -> BoolArray:
+        """Break the beat line where samples were missing; say where the network has seen enough."""
+        final = present[:, : self.bank.window - self._context]
+        missing = 1.0 - final[:, -self.bank.hop :].mean(axis=1)
+        broken = (missing > MISSING_SHARE) | status.unusable
+        slots = due.slots[broken]
+        self.beats.clear_since_ns[slots] = np.maximum(self.beats.clear_since_ns[slots], frontier_ns[broken])
+        settled: BoolArray = present.sum(axis=1) >= SETTLED_S * self.bank.spec.rate_hz
+        return settled
+
+    def _evidence(
+        self, due: Due, status: LeadStatus, settled: BoolArray, ends_ns: IntArray, frontier_ns: IntArray
+    ) -> Evidence:
+        slots = due.slots
+        return Evidence(
+            slots,
+            ends_ns,
+            frontier_ns,
+            self.beats.recent(slots),
+            np.maximum(self.beats.last_ns[slots], self.beats.clear_since_ns[slots]),
+            self.rhythms[slots],
+            self._card.rhythm_classes,
+            self._card.thresholds,
+            status.off,
+            status.unusable,
+            settled,
+        )
+
+    def _quality(self, status: LeadStatus, leads: IntArray, said: Probabilities) -> WideFloatArray:
+        """Share of samples present, times the network's word that it is no noise; 0 where unusable."""
+        noise = said.rhythms[:, self._card.rhythm_classes.index("noise")]
+        share = status.present[np.arange(len(leads)), leads]
+        return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
+
+    def _predictions(
+        self,
+        due: Due,
+        leads: IntArray,
+        said: Probabilities,
+        beats: FoundBeats,
+        starts_ns: IntArray,
+        ends_ns: IntArray,
+        quality: WideFloatArray,
+    ) -> list[Prediction]:
+        of_row: list[list[Beat]] = [[] for _ in due.slots]
+        found = zip(
+            beats.row.tolist(),
+            beats.times_ns.tolist(),
+            beats.labels.tolist(),
+            beats.probabilities.round(4).tolist(),
+            strict=True,
+        )
+        for row, time_ns, label, probability in found:
+            of_row[row].append(Beat(time_ns, LABELS[label], probability))
+        rows = zip(
+            due.slots.tolist(),
+            leads.tolist(),
+            starts_ns.tolist(),
+            ends_ns.tolist(),
+            said.rhythms.astype(np.float64).round(6).tolist(),
+            of_row,
+            quality.round(4).tolist(),
+            due.offsets.tolist(),
+            strict=True,
+        )
+        names, signal = self._card.rhythm_classes, self.bank.kind.value
+        return [
+            Prediction(
+                id=f"{self._names[slot]}:{signal}:prediction:{end_ns}",
+                bed=self._names[slot],
+                signal=signal,
+                model=self._card.name,
+                channel=self.bank.channels[slot][lead],
+                start_ns=start_ns,
+                end_ns=end_ns,
+                probabilities=dict(zip(names, rhythm, strict=True)),
+                beats=row_beats,
+                quality=share,
+                raw_offset=offset,
+                revision=0,
+            )
+            for slot, lead, start_ns, end_ns, rhythm, row_beats, share, offset in rows
+        ]
+
+    def _vitals(self, due: Due, evidence: Evidence, quality: WideFloatArray) -> list[Vital]:
+        beats = evidence.beats
+        rate = heart_rate_bpm(beats.intervals_s)
+        quiet_s = (evidence.frontier_ns - evidence.quiet_since_ns) / NS_PER_S
+        usable = ~evidence.unusable
+        # Without a beat for 4 s the rate is none: an old number must not stand beside a flat line.
+        rate = np.where(usable & (quiet_s < 4.0), rate, np.nan)
+        rate = np.where(usable & (quiet_s >= 4.0) & (evidence.quiet_since_ns > NEVER), 0.0, rate)
+        recent = evidence.frontier_ns[:, None] - beats.times_ns <= 60 * NS_PER_S
+        ventricular = ((beats.labels == LABELS.index("V")) & recent).sum(axis=1)
+        signal = self.bank.kind.value
+        rows = zip(
+            due.slots.tolist(),
+            evidence.ends_ns.tolist(),
+            rate.round(1).tolist(),
+            ventricular.tolist(),
+            quality.round(4).tolist(),
+            usable.tolist(),
+            due.offsets.tolist(),
+            strict=True,
+        )
+        return [
+            Vital(
+                id=f"{self._names[slot]}:{signal}:vital:{time_ns}",
+                bed=self._names[slot],
+                signal=signal,
+                time_ns=time_ns,
+                heart_rate_bpm=None if bpm != bpm else bpm,
+                ventricular_per_min=float(per_min) if ok else None,
+                quality=share,
+                usable=ok,
+                raw_offset=offset,
+                revision=0,
+            )
+            for slot, time_ns, bpm, per_min, share, ok, offset in rows
+        ]
+
+    def _alarm(self, change: Change, raw_offset: int) -> Alarm:
+        return make_alarm(change, self._names[change.slot], self.bank.kind, self._clock(), raw_offset)
+
+
+def make_alarm(change: Change, bed: str, signal: str, now_ns: int, raw_offset: int) -> Alarm:
+    """Make the record of an alarm that began or ended."""
+    rule = change.rule
+    lasted_s = (change.raised_ns - change.onset_ns) / NS_PER_S
+    return Alarm(
+        id=f"{bed}:{signal}:{rule.kind}:{change.onset_ns}",
+        bed=bed,
+        signal=str(signal),
+        kind=rule.kind,
+        priority=rule.priority,
+        state=AlarmState.ACTIVE if change.ended_ns is None else AlarmState.ENDED,
+        message=rule.message(change.value),
+        onset_ns=change.onset_ns,
+        raised_ns=change.raised_ns,
+        emitted_ns=now_ns,
+        ended_ns=change.ended_ns,
+        value=None if change.value is None else round(change.value, 1),
+        limit=rule.limit,
+        unit=rule.unit,
+        delay=Delay(
+            measurement_s=round(max(0.0, lasted_s - rule.on_delay_s), 3),
+            configured_s=rule.on_delay_s,
+            system_s=round((now_ns - change.raised_ns) / NS_PER_S, 3),
+        ),
+        raw_offset=raw_offset,
+        revision=change.revision,
+    )
+
+
+def _layers(due: Due) -> Iterator[Due]:
+    """Split so that each slot stands once in a layer, in order."""
+    if len(due.slots) == 0:
+        return
+    order = np.argsort(due.slots, kind="stable")
+    ordered = due.slots[order]
+    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    begins = np.flatnonzero(first)
+    lengths = np.diff(np.append(begins, len(ordered)))
+    rank = np.empty(len(ordered), dtype=np.int64)
+    rank[order] = np.arange(len(ordered)) - np.repeat(begins, lengths)
+    for nth in range(int(rank.max()) + 1):
+        here = rank == nth
+        yield Due(due.slots[here], due.ends[here], due.offsets[here])

@@ -1,0 +1,125 @@
+"""The technical alarm that looks at the clock: a signal's next chunk was due and did not come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from inference.alarms import Change
+from inference.catalog import NO_DATA
+from ingest.types import NS_PER_S, Chunk
+
+GRACE_S = 2.0
+"""How long a chunk may be overdue. With a tick of half a second the alarm is out within 3 s."""
+
+StreamKey = tuple[str, str]
+
+
+class NoDataState(msgspec.Struct, frozen=True):
+    """One stream, for snapshots. The clock starts anew with the successor."""
+
+    chunk_s: float
+    last_sample_ns: int
+    raised_ns: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A no-data alarm that began or ended."""
+
+    stream: StreamKey
+    change: Change
+    raw_offset: int
+
+
+class NoData:
+    """Watches when each (bed, signal) was last heard."""
+
+    def __init__(self) -> None:
+        self._index: dict[StreamKey, int] = {}
+        self._keys: list[StreamKey] = []
+        self._heard_s = np.zeros(0)
+        self._chunk_s = np.zeros(0)
+        self._last_sample_ns = np.zeros(0, dtype=np.int64)
+        self._raised_ns = np.zeros(0, dtype=np.int64)
+        self._offset = np.zeros(0, dtype=np.int64)
+        self._active = np.zeros(0, dtype=np.bool_)
+
+    def _place(self, stream: StreamKey) -> int:
+        at = self._index.get(stream)
+        if at is None:
+            at = self._index[stream] = len(self._keys)
+            self._keys.append(stream)
+            for name in ("_heard_s", "_chunk_s", "_last_sample_ns", "_raised_ns", "_offset", "_active"):
+                array = getattr(self, name)
+                if at >= len(array):
+                    setattr(self, name, np.pad(array, (0, max(64, len(array)))))
+        return at
+
+    def heard(self, stream: StreamKey, chunk: Chunk, offset: int, now_s: float) -> Silence | None:
+        """Note a chunk; give the end of a no-data alarm if there was one.
+
+        ``now_s`` is the worker's own monotonic clock: a lagging reader must not blame the device.
+        """
+        at = self._place(stream)
+        self._heard_s[at] = now_s
+        self._chunk_s[at] = chunk.duration_s
+        ended: Silence | None = None
+        if self._active[at]:
+            self._active[at] = False
+            ended = self._silence(at, chunk.start_ns, offset)
+        self._last_sample_ns[at] = max(int(self._last_sample_ns[at]), chunk.end_ns)
+        self._offset[at] = offset
+        return ended
+
+    def tick(self, now_s: float, now_ns: int) -> list[Silence]:
+        """Give the alarms that begin now."""
+        known = len(self._keys)
+        due_s = self._heard_s[:known] + self._chunk_s[:known] + GRACE_S
+        begins = np.flatnonzero((now_s > due_s) & ~self._active[:known])
+        self._active[begins] = True
+        self._raised_ns[begins] = now_ns
+        return [self._silence(int(at), None, int(self._offset[at])) for at in begins]
+
+    def _silence(self, at: int, ended_ns: int | None, offset: int) -> Silence:
+        onset_ns = int(self._last_sample_ns[at])
+        silent_s = (int(self._raised_ns[at]) - onset_ns) / NS_PER_S
+        change = Change(
+            slot=at,
+            rule=NO_DATA,
+            onset_ns=onset_ns,
+            raised_ns=int(self._raised_ns[at]),
+            ended_ns=ended_ns,
+            value=silent_s,
+            revision=0 if ended_ns is None else 1,
+        )
+        return Silence(self._keys[at], change, offset)
+
+    def forget(self, streams: set[StreamKey]) -> None:
+        """Watch these streams no longer."""
+        keep = [key for key in self._keys if key not in streams]
+        at = np.array([self._index[key] for key in keep], dtype=np.int64)
+        for name in ("_heard_s", "_chunk_s", "_last_sample_ns", "_raised_ns", "_offset", "_active"):
+            setattr(self, name, getattr(self, name)[at])
+        self._keys = keep
+        self._index = {key: place for place, key in enumerate(keep)}
+
+    def state(self, stream: StreamKey) -> NoDataState:
+        """State of one stream, for a snapshot."""
+        at = self._index[stream]
+        return NoDataState(
+            float(self._chunk_s[at]),
+            int(self._last_sample_ns[at]),
+            int(self._raised_ns[at]),
+            bool(self._active[at]),
+        )
+
+    def restore(self, stream: StreamKey, state: NoDataState, offset: int, now_s: float) -> None:
+        """Go on from a snapshot; a stream that was heard gets its full time from now."""
+        at = self._place(stream)
+        self._heard_s[at], self._chunk_s[at] = now_s, state.chunk_s
+        self._last_sample_ns[at], self._raised_ns[at] = state.last_sample_ns, state.raised_ns
+        self._offset[at], self._active[at] = offset, state.active

@@ -1,0 +1,81 @@
+"""The network over a batch of windows: probabilities in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ingest.types import FloatArray
+from models import store
+from models.cnn_lstm import CnnLstm
+from models.spec import ModelSpec
+
+BATCH_SIZES = (16, 64, 256)
+"""Fixed sizes to which batches are padded on a GPU; larger ones are cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probabilities:
+    """Shapes: ``steps`` (n_windows, n_steps, n_beat_classes), ``rhythms`` (n_windows, n_rhythm_classes)."""
+
+    steps: FloatArray
+    rhythms: FloatArray
+
+
+def pick_device(wanted: str | None) -> torch.device:
+    """Choose where to compute: what is asked for, else CUDA where there is one, else the CPU."""
+    if wanted:
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Predictor:
+    """A model of the family, loaded and ready.
+
+    Parameters
+    ----------
+    model : str
+        Name of a shipped model or path of a card.
+    device : str or None
+        A torch device; by default CUDA where there is one.
+    """
+
+    def __init__(self, model: str, device: str | None = None) -> None:
+        self.device = pick_device(device)
+        network, self.spec = store.load(model, self.device)
+        self._network: CnnLstm = network.eval()
+
+    def __call__(self, windows: FloatArray) -> Probabilities:
+        """Predict.
+
+        Parameters
+        ----------
+        windows : ndarray of float32, shape (n_windows, n_times)
+            One lead each, in the unit of the model's card.
+        """
+        parts = [
+            self._batch(windows[begin : begin + BATCH_SIZES[-1]])
+            for begin in range(0, len(windows), BATCH_SIZES[-1])
+        ]
+        return Probabilities(
+            np.concatenate([part.steps for part in parts]), np.concatenate([part.rhythms for part in parts])
+        )
+
+    def _batch(self, windows: FloatArray) -> Probabilities:
+        n_windows = len(windows)
+        if self.device.type != "cpu":
+            size = next(size for size in BATCH_SIZES if size >= n_windows)
+            windows = np.pad(windows, ((0, size - n_windows), (0, 0)))
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(windows)).to(self.device, non_blocking=True)
+            output = self._network(batch[:, None, :])
+            steps = output.step_logits.softmax(-1)[:n_windows]
+            rhythms = output.rhythm_logits.softmax(-1)[:n_windows]
+            return Probabilities(steps.cpu().numpy(), rhythms.cpu().numpy())
+
+
+def describe(spec: ModelSpec) -> str:
+    """One line for the log."""
+    return f"{spec.name} ({spec.signal}, {spec.fs_hz:g} Hz, {spec.window_s:g} s, sha256 {spec.sha256[:12]})"

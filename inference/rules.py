@@ -1,0 +1,154 @@
+"""What the ECG says: beats, rhythm probabilities and lead status become conditions of the alarm rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.alarms import Conditions
+from inference.beats import NEVER, RecentBeats, mean_rate_bpm, ventricular_run
+from inference.catalog import (
+    ASYSTOLE,
+    ECG_RULES,
+    EXTREME_BRADYCARDIA,
+    EXTREME_TACHYCARDIA,
+    LEAD_OFF,
+    VF,
+    VT,
+    Rule,
+)
+from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
+
+OF_WINDOWS = 3
+"""The network's rhythm counts when two of the last three windows say so."""
+
+RHYTHM_ONSET_S = 2.0
+"""A rhythm fills most of its window's last 4 s, so that it began at least this long before the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that the rules look at, for some beds at one step. Shapes (n_beds,) unless said.
+
+    Parameters
+    ----------
+    slots, ends_ns, frontier_ns : ndarray of int64
+        Beds, device time of the windows' ends, and the time up to which beats are final.
+    beats : RecentBeats
+        Their last beats.
+    quiet_since_ns : ndarray of int64
+        Last beat, or the time since when a beat could have been seen.
+    rhythms : ndarray, shape (n_beds, OF_WINDOWS, n_classes)
+        Rhythm probabilities of the last windows, newest last; NaN where none.
+    classes : tuple of str
+        Their names.
+    thresholds : dict
+        Probability from which a rhythm counts.
+    off, unusable, settled : ndarray of bool
+        Leads off; no lead can carry a rhythm; enough signal for the network's rhythm.
+    """
+
+    slots: IntArray
+    ends_ns: IntArray
+    frontier_ns: IntArray
+    beats: RecentBeats
+    quiet_since_ns: IntArray
+    rhythms: WideFloatArray
+    classes: tuple[str, ...]
+    thresholds: dict[str, float]
+    off: BoolArray
+    unusable: BoolArray
+    settled: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    true: BoolArray
+    onsets_ns: IntArray
+    values: WideFloatArray
+
+
+def conditions(evidence: Evidence) -> Conditions:
+    """Judge every rule of :data:`inference.catalog.ECG_RULES` for some beds."""
+    findings = {
+        ASYSTOLE: _asystole(evidence),
+        VF: _fibrillation(evidence),
+        VT: _ventricular_tachycardia(evidence),
+        EXTREME_TACHYCARDIA: _extreme_tachycardia(evidence),
+        EXTREME_BRADYCARDIA: _extreme_bradycardia(evidence),
+        LEAD_OFF: _lead_off(evidence),
+    }
+    ordered = [findings[rule] for rule in ECG_RULES]
+    usable = ~evidence.unusable
+    judged = {VF: usable & evidence.settled, LEAD_OFF: np.ones_like(usable)}
+    return Conditions(
+        evidence.slots,
+        evidence.ends_ns,
+        np.stack([finding.true for finding in ordered], axis=1),
+        np.stack([judged.get(rule, usable) for rule in ECG_RULES], axis=1),
+        np.stack([finding.onsets_ns for finding in ordered], axis=1),
+        np.stack([finding.values for finding in ordered], axis=1),
+    )
+
+
+def _limit(rule: Rule) -> float:
+    if rule.limit is None:
+        msg = f"rule {rule.kind} has no limit"
+        raise ValueError(msg)
+    return rule.limit
+
+
+def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
+    """Whether two of the last three windows, the newest or the one before among them, show a rhythm."""
+    probabilities = evidence.rhythms[:, :, evidence.classes.index(name)]
+    votes = np.nan_to_num(probabilities, nan=0.0) >= evidence.thresholds[name]
+    return np.asarray(votes.sum(axis=1) >= 2, dtype=np.bool_)
+
+
+def _rhythm_onset(evidence: Evidence, name: str) -> IntArray:
+    """End of the first window that showed it, less the part of the window that the rhythm must fill."""
+    probabilities = evidence.rhythms[:, :, evidence.classes.index(name)]
+    first = (np.nan_to_num(probabilities, nan=0.0) >= evidence.thresholds[name]).argmax(axis=1)
+    ago_s = OF_WINDOWS - 1 - first + RHYTHM_ONSET_S
+    return np.asarray(evidence.ends_ns - (ago_s * NS_PER_S).astype(np.int64))
+
+
+def _asystole(evidence: Evidence) -> _Finding:
+    quiet_s = (evidence.frontier_ns - evidence.quiet_since_ns) / NS_PER_S
+    true = (quiet_s >= _limit(ASYSTOLE)) & ~(rhythm_holds(evidence, "vf") & evidence.settled)
+    return _Finding(true, evidence.quiet_since_ns, quiet_s)
+
+
+def _fibrillation(evidence: Evidence) -> _Finding:
+    probability = evidence.rhythms[:, -1, evidence.classes.index("vf")]
+    return _Finding(rhythm_holds(evidence, "vf"), _rhythm_onset(evidence, "vf"), 100 * probability)
+
+
+def _ventricular_tachycardia(evidence: Evidence) -> _Finding:
+    length, rate = ventricular_run(evidence.beats)
+    fresh = evidence.frontier_ns - evidence.beats.times_ns[:, -1] <= 2 * NS_PER_S
+    by_beats = (length >= 5) & (rate >= _limit(VT)) & fresh
+    recent_rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
+    by_rhythm = rhythm_holds(evidence, "vt") & evidence.settled & (recent_rate >= _limit(VT))
+    n_beats = evidence.beats.times_ns.shape[1]
+    first = np.clip(n_beats - length, 0, n_beats - 1)
+    run_began = evidence.beats.times_ns[np.arange(len(first)), first]
+    onsets = np.where(by_beats, run_began, _rhythm_onset(evidence, "vt"))
+    return _Finding(by_beats | by_rhythm, onsets, np.where(by_beats, rate, recent_rate))
+
+
+def _extreme_tachycardia(evidence: Evidence) -> _Finding:
+    rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -16:], 16))
+    fresh = evidence.frontier_ns - evidence.beats.times_ns[:, -1] <= 2 * NS_PER_S
+    return _Finding((rate > _limit(EXTREME_TACHYCARDIA)) & fresh, evidence.beats.times_ns[:, -17], rate)
+
+
+def _extreme_bradycardia(evidence: Evidence) -> _Finding:
+    rate = mean_rate_bpm(evidence.beats.intervals_s[:, -4:], 4)
+    true = np.nan_to_num(rate, nan=np.inf) < _limit(EXTREME_BRADYCARDIA)
+    return _Finding(true, np.maximum(evidence.beats.times_ns[:, -5], NEVER), np.nan_to_num(rate))
+
+
+def _lead_off(evidence: Evidence) -> _Finding:
+    return _Finding(evidence.off, evidence.ends_ns, np.full(len(evidence.slots), np.nan))
