@@ -1,0 +1,62 @@
+"""The Streamlit script: `wardwave dashboard` runs it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import views
+from dashboard.feed import Feed
+from ingest.settings import load_settings
+
+
+@st.cache_resource(show_spinner=False)
+def shared_feed() -> Feed:
+    """Return the one consumer of this server process."""
+    return Feed(load_settings()).start()
+
+
+def ward_page() -> None:
+    """All beds."""
+    ward = shared_feed().ward
+    chosen = views.live_traces(ward, views.new_view(bed=None, history_s=12.0))
+    if chosen is not None:
+        st.session_state["bed"] = chosen
+        st.switch_page(BED_PAGE)
+
+
+def bed_page() -> None:
+    """All signals of one bed, its numbers and its alarms."""
+    ward = shared_feed().ward
+    wanted = st.session_state.get("bed") or st.query_params.get("bed")
+    bed = views.choose_bed(ward.snapshot(), wanted if isinstance(wanted, str) else None)
+    if bed is None:
+        return
+    st.session_state["bed"] = bed
+    views.live_traces(ward, views.new_view(bed=bed, history_s=24.0))
+    views.bed_details(ward.snapshot, bed)
+
+
+def alarms_page() -> None:
+    """Return the alarms of all beds."""
+    ward = shared_feed().ward
+
+    @st.fragment(run_every=views.LIST_S)
+    def renewed() -> None:
+        views.alarm_list(ward.snapshot())
+
+    renewed()
+    st.caption(views.NOTICE)
+
+
+BED_PAGE = st.Page(bed_page, title="Bed", url_path="bed", icon=":material/bed:")
+
+st.set_page_config(page_title="Wardwave", page_icon="🫀", layout="wide", initial_sidebar_state="collapsed")
+st.html(views.PAGE_STYLE)
+st.navigation(
+    [
+        st.Page(ward_page, title="Ward", icon=":material/monitor_heart:", default=True),
+        BED_PAGE,
+        st.Page(alarms_page, title="Alarms", url_path="alarms", icon=":material/notifications:"),
+    ],
+    position="top",
+).run()

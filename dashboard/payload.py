@@ -1,0 +1,236 @@
+"""What travels to the browser every half second: a JSON header and the new samples as int16.
+
+::
+
+    uint32   length of the header in bytes (little-endian, as is everything)
+    header   UTF-8 JSON, padded with spaces to an even length
+    int16    samples, channel after channel of each trace; -32768 is missing; physical = digital * scale
+
+A browser may skip a feed (it draws the last of two that arrive together), so each feed repeats what the one before
+it carried; the component drops what it has by sample index.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from dashboard.snapshots import BedSnapshot, StreamSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
+from dashboard.ward import Ward
+from inference.types import Alarm
+from ingest.types import MISSING_INT16, FloatArray, SignalKind
+
+MAX_TRACES: Final = 12
+STALE_S: Final = 3.0
+NUMBER_STALE_S: Final = 5.0
+"""A number older than this is no longer shown."""
+
+
+class TraceHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """Where the samples of one signal lie and what they are."""
+
+    kind: str
+    device: str
+    unit: str
+    fs: float
+    epoch: int
+    first: int
+    count: int
+    head_s: float
+    age: float
+    channels: list[str]
+    lead_off: list[bool]
+    scale: float
+
+
+class AlarmHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """One current alarm."""
+
+    priority: str
+    state: str
+    text: str
+
+
+class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """One bed."""
+
+    bed: str
+    age: float | None
+    heart_rate: float | None
+    number_age: float | None
+    ventricular: float | None
+    quality: float | None
+    finding: str | None
+    alarms: list[AlarmHeader]
+    traces: list[TraceHeader]
+
+
+class FeedHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """One feed."""
+
+    view: str
+    seq: int
+    connected: bool
+    silent: float
+    beds: list[BedHeader]
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far one stream was sent: by the last feed and by the one before it."""
+
+    epoch: int
+    last: int
+    before: int
+
+
+@dataclass(slots=True)
+class ViewSession:
+    """What one page of one browser was sent; lives in the session's state.
+
+    Parameters
+    ----------
+    view : str
+        Token of this page view: a feed meant for another is ignored by the component.
+    bed : str or None
+        ``None`` for the ward, else the bed whose signals are all sent.
+    history_s : float
+        Seconds sent at first, so that the screen is not empty.
+    """
+
+    view: str
+    bed: str | None = None
+    history_s: float = 10.0
+    seq: int = 0
+    cursors: dict[tuple[str, SignalKind], Cursor] = field(default_factory=dict)
+
+    @property
+    def mode(self) -> Literal["ward", "bed"]:
+        """Which page this is."""
+        return "ward" if self.bed is None else "bed"
+
+
+def alarm_text(alarm: Alarm) -> str:
+    """Return the message with the prefix of its priority (ALARMS.md), added where the worker left it out."""
+    prefix = {"high": "***", "medium": "**", "low": "*", "technical": "!!!"}[alarm.priority]
+    return alarm.message if alarm.message.startswith(("*", "!")) else f"{prefix} {alarm.message}"
+
+
+def quantise(samples: FloatArray) -> tuple[bytes, float]:
+    """Return samples ``(n, c)`` as channel-major int16 and the scale that gives them back."""
+    with np.errstate(invalid="ignore"):
+        peak = float(np.nanmax(np.abs(samples), initial=0.0)) if samples.size else 0.0
+    scale = peak / 32_000 if peak > 0 else 1.0
+    digital = np.where(np.isnan(samples), MISSING_INT16, np.rint(np.nan_to_num(samples) / scale))
+    return digital.T.astype("<i2").tobytes(), scale
+
+
+def select_streams(bed: BedSnapshot, mode: str) -> list[tuple[StreamSnapshot, list[int]]]:
+    """Choose what is drawn: all of a bed on its page; on the ward the first lead and one more trace."""
+    if mode == "bed":
+        chosen: list[tuple[StreamSnapshot, list[int]]] = []
+        room = MAX_TRACES
+        for stream in bed.streams:
+            channels = list(range(len(stream.channels)))[:room]
+            room -= len(channels)
+            if channels:
+                chosen.append((stream, channels))
+        return chosen
+    # Streams come in the order of SignalKind: the ECG first.
+    if len(bed.streams) == 1:
+        return [(bed.streams[0], list(range(len(bed.streams[0].channels)))[:2])]
+    return [(stream, [0]) for stream in bed.streams[:2]]
+
+
+def build_feed(ward: Ward, session: ViewSession, snapshot: WardSnapshot) -> bytes:
+    """Return the next feed of this view and move its cursors on."""
+    session.seq += 1
+    bodies: list[bytes] = []
+    beds = [bed for bed in snapshot.beds if session.bed in (None, bed.bed)]
+    header = FeedHeader(
+        view=session.view,
+        seq=session.seq,
+        connected=snapshot.connected,
+        silent=round(snapshot.silent_s, 2),
+        beds=[_bed_header(ward, session, bed, bodies) for bed in beds],
+    )
+    text = msgspec.json.encode(header)
+    text += b" " * (-len(text) % 2)
+    return struct.pack("<I", len(text)) + text + b"".join(bodies)
+
+
+def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list[bytes]) -> BedHeader:
+    traces = []
+    for stream, channels in select_streams(bed, session.mode):
+        window = _next_window(ward, session, stream)
+        if window is not None:
+            traces.append(_trace_header(window, channels, bodies))
+    vital = bed.vital
+    shown = vital if vital and vital.usable and vital.age_s <= NUMBER_STALE_S else None
+    return BedHeader(
+        bed=bed.bed,
+        age=None if bed.age_s is None else round(bed.age_s, 2),
+        heart_rate=_rounded(shown.heart_rate_bpm if shown else None),
+        number_age=round(vital.age_s, 2) if vital else None,
+        ventricular=_rounded(shown.ventricular_per_min if shown else None),
+        quality=_quality(vital),
+        finding=_finding(bed),
+        alarms=[
+            AlarmHeader(priority=alarm.priority, state=alarm.state, text=alarm_text(alarm))
+            for alarm in bed.alarms[:4]
+        ],
+        traces=traces,
+    )
+
+
+def _next_window(ward: Ward, session: ViewSession, stream: StreamSnapshot) -> TraceWindow | None:
+    key = (stream.bed, stream.kind)
+    cursor = session.cursors.get(key)
+    epoch, first = (cursor.epoch, cursor.before) if cursor else (0, 0)
+    window = ward.window(stream.bed, stream.kind, epoch, first, session.history_s)
+    if window is None:
+        return None
+    if cursor is None or cursor.epoch != window.stream.epoch:
+        cursor = Cursor(window.stream.epoch, window.first_index, window.first_index)
+        session.cursors[key] = cursor
+    cursor.before, cursor.last = cursor.last, window.stream.head_index
+    return window
+
+
+def _trace_header(window: TraceWindow, channels: list[int], bodies: list[bytes]) -> TraceHeader:
+    stream = window.stream
+    body, scale = quantise(window.samples[:, channels])
+    bodies.append(body)
+    lead_off = stream.lead_off or (False,) * len(stream.channels)
+    return TraceHeader(
+        kind=stream.kind,
+        device=stream.device,
+        unit=stream.unit,
+        fs=stream.fs_hz,
+        epoch=stream.epoch,
+        first=window.first_index,
+        count=window.samples.shape[0],
+        head_s=stream.head_ns / 1e9,
+        age=round(stream.age_s, 2),
+        channels=[stream.channels[index] for index in channels],
+        lead_off=[lead_off[index] for index in channels],
+        scale=scale,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(round(value))
+
+
+def _quality(vital: VitalSnapshot | None) -> float | None:
+    return round(vital.quality, 2) if vital and vital.age_s <= NUMBER_STALE_S else None
+
+
+def _finding(bed: BedSnapshot) -> str | None:
+    fresh = [finding for finding in bed.findings if finding.age_s <= NUMBER_STALE_S]
+    best = min(fresh, key=lambda finding: finding.age_s, default=None)
+    return f"{best.label} {best.probability:.0%}" if best else None

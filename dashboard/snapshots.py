@@ -1,0 +1,98 @@
+"""What the dashboard shows, as it was at one moment: frozen, safe to hand between threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inference.types import Alarm
+from ingest.types import FloatArray, SignalKind
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """One signal of one bed, without its samples.
+
+    ``epoch`` changes whenever the trace starts anew (other device, other layout, a long gap). Sample indices
+    count display samples since then; ``head_index`` is the index after the newest, ``head_ns`` its device time.
+    ``age_s`` is the time since the newest sample was received.
+    """
+
+    bed: str
+    kind: SignalKind
+    device: str
+    channels: tuple[str, ...]
+    unit: str
+    source_hz: float
+    fs_hz: float
+    epoch: int
+    first_index: int
+    head_index: int
+    head_ns: int
+    age_s: float
+    lead_off: tuple[bool, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceWindow:
+    """Samples ``[first_index, stream.head_index)`` of a stream, ``(n_samples, n_channels)``, NaN where missing."""
+
+    stream: StreamSnapshot
+    first_index: int
+    samples: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class VitalSnapshot:
+    """The numbers beside a trace; ``heart_rate_bpm`` is ``None`` where there is no valid number."""
+
+    signal: str
+    heart_rate_bpm: float | None
+    ventricular_per_min: float | None
+    quality: float
+    usable: bool
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FindingSnapshot:
+    """What a model says of the newest window: its likeliest class and that class's probability."""
+
+    signal: str
+    model: str
+    label: str
+    probability: float
+    quality: float
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BedSnapshot:
+    """One bed. ``age_s`` is that of its newest data of any kind, ``None`` if none was ever received."""
+
+    bed: str
+    age_s: float | None
+    streams: tuple[StreamSnapshot, ...]
+    vitals: tuple[VitalSnapshot, ...]
+    findings: tuple[FindingSnapshot, ...]
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def vital(self) -> VitalSnapshot | None:
+        """The vital signs to show large: the freshest."""
+        return min(self.vitals, key=lambda vital: vital.age_s, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class WardSnapshot:
+    """All beds. ``silent_s`` is the time since the broker last answered."""
+
+    connected: bool
+    silent_s: float
+    problem: str | None
+    beds: tuple[BedSnapshot, ...]
+    alarms: tuple[Alarm, ...]
+    refused: int
+
+    def bed(self, name: str) -> BedSnapshot | None:
+        """Return the bed of that name, or ``None``."""
+        return next((bed for bed in self.beds if bed.bed == name), None)

@@ -1,0 +1,167 @@
+"""What the pages show, as functions of typed state."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Final
+
+import streamlit as st
+
+from dashboard.monitor import mount_canvas, send_feed
+from dashboard.payload import ViewSession, alarm_text, build_feed
+from dashboard.snapshots import BedSnapshot, WardSnapshot
+from dashboard.ward import Ward
+from inference.types import Alarm, AlarmState
+
+FEED_S: Final = 0.5
+LIST_S: Final = 1.0
+NOTICE: Final = "Research software, no medical device: never rely on it for the care of a patient."
+_PRIORITY_MARKS: Final = {
+    "high": "🔴 high",
+    "medium": "🟡 medium",
+    "low": "🔵 low",
+    "technical": "🔵 technical",
+}
+
+PAGE_STYLE: Final = """<style>
+[data-testid="stMainBlockContainer"] { padding: 3.4rem 0 0; max-width: none; }
+[data-testid="stAppDeployButton"], [data-testid="stToolbarActions"], [data-testid="stMainMenu"] { display: none; }
+[data-testid="stStatusWidget"] { display: none; }
+[data-testid="stElementContainer"] { opacity: 1 !important; transition: none !important; }
+[data-testid="stVerticalBlock"] { gap: .4rem; }
+</style>"""
+
+
+def new_view(bed: str | None, history_s: float) -> ViewSession:
+    """Begin a page view: its first feed brings history, older feeds are ignored by the component."""
+    return ViewSession(view=uuid.uuid4().hex, bed=bed, history_s=history_s)
+
+
+def live_traces(ward: Ward, session: ViewSession) -> str | None:
+    """Show the canvas and keep feeding it; return the bed that was chosen, if any."""
+    chosen = mount_canvas(session.view, grid=session.bed is not None)
+
+    @st.fragment(run_every=FEED_S)
+    def feed() -> None:
+        send_feed(build_feed(ward, session, ward.snapshot()))
+
+    feed()
+    return chosen
+
+
+def connection_line(snapshot: WardSnapshot) -> str | None:
+    """Return a line to show when what is on the screen is not live."""
+    if snapshot.connected:
+        return None
+    return f"Broker lost for {snapshot.silent_s:.0f} s: {snapshot.problem or 'no answer'}. Nothing shown is live."
+
+
+def device_time(time_ns: int | None) -> str:
+    """Format a device time in UTC to the second, or a dash."""
+    if time_ns is None:
+        return "–"
+    return datetime.fromtimestamp(time_ns / 1e9, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def alarm_rows(alarms: Sequence[Alarm]) -> list[dict[str, str | float]]:
+    """Return the alarm list as rows of a table."""
+    return [
+        {
+            "Bed": alarm.bed,
+            "Priority": _PRIORITY_MARKS[alarm.priority],
+            "Alarm": alarm_text(alarm),
+            "State": str(alarm.state),
+            "Onset (UTC)": device_time(alarm.onset_ns),
+            "End (UTC)": device_time(alarm.ended_ns) if alarm.state is AlarmState.ENDED else "–",
+            "Delay (s)": round(
+                alarm.delay.measurement_s + alarm.delay.configured_s + alarm.delay.system_s, 2
+            ),
+        }
+        for alarm in alarms
+    ]
+
+
+def alarm_list(snapshot: WardSnapshot, bed: str | None = None) -> None:
+    """Show current alarms, then the ended ones, newest first."""
+    problem = connection_line(snapshot)
+    if problem:
+        st.error(problem, icon="⚠️")
+    alarms = [alarm for alarm in snapshot.alarms if bed in (None, alarm.bed)]
+    st.subheader("Alarms" if bed is None else f"Alarms of {_plain(bed)}")
+    if not alarms:
+        st.caption("No alarm in the last 12 hours.")
+        return
+    st.dataframe(alarm_rows(alarms), hide_index=True, width="stretch")
+
+
+def bed_numbers(bed: BedSnapshot) -> None:
+    """Show the numbers of a bed and what the models say, each with its age."""
+    rows: list[dict[str, str]] = [
+        {
+            "What": f"{vital.signal}: heart rate",
+            "Value": _number(vital.heart_rate_bpm if vital.usable else None, "/min"),
+            "Quality": f"{vital.quality:.0%}",
+            "Age": f"{vital.age_s:.0f} s",
+        }
+        for vital in bed.vitals
+    ]
+    rows += [
+        {
+            "What": f"{finding.signal}: {finding.model}",
+            "Value": f"{finding.label} {finding.probability:.0%}",
+            "Quality": f"{finding.quality:.0%}",
+            "Age": f"{finding.age_s:.0f} s",
+        }
+        for finding in bed.findings
+    ]
+    rows += [
+        {
+            "What": f"{stream.kind}: {', '.join(stream.channels)}",
+            "Value": f"{stream.source_hz:g} Hz from {stream.device}",
+            "Quality": "lead off" if any(stream.lead_off or ()) else "",
+            "Age": f"{stream.age_s:.0f} s",
+        }
+        for stream in bed.streams
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def choose_bed(snapshot: WardSnapshot, wanted: str | None) -> str | None:
+    """Show the choice of beds; return the chosen one, or ``None`` while there are none."""
+    names = [bed.bed for bed in snapshot.beds]
+    if not names:
+        st.info("No bed sends data yet. Start devices, or `wardwave demo`.")
+        return None
+    index = names.index(wanted) if wanted in names else 0
+    return st.selectbox("Bed", names, index=index)
+
+
+def bed_details(read: Callable[[], WardSnapshot], bed: str) -> None:
+    """Show the numbers and the alarm list of a bed, renewed every second."""
+
+    @st.fragment(run_every=LIST_S)
+    def details() -> None:
+        snapshot = read()
+        shown = snapshot.bed(bed)
+        left, right = st.columns([2, 3])
+        with left:
+            st.subheader("Numbers and signals")
+            if shown is None:
+                st.caption("This bed sends no data.")
+            else:
+                bed_numbers(shown)
+        with right:
+            alarm_list(snapshot, bed)
+
+    details()
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.0f} {unit}"
+
+
+def _plain(label: str) -> str:
+    """Escape a label for Markdown: it came over the wire."""
+    return "".join(f"\\{char}" if char in r"\`*_{}[]()<>#+-.!|$~:^&" else char for char in label)

@@ -1,0 +1,205 @@
+"""The state of the ward: filled by the consumer thread, read by every session."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from dashboard.snapshots import BedSnapshot, FindingSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
+from dashboard.traces import Trace
+from inference.types import Alarm, AlarmState, Prediction, Priority, Vital
+from ingest.types import Chunk, SignalKind
+
+MAX_BEDS: Final = 128
+MAX_CURRENT_ALARMS: Final = 1_000
+MAX_ALARMS: Final = 200
+PRIORITY_RANK: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2, Priority.TECHNICAL: 3}
+
+
+@dataclass(slots=True)
+class _Bed:
+    traces: dict[SignalKind, Trace] = field(default_factory=dict)
+    vitals: dict[str, tuple[Vital, float]] = field(default_factory=dict)
+    predictions: dict[str, tuple[Prediction, float]] = field(default_factory=dict)
+
+
+def natural_order(label: str) -> list[tuple[int, int, str]]:
+    """Sort key by which bed-2 comes before bed-10."""
+    parts = re.findall(r"\d+|\D+", label)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def by_urgency(alarm: Alarm) -> tuple[int, int]:
+    """Sort key: the most urgent first, within a priority the newest."""
+    return PRIORITY_RANK[alarm.priority], -alarm.onset_ns
+
+
+class Ward:
+    """Newest traces, numbers and alarms of all beds; every method is safe to call from any thread.
+
+    Parameters
+    ----------
+    history_s : float
+        Seconds of trace kept a signal.
+    clock : callable
+        Monotonic seconds.
+    """
+
+    def __init__(self, history_s: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._history_s = history_s
+        self._lock = threading.Lock()
+        self._beds: dict[str, _Bed] = {}
+        self._current: dict[str, Alarm] = {}
+        self._past: OrderedDict[str, Alarm] = OrderedDict()
+        self._connected = False
+        self._answered_at = clock()
+        self._problem: str | None = "not connected yet"
+        self._refused = 0
+
+    def _bed(self, name: str) -> _Bed | None:
+        bed = self._beds.get(name)
+        if bed is None:
+            if len(self._beds) >= MAX_BEDS:
+                self._refused += 1
+                return None
+            bed = self._beds[name] = _Bed()
+        return bed
+
+    def add_chunk(self, chunk: Chunk, age_s: float = 0.0) -> None:
+        """Take in a chunk that is already ``age_s`` old (0 for live data)."""
+        fresh_at = self.clock() - age_s
+        with self._lock:
+            bed = self._bed(chunk.bed)
+            if bed is None:
+                return
+            trace = bed.traces.get(chunk.kind)
+            if trace is None:
+                trace = bed.traces[chunk.kind] = Trace(chunk, self._history_s)
+            trace.push(chunk, fresh_at)
+
+    def add_vital(self, vital: Vital, age_s: float = 0.0) -> None:
+        """Take in a vital, unless a newer one of the same bed and signal is held."""
+        fresh_at = self.clock() - age_s
+        with self._lock:
+            bed = self._bed(vital.bed)
+            if bed is None:
+                return
+            held = bed.vitals.get(vital.signal)
+            if held is None or not _supersedes(held[0].time_ns, held[0], vital.time_ns, vital):
+                bed.vitals[vital.signal] = (vital, fresh_at)
+
+    def add_prediction(self, prediction: Prediction, age_s: float = 0.0) -> None:
+        """Take in a prediction, unless a newer one of the same bed, signal and model is held."""
+        fresh_at = self.clock() - age_s
+        key = f"{prediction.signal}/{prediction.model}"
+        with self._lock:
+            bed = self._bed(prediction.bed)
+            if bed is None or (key not in bed.predictions and len(bed.predictions) >= 16):
+                return
+            held = bed.predictions.get(key)
+            if held is None or not _supersedes(held[0].end_ns, held[0], prediction.end_ns, prediction):
+                bed.predictions[key] = (prediction, fresh_at)
+
+    def add_alarm(self, alarm: Alarm) -> None:
+        """Take in one step of an alarm's life; of one id the highest (raw_offset, revision) stays."""
+        with self._lock:
+            held = self._current.get(alarm.id) or self._past.get(alarm.id)
+            if held is not None and (alarm.raw_offset, alarm.revision) <= (held.raw_offset, held.revision):
+                return
+            if self._bed(alarm.bed) is None:
+                return
+            if alarm.state is AlarmState.ENDED:
+                self._current.pop(alarm.id, None)
+                self._past[alarm.id] = alarm
+                self._past.move_to_end(alarm.id)
+                while len(self._past) > MAX_ALARMS:
+                    self._past.popitem(last=False)
+                return
+            self._past.pop(alarm.id, None)
+            if alarm.id not in self._current and len(self._current) >= MAX_CURRENT_ALARMS:
+                self._refused += 1
+                return
+            self._current[alarm.id] = alarm
+
+    def set_connected(self, connected: bool, problem: str | None = None) -> None:
+        """Note that the broker answered just now, or that it does not and why."""
+        with self._lock:
+            self._connected = connected
+            self._problem = problem
+            if connected:
+                self._answered_at = self.clock()
+
+    def snapshot(self) -> WardSnapshot:
+        """Return the ward as it is now."""
+        with self._lock:
+            now = self.clock()
+            current = sorted(self._current.values(), key=by_urgency)
+            listed = [*current, *reversed(self._past.values())]
+            beds = [self._snapshot_bed(name, bed, current, now) for name, bed in self._beds.items()]
+            return WardSnapshot(
+                connected=self._connected,
+                silent_s=max(0.0, now - self._answered_at),
+                problem=self._problem,
+                beds=tuple(sorted(beds, key=lambda bed: natural_order(bed.bed))),
+                alarms=tuple(listed[:MAX_ALARMS]),
+                refused=self._refused,
+            )
+
+    def window(
+        self, bed: str, kind: SignalKind, epoch: int, first_index: int, newest_s: float
+    ) -> TraceWindow | None:
+        """Copy the samples of a trace from ``first_index`` on (see :meth:`Trace.window`)."""
+        with self._lock:
+            held = self._beds.get(bed)
+            trace = held.traces.get(kind) if held else None
+            return trace.window(self.clock(), epoch, first_index, newest_s) if trace else None
+
+    @staticmethod
+    def _snapshot_bed(name: str, bed: _Bed, current: list[Alarm], now: float) -> BedSnapshot:
+        streams = tuple(bed.traces[kind].describe(now) for kind in SignalKind if kind in bed.traces)
+        vitals = tuple(
+            VitalSnapshot(
+                signal=vital.signal,
+                heart_rate_bpm=vital.heart_rate_bpm,
+                ventricular_per_min=vital.ventricular_per_min,
+                quality=vital.quality,
+                usable=vital.usable,
+                age_s=max(0.0, now - fresh_at),
+            )
+            for vital, fresh_at in bed.vitals.values()
+        )
+        findings = tuple(
+            _finding(prediction, max(0.0, now - fresh_at))
+            for prediction, fresh_at in bed.predictions.values()
+        )
+        return BedSnapshot(
+            bed=name,
+            age_s=min((stream.age_s for stream in streams), default=None),
+            streams=streams,
+            vitals=vitals,
+            findings=findings,
+            alarms=tuple(alarm for alarm in current if alarm.bed == name),
+        )
+
+
+def _supersedes(held_ns: int, held: Vital | Prediction, other_ns: int, other: Vital | Prediction) -> bool:
+    """Whether what is held is newer by device time and by offset: a worker that woke late is not believed."""
+    return held_ns > other_ns and (held.raw_offset, held.revision) >= (other.raw_offset, other.revision)
+
+
+def _finding(prediction: Prediction, age_s: float) -> FindingSnapshot:
+    label, probability = max(prediction.probabilities.items(), key=lambda item: item[1], default=("", 0.0))
+    return FindingSnapshot(
+        signal=prediction.signal,
+        model=prediction.model,
+        label=label,
+        probability=probability,
+        quality=prediction.quality,
+        age_s=age_s,
+    )
