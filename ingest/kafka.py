@@ -66,6 +66,8 @@ def producer(settings: Settings, **overrides: object) -> KafkaProducer:
     config.update(
         acks="all",
         enable_idempotence=True,
+        # A topic made by chance would have another number of partitions.
+        allow_auto_create_topics=False,
         compression_type="gzip",
         linger_ms=5,
         batch_size=_BATCH_BYTES,
