@@ -6,6 +6,7 @@ slots; Python walks only over what is published.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -303,7 +304,7 @@ class EcgMonitor:
                 bed=self._names[slot],
                 signal=signal,
                 time_ns=time_ns,
-                heart_rate_bpm=None if bpm != bpm else bpm,
+                heart_rate_bpm=None if math.isnan(bpm) else bpm,
                 ventricular_per_min=float(per_min) if ok else None,
                 quality=share,
                 usable=ok,

@@ -46,7 +46,7 @@ def lead_status(bank: Bank, due: Due) -> LeadStatus:
     share = present[:, :, -last:].mean(axis=2, dtype=np.float32)
     flagged = lead_off[:, :, -1]
     enough = bank.count[due.slots] >= round(FLAT_S * rate_hz)
-    off: BoolArray = ((flagged | (flat_long & enough[:, None])) | ~exists).all(axis=1)
+    off: BoolArray = np.all(flagged | (flat_long & enough[:, None]) | ~exists, axis=1)
     usable = exists & ~flagged & ~flat & (share >= MIN_PRESENT)
     unusable: BoolArray = ~usable.any(axis=1)
     return LeadStatus(off, unusable, share, usable)

@@ -1,0 +1,63 @@
+"""``wardwave infer`` and ``wardwave schemas``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+DEFAULT_MODEL = "ecg-cnn-lstm-1"
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the inference side's subcommands."""
+    infer = subparsers.add_parser(
+        "infer",
+        help="run a worker: raw signals in, predictions, vitals and alarms out",
+        description="A worker of the consumer group. Start more of them to share the beds.",
+    )
+    infer.add_argument("--model", default=DEFAULT_MODEL, help="shipped model or path of a card")
+    infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
+    infer.add_argument("--threads", type=int, help="CPU threads of the network (default: all cores)")
+    infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
+    infer.add_argument("--pace-ms", type=float, default=40.0, help="least time between two polls (ms)")
+    infer.add_argument("--stats", type=Path, help="JSON file with counters, rewritten every second")
+    infer.set_defaults(run=run_infer)
+    schemas = subparsers.add_parser("schemas", help="write the JSON schemas of the outputs")
+    schemas.add_argument("folder", type=Path, nargs="?", default=Path("ingest/schemas"))
+    schemas.set_defaults(run=run_schemas)
+
+
+def run_infer(args: argparse.Namespace) -> int:
+    """Run a worker until SIGINT or SIGTERM."""
+    import logging
+    import signal
+    import threading
+
+    import torch
+
+    from inference.predictor import Predictor, describe
+    from inference.worker import Worker, WorkerOptions
+    from ingest import kafka
+    from ingest.settings import load_settings
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    settings = load_settings()
+    predictor = Predictor(args.model, args.device)
+    logging.getLogger(__name__).info("model %s on %s", describe(predictor.spec), predictor.device)
+    kafka.ensure_topics(settings)
+    options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats)
+    Worker(settings, predictor, options).run(stop.is_set)
+    return 0
+
+
+def run_schemas(args: argparse.Namespace) -> int:
+    """Write the schemas beside the chunk's."""
+    from inference import schemas
+
+    for path in schemas.write(args.folder):
+        print(path)
+    return 0

@@ -1,0 +1,159 @@
+"""From raw records to pieces of continuous signal, or to dead letters."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from inference.no_data import NoData, Silence, StreamKey
+from inference.types import DeadLetter
+from ingest import wire
+from ingest.conditioning import ECG, ConditioningSpec
+from ingest.continuity import Continuity, Piece
+from ingest.errors import BadChunk
+from ingest.settings import IngestSettings
+from ingest.types import Chunk, SignalKind
+
+BAND_OF: dict[SignalKind, ConditioningSpec] = {SignalKind.ECG: ECG}
+
+
+class RawRecord(Protocol):
+    """What is used of a kafka-python ``ConsumerRecord``."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes
+    headers: Iterable[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class Stream:
+    """One signal of one bed. Records below ``next_offset`` are done."""
+
+    bed: str
+    kind: SignalKind
+    continuity: Continuity
+    next_offset: int
+    received_ms: int = 0
+    waiting_since_s: float | None = None
+
+    @property
+    def safe_offset(self) -> int:
+        """Offset from which a successor must read."""
+        waiting = self.continuity.first_waiting_offset
+        return self.next_offset if waiting is None else waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one poll's records gave."""
+
+    pieces: list[tuple[str, Piece]] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+
+class Partition:
+    """The signals of one raw partition, and how far they are done."""
+
+    def __init__(self, number: int, settings: IngestSettings, no_data: NoData) -> None:
+        self.number = number
+        self.next_offset = 0
+        self.streams: dict[StreamKey, Stream] = {}
+        self.counts: Counter[str] = Counter()
+        self._settings = settings
+        self._no_data = no_data
+
+    @property
+    def safe_offset(self) -> int:
+        """Offset to commit: no signal needs anything before it."""
+        return min((stream.safe_offset for stream in self._waiting()), default=self.next_offset)
+
+    def _waiting(self) -> Iterable[Stream]:
+        return (s for s in self.streams.values() if s.continuity.first_waiting_offset is not None)
+
+    def take(self, record: RawRecord, into: Taken) -> None:
+        """Decode, check and place one record."""
+        self.next_offset = max(self.next_offset, record.offset + 1)
+        self.counts["records"] += 1
+        try:
+            chunk = self._decode(record)
+            stream = self._stream(chunk)
+            if record.offset < stream.next_offset:
+                self.counts["already_done"] += 1
+                return
+            pieces = stream.continuity.push(chunk, record.offset, record.timestamp)
+        except BadChunk as bad:
+            self.counts["dead_letters"] += 1
+            into.dead_letters.append(dead_letter(record, bad))
+            return
+        self._note(stream, chunk, record, into)
+        if chunk.kind in BAND_OF:
+            into.pieces.extend((stream.bed, piece) for piece in pieces)
+
+    def _decode(self, record: RawRecord) -> Chunk:
+        content_type = next(
+            (value.decode(errors="replace") for name, value in record.headers if name == "content-type"),
+            None,
+        )
+        chunk = wire.decode(record.value, content_type)
+        wire.check_key(chunk, record.key)
+        wire.check_time(chunk, record.timestamp, self._settings)
+        band = BAND_OF.get(chunk.kind)
+        if band is not None and chunk.fs_hz < band.min_fs_hz:
+            raise BadChunk(
+                "invalid_field",
+                f"fs_hz={chunk.fs_hz:g}: {chunk.kind} up to {band.high_hz:g} Hz needs at least "
+                f"{band.min_fs_hz:g} Hz; sample faster",
+            )
+        return chunk
+
+    def _stream(self, chunk: Chunk) -> Stream:
+        key = (chunk.bed, chunk.kind.value)
+        stream = self.streams.get(key)
+        if stream is None:
+            stream = Stream(chunk.bed, chunk.kind, Continuity(self._settings), 0)
+            self.streams[key] = stream
+        return stream
+
+    def _note(self, stream: Stream, chunk: Chunk, record: RawRecord, into: Taken) -> None:
+        stream.next_offset = record.offset + 1
+        stream.received_ms = record.timestamp
+        now_s = time.monotonic()
+        waits = stream.continuity.first_waiting_offset is not None
+        stream.waiting_since_s = (stream.waiting_since_s or now_s) if waits else None
+        ended = self._no_data.heard((stream.bed, stream.kind.value), chunk, record.offset, now_s)
+        if ended is not None:
+            into.silences.append(ended)
+
+    def expire(self, now_s: float, into: Taken) -> None:
+        """Stop waiting for chunks that did not come within ``reorder_s``."""
+        for stream in list(self._waiting()):
+            since_s = stream.waiting_since_s
+            if since_s is not None and now_s - since_s > self._settings.reorder_s:
+                stream.waiting_since_s = None
+                pieces = stream.continuity.expire()
+                if stream.kind in BAND_OF:
+                    into.pieces.extend((stream.bed, piece) for piece in pieces)
+
+
+def dead_letter(record: RawRecord, bad: BadChunk) -> DeadLetter:
+    """Wrap a refused record: the reason and the original bytes."""
+    return DeadLetter(
+        reason=bad.reason,
+        detail=bad.detail,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key_base64=None if record.key is None else base64.b64encode(record.key).decode(),
+        headers={name: value.decode(errors="replace") for name, value in record.headers},
+        value_base64=base64.b64encode(record.value or b"").decode(),
+    )

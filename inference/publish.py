@@ -1,0 +1,73 @@
+"""The worker's outputs on their topics: many beds a record, each in its raw partition."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+import msgspec
+from kafka import KafkaProducer
+
+from inference.monitor import Outcome
+from inference.types import Alarm, DeadLetter, PredictionBatch, VitalBatch
+from ingest.settings import Topics
+
+encode = msgspec.json.Encoder().encode
+
+
+class _OfBed(Protocol):
+    @property
+    def bed(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=_OfBed)
+
+
+class Outputs:
+    """Sends what was found. Nothing here waits: :meth:`flush` does.
+
+    Parameters
+    ----------
+    producer : KafkaProducer
+        Acknowledged by all replicas, in order.
+    topics : Topics
+        Where to.
+    partition_of : callable
+        Gives a bed's raw partition.
+    """
+
+    def __init__(self, producer: KafkaProducer, topics: Topics, partition_of: Callable[[str], int]) -> None:
+        self._producer = producer
+        self._topics = topics
+        self._partition_of = partition_of
+
+    def send(self, outcome: Outcome) -> None:
+        """Send alarms first, then predictions and vitals."""
+        for alarm in outcome.alarms:
+            self.send_alarm(alarm)
+        for number, predictions in self._by_partition(outcome.predictions):
+            self._put(self._topics.predictions, encode(PredictionBatch(predictions)), number)
+        for number, vitals in self._by_partition(outcome.vitals):
+            self._put(self._topics.vitals, encode(VitalBatch(vitals)), number)
+
+    def send_alarm(self, alarm: Alarm) -> None:
+        """Send one step of an alarm's life."""
+        self._put(self._topics.alarms, encode(alarm), self._partition_of(alarm.bed), alarm.bed.encode())
+
+    def send_dead_letter(self, letter: DeadLetter) -> None:
+        """Send a refused record."""
+        self._put(self._topics.dead_letters, encode(letter), letter.partition)
+
+    def _by_partition(self, items: Iterable[Item]) -> Iterable[tuple[int, list[Item]]]:
+        groups: dict[int, list[Item]] = defaultdict(list)
+        for item in items:
+            groups[self._partition_of(item.bed)].append(item)
+        return groups.items()
+
+    def _put(self, topic: str, value: bytes, number: int, key: bytes | None = None) -> None:
+        self._producer.send(topic, value, key=key, partition=number)
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until all is acknowledged."""
+        self._producer.flush(timeout=timeout_s)

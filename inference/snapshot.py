@@ -1,0 +1,167 @@
+"""What a worker leaves for its successor: the exact state of each signal after a raw offset.
+
+One record per (bed, signal) on ``biosignals.state``, msgpack. Because the state is exact (filter state, ring,
+beats, alarms), a successor that goes on at ``next_offset`` publishes what an unbroken run would have, to the
+last bit on the same machine, with nothing to replay or settle.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inference.alarms import EngineState
+from inference.errors import SnapshotError
+from inference.monitor import EcgMonitor
+from inference.no_data import NoDataState
+from ingest.bank import StreamState
+from ingest.conditioning import ConditionerState
+from ingest.continuity import ContinuityState
+
+VERSION: Final = 1
+
+
+class Array(msgspec.Struct, frozen=True):
+    """An array as bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class EcgState(msgspec.Struct, frozen=True):
+    """State of one bed in an :class:`inference.monitor.EcgMonitor`."""
+
+    fs_hz: float
+    channels: tuple[str, ...]
+    n_in: int
+    count: int
+    reference_in: int
+    reference_ns: int
+    offset: int
+    arrays: dict[str, Array]
+    beat_times_ns: list[int]
+    beat_labels: list[int]
+    clear_since_ns: int
+    lead: int
+    alarms: EngineState
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that a successor needs for one signal of one bed."""
+
+    version: int
+    bed: str
+    signal: str
+    next_offset: int
+    continuity: ContinuityState
+    no_data: NoDataState
+    ecg: EcgState | None
+
+
+def _pack(array: npt.NDArray[np.generic]) -> Array:
+    return Array(array.dtype.str, array.shape, array.tobytes())
+
+
+def _unpack(array: Array) -> npt.NDArray[np.generic]:
+    return np.frombuffer(array.data, dtype=np.dtype(array.dtype)).reshape(array.shape)
+
+
+def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
+    """State of one bed; ``None`` while it has no samples."""
+    slot = monitor.bank.beds.get(bed)
+    if slot is None or slot not in monitor.bank.channels:
+        return None
+    stream = monitor.bank.state(bed)
+    times_ns, labels, clear_since_ns = monitor.beats.state(slot)
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "sections": stream.conditioner.sections,
+        "history": stream.conditioner.history,
+        "held": stream.conditioner.held,
+        "started": stream.conditioner.started,
+        "samples": stream.samples,
+        "raw": stream.raw,
+        "present": stream.present,
+        "lead_off": stream.lead_off,
+        "rhythms": monitor.rhythms[slot],
+    }
+    return EcgState(
+        fs_hz=stream.fs_hz,
+        channels=stream.channels,
+        n_in=stream.conditioner.n_in,
+        count=stream.count,
+        reference_in=stream.reference_in,
+        reference_ns=stream.reference_ns,
+        offset=stream.offset,
+        arrays={name: _pack(array) for name, array in arrays.items()},
+        beat_times_ns=times_ns,
+        beat_labels=labels,
+        clear_since_ns=clear_since_ns,
+        lead=int(monitor.lead[slot]),
+        alarms=monitor.engine.state(slot),
+    )
+
+
+def put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
+    """Give a bed the state that :func:`take_ecg` took.
+
+    Raises
+    ------
+    SnapshotError
+        The state comes from another version of the model or of the filters.
+    """
+    arrays = {name: _unpack(array) for name, array in state.arrays.items()}
+    stream = StreamState(
+        state.fs_hz,
+        state.channels,
+        ConditionerState(
+            arrays["sections"].astype(np.float64),
+            arrays["history"].astype(np.float64),
+            arrays["held"].astype(np.float64),
+            arrays["started"].astype(np.bool_),
+            state.n_in,
+        ),
+        state.count,
+        state.reference_in,
+        state.reference_ns,
+        state.offset,
+        arrays["samples"].astype(np.float32),
+        arrays["raw"].astype(np.float32),
+        arrays["present"].astype(np.bool_),
+        arrays["lead_off"].astype(np.bool_),
+    )
+    slot = monitor.slot(bed)
+    try:
+        monitor.bank.restore(bed, stream)
+        monitor.rhythms[slot] = arrays["rhythms"].astype(np.float64)
+        monitor.engine.restore(slot, state.alarms)
+    except ValueError as error:
+        monitor.remove(bed)
+        raise SnapshotError(f"bed {bed!r}: the state does not fit this version: {error}") from error
+    monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
+    monitor.lead[slot] = state.lead
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """Snapshot as msgpack."""
+    return msgspec.msgpack.encode(snapshot)
+
+
+def decode(value: bytes) -> Snapshot:
+    """Read a snapshot.
+
+    Raises
+    ------
+    SnapshotError
+        Not a snapshot of this version.
+    """
+    try:
+        snapshot = msgspec.msgpack.decode(value, type=Snapshot)
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"not a state snapshot: {error}") from error
+    if snapshot.version != VERSION:
+        raise SnapshotError(f"version {snapshot.version}: this worker reads version {VERSION}")
+    return snapshot

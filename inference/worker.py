@@ -1,0 +1,267 @@
+"""The worker: raw records in, predictions, vitals, alarms and dead letters out, nothing lost on the way.
+
+Order of effects: outputs are flushed, then the snapshots, then the offset is committed. Whatever is read
+again after a crash gives the same ids and values, and readers keep one of each.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kafka import ConsumerRecord, TopicPartition
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.structs import OffsetAndMetadata
+
+from inference import handover, snapshot
+from inference.errors import SnapshotError
+from inference.intake import Partition, Stream, Taken
+from inference.monitor import EcgMonitor, Outcome, make_alarm
+from inference.no_data import NoData, Silence
+from inference.predictor import Predictor
+from inference.publish import Outputs
+from inference.snapshot import Snapshot
+from inference.stats import Stats
+from inference.types import Alarm
+from ingest import kafka
+from ingest.continuity import Continuity
+from ingest.settings import Settings
+from ingest.types import SignalKind
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.5
+FLUSH_S = 30.0
+MAX_RECORDS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How a worker paces itself.
+
+    Parameters
+    ----------
+    snapshot_s : float
+        How often the state of each partition is left and its offset committed.
+    pace_s : float
+        Least time between two polls, so that batches fill; part of the latency.
+    stats : Path or None
+        JSON file with counters, rewritten every second.
+    """
+
+    snapshot_s: float = 30.0
+    pace_s: float = 0.04
+    stats: Path | None = None
+
+
+class Worker:
+    """One member of the consumer group.
+
+    Parameters
+    ----------
+    settings : Settings
+        Broker, topics, limits.
+    predictor : Predictor
+        The ECG model.
+    options : WorkerOptions
+        Pace.
+    """
+
+    def __init__(self, settings: Settings, predictor: Predictor, options: WorkerOptions) -> None:
+        self.stats = Stats()
+        self._settings = settings
+        self._options = options
+        self._no_data = NoData()
+        self._monitor = EcgMonitor(predictor, time.time_ns)
+        self._partitions: dict[int, Partition] = {}
+        self._snapshot_due_s: dict[int, float] = {}
+        self._consumer = kafka.consumer(
+            settings, settings.topics.raw, group_id=settings.kafka.group_id, max_poll_records=MAX_RECORDS
+        )
+        self._producer = kafka.producer(settings)
+        self._homes: dict[str, int] = {}
+        self._outputs = Outputs(self._producer, settings.topics, self._homes.__getitem__)
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Work until told to stop, then leave state and commit."""
+        next_tick_s = next_stats_s = 0.0
+        try:
+            while not stopped():
+                began_s = time.monotonic()
+                self.step()
+                if began_s >= next_tick_s:
+                    self.tick()
+                    next_tick_s = began_s + TICK_S
+                if self._options.stats and began_s >= next_stats_s:
+                    self.stats.write(self._options.stats)
+                    next_stats_s = began_s + 1.0
+                time.sleep(max(0.0, self._options.pace_s - (time.monotonic() - began_s)))
+        finally:
+            self.close()
+
+    def step(self) -> None:
+        """Poll once and work through what came."""
+        polled = self._consumer.poll(timeout_ms=20, max_records=MAX_RECORDS)
+        self._follow_assignment()
+        taken = Taken()
+        for part, records in polled.items():
+            partition = self._partitions.get(part.partition)
+            if partition is None:
+                continue
+            new = [record for record in records if record.offset >= partition.next_offset]
+            for record in new:
+                partition.take(record, taken)
+            self.stats.counts["chunks_in"] += len(new)
+            self._homes.update((bed, partition.number) for bed, _ in partition.streams)
+        received_ms = self._newest_receipt(polled)
+        self._emit(taken, received_ms)
+        self._leave_state(time.monotonic())
+
+    def tick(self) -> None:
+        """Look at the clock: signals that went silent, chunks that were waited for long enough."""
+        now_s = time.monotonic()
+        taken = Taken()
+        for partition in self._partitions.values():
+            partition.expire(now_s, taken)
+        taken.silences.extend(self._no_data.tick(now_s, time.time_ns()))
+        self._emit(taken, {})
+
+    def _newest_receipt(self, polled: dict[TopicPartition, list[ConsumerRecord]]) -> dict[str, int]:
+        """When the broker got each bed's newest record of this poll, ms since the epoch."""
+        return {
+            record.key.decode(errors="replace"): record.timestamp
+            for records in polled.values()
+            for record in records
+            if record.key
+        }
+
+    def _emit(self, taken: Taken, received_ms: dict[str, int]) -> None:
+        for letter in taken.dead_letters:
+            self._outputs.send_dead_letter(letter)
+            logger.warning("%s/%d@%d: %s", letter.topic, letter.partition, letter.offset, letter.detail)
+        for silence in taken.silences:
+            self._outputs.send_alarm(self._silence_alarm(silence))
+            self.stats.counts["alarms"] += 1
+        outcome = self._monitor.push(taken.pieces) if taken.pieces else Outcome()
+        self._outputs.send(outcome)
+        self._count(taken, outcome, received_ms)
+
+    def _silence_alarm(self, silence: Silence) -> Alarm:
+        bed, signal = silence.stream
+        return make_alarm(silence.change, bed, signal, time.time_ns(), silence.raw_offset)
+
+    def _count(self, taken: Taken, outcome: Outcome, received_ms: dict[str, int]) -> None:
+        counts = self.stats.counts
+        counts["windows"] += len(outcome.predictions)
+        counts["alarms"] += len(outcome.alarms)
+        counts["dead_letters"] += len(taken.dead_letters)
+        now_ms = time.time() * 1e3
+        latencies = [
+            now_ms - received_ms[item.bed] for item in outcome.predictions if item.bed in received_ms
+        ]
+        self.stats.latencies_ms.extend(latencies)
+        self.stats.alarm_latencies_ms.extend(
+            now_ms - received_ms[alarm.bed] for alarm in outcome.alarms if alarm.bed in received_ms
+        )
+
+    def _follow_assignment(self) -> None:
+        """Take up partitions that are new here, let go of those that went.
+
+        The assignment is compared after each poll instead of in a rebalance listener: a listener that fails
+        leaves kafka-python with partitions that are never read (its issue 3132).
+        """
+        assigned = {part.partition for part in self._consumer.assignment()}
+        for number in self._partitions.keys() - assigned:
+            self._let_go(number)
+        new = sorted(assigned - self._partitions.keys())
+        if new:
+            self._take_up(new)
+
+    def _let_go(self, number: int) -> None:
+        partition = self._partitions.pop(number)
+        self._snapshot_due_s.pop(number)
+        self._no_data.forget(set(partition.streams))
+        for bed, signal in partition.streams:
+            if signal == SignalKind.ECG and bed in self._monitor.bank.beds:
+                self._monitor.remove(bed)
+        logger.info("partition %d is another worker's now", number)
+
+    def _take_up(self, numbers: list[int]) -> None:
+        began_s = time.monotonic()
+        left = handover.find(self._settings, numbers)
+        for place, number in enumerate(numbers):
+            partition = Partition(number, self._settings.ingest, self._no_data)
+            for state in left[number].values():
+                self._go_on(partition, state)
+            self._partitions[number] = partition
+            share = (place + 1) / len(numbers)
+            self._snapshot_due_s[number] = began_s + share * self._options.snapshot_s
+        n_signals = sum(len(states) for states in left.values())
+        logger.info(
+            "took up partitions %s with %d signals in %.1f s",
+            f"{numbers[0]}..{numbers[-1]}" if len(numbers) > 3 else numbers,
+            n_signals,
+            time.monotonic() - began_s,
+        )
+
+    def _go_on(self, partition: Partition, state: Snapshot) -> None:
+        """Put one signal back as its last worker left it."""
+        kind = SignalKind(state.signal)
+        stream = Stream(state.bed, kind, Continuity(self._settings.ingest), state.next_offset)
+        stream.continuity.restore(state.continuity)
+        try:
+            if state.ecg is not None:
+                snapshot.put_ecg(self._monitor, state.bed, state.ecg)
+        except SnapshotError as error:
+            self.stats.counts["states_refused"] += 1
+            logger.warning("bed %s begins anew: %s", state.bed, error)
+        key = (state.bed, state.signal)
+        self._no_data.restore(key, state.no_data, state.next_offset - 1, time.monotonic())
+        partition.streams[key] = stream
+        self._homes[state.bed] = partition.number
+
+    def _leave_state(self, now_s: float) -> None:
+        """Flush outputs, leave the state of the partitions whose turn it is, commit."""
+        due = [number for number, at_s in self._snapshot_due_s.items() if now_s >= at_s]
+        if due:
+            self._commit(due)
+            for number in due:
+                self._snapshot_due_s[number] = now_s + self._options.snapshot_s
+
+    def _commit(self, numbers: list[int]) -> None:
+        changed = [number for number in numbers if self._partitions[number].next_offset > 0]
+        if not changed:
+            return
+        self._outputs.flush(FLUSH_S)
+        topics = self._settings.topics
+        for number in changed:
+            handover.leave(
+                self._producer, topics.state, self._partitions[number], self._monitor, self._no_data
+            )
+        self._outputs.flush(FLUSH_S)
+        offsets = {
+            TopicPartition(topics.raw, number): OffsetAndMetadata(
+                self._partitions[number].safe_offset, "", -1
+            )
+            for number in changed
+        }
+        try:
+            self._consumer.commit(offsets)
+        except (CommitFailedError, RebalanceInProgressError) as error:
+            # The partitions are another worker's, or will be: it goes on from the offset before.
+            self.stats.counts["commits_refused"] += 1
+            logger.warning("offsets not committed: %s", error)
+
+    def close(self) -> None:
+        """Leave state, commit, leave the group."""
+        try:
+            self._commit(list(self._partitions))
+        except KafkaError as error:
+            logger.warning("left without a last commit; a successor reads on from the one before: %s", error)
+        self._consumer.close(autocommit=False)
+        self._producer.close(timeout=FLUSH_S)
+        if self._options.stats:
+            self.stats.write(self._options.stats)
