@@ -161,6 +161,28 @@ def ensure_topics(settings: Settings) -> None:
         client.close()
 
 
+def ensure_topic(settings: Settings, name: str) -> None:
+    """Create the topics if this one is absent, asking for nothing that a device may not do if it exists.
+
+    A broker may make an absent topic by itself (Tansu does, whatever the client says), with another number of
+    partitions.
+
+    Raises
+    ------
+    SettingsError, BrokerError
+        As :func:`ensure_topics`.
+    """
+    client = admin(settings)
+    try:
+        absent = name not in client.list_topics()
+    except KafkaError as error:
+        raise BrokerError(f"cannot list the topics of {settings.kafka.bootstrap_servers}: {error}") from error
+    finally:
+        client.close()
+    if absent:
+        ensure_topics(settings)
+
+
 def _topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     topics = settings.topics
     limit = str(settings.ingest.max_record_bytes + _BATCH_BYTES)

@@ -127,6 +127,7 @@ class Publisher:
         self._closing = False
         self._next_seq: dict[tuple[str, str, str], int] = {}
         self._condition = threading.Condition()
+        kafka.ensure_topic(self._settings, self._settings.topics.raw)
         timeout_ms = max(1, int(timeout_s * 1000))
         self._producer = kafka.producer(
             self._settings,
