@@ -185,7 +185,8 @@ class EcgMonitor:
         order = np.lexsort((times_ns, found.window))
         order = order[new[order]]
         row, times = found.window[order], times_ns[order]
-        close = np.concatenate([[False], (row[1:] == row[:-1]) & (np.diff(times) <= REFRACTORY_NS)])
+        close = np.zeros(len(order), dtype=np.bool_)
+        close[1:] = (row[1:] == row[:-1]) & (np.diff(times) <= REFRACTORY_NS)
         order = order[~close]
         return FoundBeats(
             found.window[order], times_ns[order], found.label[order] - 1, found.probability[order]

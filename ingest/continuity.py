@@ -125,6 +125,7 @@ class Continuity:
             self.counts["layout_change"] += 1
             return [*self._release(), self._restart(received)]
         if chunk.seq == self._next_seq:
+            self.counts["reorder"] += bool(self._waiting)
             return [*self._join(received), *self._contiguous_waiting()]
         if chunk.seq > self._next_seq:
             return self._ahead(received)
@@ -151,7 +152,6 @@ class Continuity:
 
     def _restart(self, received: _Received) -> Piece:
         chunk = received.chunk
-        self._waiting.clear()
         self._skipped.clear()
         self._started = True
         self._device, self._fs_hz, self._channels = chunk.device, chunk.fs_hz, chunk.channels
@@ -204,25 +204,35 @@ class Continuity:
             self.counts["duplicate"] += 1
             return []
         self._waiting[chunk.seq] = received
+        pieces: list[Piece] = []
+        while self._waited_long_enough():
+            pieces.extend(self._skip_first_gap())
+        return pieces
+
+    def _waited_long_enough(self) -> bool:
+        """Whether what is kept back spans ``reorder_s``."""
+        if not self._waiting:
+            return False
         starts = min(waiting.chunk.start_ns for waiting in self._waiting.values())
         ends = max(waiting.chunk.end_ns for waiting in self._waiting.values())
-        if ends - starts < self._settings.reorder_s * NS_PER_S:
-            return []
-        return self._release()
+        return ends - starts >= self._settings.reorder_s * NS_PER_S
+
+    def _skip_first_gap(self) -> list[Piece]:
+        """Give up what is missing first; what follows in sequence can be joined."""
+        seq = min(self._waiting)
+        if seq > self._next_seq:
+            self._skipped.extend(range(max(self._next_seq, seq - REMEMBERED_GAPS), seq))
+        return [*self._join(self._waiting.pop(seq)), *self._contiguous_waiting()]
 
     def _release(self) -> list[Piece]:
         pieces: list[Piece] = []
         while self._waiting:
-            seq = min(self._waiting)
-            if seq > self._next_seq:
-                self._skipped.extend(range(max(self._next_seq, seq - REMEMBERED_GAPS), seq))
-            pieces.extend(self._join(self._waiting.pop(seq)))
+            pieces.extend(self._skip_first_gap())
         return pieces
 
     def _contiguous_waiting(self) -> list[Piece]:
         pieces: list[Piece] = []
         while self._next_seq in self._waiting:
-            self.counts["reorder"] += 1
             pieces.extend(self._join(self._waiting.pop(self._next_seq)))
         return pieces
 

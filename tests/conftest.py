@@ -73,8 +73,8 @@ class PlainCard:
 class PlainPredictor:
     """A threshold instead of a network, so that tests of the path do not hang on weights.
 
-    A step over 0.4 mV that is the largest around is a normal beat; a line that is over 0.15 mV most of the time
-    is fibrillation.
+    A step over 0.4 mV that is the largest around is a normal beat; a line that is over 0.15 mV most of the
+    time is fibrillation.
     """
 
     spec = PlainCard()
@@ -98,3 +98,9 @@ class PlainPredictor:
 def plain_predictor() -> PlainPredictor:
     """Stand-in for the network."""
     return PlainPredictor()
+
+
+@pytest.fixture(scope="session")
+def plain_predictor_class() -> type[PlainPredictor]:
+    """The stand-in's class, for tests that need several."""
+    return PlainPredictor

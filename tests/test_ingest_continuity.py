@@ -1,0 +1,154 @@
+"""A rule for each trouble with time."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.continuity import Continuity, Piece
+from ingest.errors import BadChunk
+from ingest.settings import IngestSettings
+from ingest.types import NS_PER_S, Chunk, SignalKind
+
+T0 = 1_700_000_000 * NS_PER_S
+
+
+def chunk(
+    seq: int, start_s: float | None = None, device: str = "m1", n: int = 100, fs: float = 100.0
+) -> Chunk:
+    start = seq * n / fs if start_s is None else start_s
+    values = np.arange(n, dtype=np.float32)[:, None] + seq * n
+    return Chunk("b", device, SignalKind.ECG, ("II",), fs, T0 + round(start * NS_PER_S), seq, values)
+
+
+def feed(line: Continuity, chunks: list[Chunk]) -> list[Piece]:
+    return [
+        piece
+        for offset, item in enumerate(chunks)
+        for piece in line.push(item, offset, item.end_ns // 1_000_000)
+    ]
+
+
+def samples(pieces: list[Piece]) -> list[float]:
+    return [
+        value
+        for piece in pieces
+        for value in [*[float("nan")] * piece.missing, *piece.samples[:, 0].tolist()]
+    ]
+
+
+@pytest.fixture
+def line() -> Continuity:
+    return Continuity(IngestSettings())
+
+
+def test_chunks_in_order_are_joined(line: Continuity) -> None:
+    pieces = feed(line, [chunk(k) for k in range(5)])
+    assert samples(pieces) == list(range(500))
+    assert [piece.restart for piece in pieces] == [True, False, False, False, False]
+
+
+def test_a_duplicate_is_dropped_and_counted(line: Continuity) -> None:
+    pieces = feed(line, [chunk(0), chunk(1), chunk(1), chunk(0), chunk(2)])
+    assert samples(pieces) == list(range(300))
+    assert line.counts["duplicate"] == 2
+
+
+@given(order=st.permutations(range(1, 4)))
+def test_reordered_within_the_limit_is_put_in_order(order: list[int]) -> None:
+    line = Continuity(IngestSettings(reorder_s=5))
+    pieces = feed(line, [chunk(0), *[chunk(k) for k in order], chunk(4)])
+    assert samples(pieces) == list(range(500))
+    assert line.counts["gap"] == 0
+
+
+def test_a_short_gap_is_filled_as_missing(line: Continuity) -> None:
+    pieces = feed(line, [chunk(0), chunk(1), chunk(3), chunk(4), chunk(5)])
+    got = samples(pieces)
+    assert np.isnan(got[200:300]).all()
+    assert got[300:] == list(range(300, 600))
+    assert line.counts["gap"] == 1
+
+
+def test_a_long_gap_restarts_the_stream(line: Continuity) -> None:
+    pieces = feed(line, [chunk(0), chunk(60), chunk(61), chunk(62)])
+    assert [piece.restart for piece in pieces] == [True, True, False, False]
+
+
+def test_what_comes_after_its_gap_was_closed_is_late(line: Continuity) -> None:
+    feed(line, [chunk(0), chunk(2), chunk(3), chunk(4)])
+    with pytest.raises(BadChunk, match="seq=1") as caught:
+        feed(line, [chunk(1)])
+    assert caught.value.reason == "late"
+
+
+def test_an_overlap_is_trimmed(line: Continuity) -> None:
+    pieces = feed(line, [chunk(0), chunk(1, start_s=0.5)])
+    assert samples(pieces)[:100] == list(range(100))
+    assert len(samples(pieces)) == 150
+    assert pieces[1].start_ns == T0 + NS_PER_S
+    assert line.counts["overlap"] == 1
+
+
+def test_a_restarted_device_goes_on_by_time(line: Continuity) -> None:
+    pieces = feed(line, [chunk(7), chunk(8), chunk(0, start_s=9.0), chunk(1, start_s=10.0)])
+    assert len(samples(pieces)) == 400
+    assert sum(piece.restart for piece in pieces) == 1
+    assert line.counts["restart"] == 1
+
+
+def test_a_clock_set_back_restarts_the_stream(line: Continuity) -> None:
+    pieces = feed(line, [chunk(0), chunk(1), chunk(2, start_s=-3600)])
+    assert [piece.restart for piece in pieces] == [True, False, True]
+    assert line.counts["clock_jump"] == 1
+
+
+def test_a_slow_drift_is_followed(line: Continuity) -> None:
+    pieces = feed(line, [chunk(k, start_s=k * 1.001) for k in range(600)])
+    assert sum(piece.missing for piece in pieces) == 0
+    assert sum(piece.restart for piece in pieces) == 1
+    assert pieces[-1].start_ns == T0 + round(599 * 1.001 * NS_PER_S)
+
+
+def test_a_second_device_is_refused_until_the_first_is_silent(line: Continuity) -> None:
+    feed(line, [chunk(0), chunk(1)])
+    with pytest.raises(BadChunk, match="'m2'") as caught:
+        feed(line, [chunk(2, device="m2")])
+    assert caught.value.reason == "second_device"
+    pieces = feed(line, [chunk(20, device="m2")])
+    assert pieces[0].restart
+
+
+def test_another_rate_restarts_the_stream(line: Continuity) -> None:
+    pieces = feed(line, [chunk(0), chunk(1, start_s=1.0, fs=200.0)])
+    assert [piece.restart for piece in pieces] == [True, True]
+    assert line.counts["layout_change"] == 1
+
+
+def test_state_put_back_goes_on(line: Continuity) -> None:
+    feed(line, [chunk(0), chunk(1)])
+    successor = Continuity(IngestSettings())
+    successor.restore(line.state())
+    pieces = feed(successor, [chunk(1), chunk(2)])
+    assert samples(pieces) == list(range(200, 300))
+    assert not pieces[0].restart
+
+
+@given(
+    dropped=st.sets(st.integers(1, 18), max_size=4),
+    doubled=st.sets(st.integers(0, 19), max_size=5),
+    swapped=st.sets(st.integers(1, 17), max_size=3),
+)
+def test_every_sample_that_came_in_time_is_there_once(
+    dropped: set[int], doubled: set[int], swapped: set[int]
+) -> None:
+    order = list(range(20))
+    for k in swapped:
+        order[k], order[k + 1] = order[k + 1], order[k]
+    sent = [chunk(k) for k in order if k not in dropped for _ in range(2 if k in doubled else 1)]
+    line = Continuity(IngestSettings(reorder_s=8, gap_reset_s=30))
+    pieces = feed(line, sent) + line.expire()
+    got = np.array(samples(pieces))
+    known = got[~np.isnan(got)]
+    expected = np.concatenate([np.arange(k * 100, k * 100 + 100) for k in range(20) if k not in dropped])
+    np.testing.assert_array_equal(known, expected)
