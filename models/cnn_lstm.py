@@ -1,0 +1,219 @@
+"""The family ``CnnLstm``: convolutions, a bidirectional LSTM, attention with a skip around it, two heads.
+
+After Picon et al. 2019 (CNN and LSTM for ventricular fibrillation), Hannun et al. 2019 (residual 1-D
+convolutions over ECG) and Vaswani et al. 2017 (multi-head attention). What differs: scaling is fixed, so a
+step's features do not depend on where the window begins; the recurrent part runs on every second step,
+which keeps it a small share of the cost; the convolutions skip over the recurrent part, so beats are
+located at full step resolution.
+
+Shape legend: B windows, C leads, N samples, F features, T steps, R recurrent steps, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.errors import BadArchitecture
+from models.spec import Architecture, Conv1dFrontEnd, Cost, FrontEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the network says of a batch of windows.
+
+    Attributes
+    ----------
+    step_logits : Tensor, shape (B, T, K)
+        One row a time step: no beat, N, S, V, F.
+    rhythm_logits : Tensor, shape (B, K)
+        State of the window's last seconds.
+    attention : Tensor, shape (B, T)
+        Weights with which the rhythm head looked at the steps; sum 1, zero before the last seconds.
+    """
+
+    step_logits: Tensor
+    rhythm_logits: Tensor
+    attention: Tensor
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with batch normalisation and a (projected) skip around them."""
+
+    def __init__(self, width_in: int, width: int, kernel: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        pad = dilation * (kernel // 2)
+        self.first = nn.Conv1d(width_in, width, kernel, stride, pad, dilation, bias=False)
+        self.first_norm = nn.BatchNorm1d(width)
+        self.second = nn.Conv1d(width, width, kernel, 1, pad, dilation, bias=False)
+        self.second_norm = nn.BatchNorm1d(width)
+        self.skip: nn.Module = (
+            nn.Identity()
+            if stride == 1 and width_in == width
+            else nn.Conv1d(width_in, width, 1, stride, bias=False)
+        )
+
+    def forward(self, x_BFT: Tensor) -> Tensor:
+        """(B, F_in, T) to (B, F, ceil(T / stride))."""
+        y_BFT = functional.relu(self.first_norm(self.first(x_BFT)))
+        y_BFT = self.second_norm(self.second(y_BFT))
+        return functional.relu(y_BFT + self.skip(x_BFT))
+
+
+class Conv1dFeatures(nn.Module):
+    """Waveform to features: (B, C, N) to (B, F, T), T = ceil(N / stride)."""
+
+    def __init__(self, channels: int, config: Conv1dFrontEnd) -> None:
+        super().__init__()
+        self.width = config.widths[-1]
+        self.stem = nn.Conv1d(
+            channels,
+            config.stem_width,
+            config.stem_kernel,
+            config.stem_stride,
+            config.stem_kernel // 2,
+            bias=False,
+        )
+        self.stem_norm = nn.BatchNorm1d(config.stem_width)
+        widths = (config.stem_width, *config.widths)
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(
+                    widths[i], widths[i + 1], config.kernels[i], config.strides[i], config.dilations[i]
+                )
+                for i in range(len(config.widths))
+            )
+        )
+
+    def forward(self, x_BCN: Tensor) -> Tensor:
+        """(B, C, N) to (B, F, T)."""
+        features: Tensor = self.blocks(functional.relu(self.stem_norm(self.stem(x_BCN))))
+        return features
+
+
+def build_front_end(channels: int, config: FrontEnd) -> Conv1dFeatures:
+    """Front end by its configuration; any module with ``width`` and (B, …) to (B, width, T) would serve."""
+    return Conv1dFeatures(channels, config)
+
+
+class AttentionWithSkip(nn.Module):
+    """Multi-head self-attention over the recurrent steps, added to its input, then normalised."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.project = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def _heads(self, x_BRF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, steps, width = x_BRF.shape
+        qkv = self.project(x_BRF).view(n, steps, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        return qkv[0], qkv[1], qkv[2]
+
+    def forward(self, x_BRF: Tensor) -> Tensor:
+        """(B, R, F) to (B, R, F)."""
+        q, k, v = self._heads(x_BRF)
+        context = functional.scaled_dot_product_attention(q, k, v)
+        normed: Tensor = self.norm(x_BRF + self.out(context.transpose(1, 2).flatten(2)))
+        return normed
+
+    def weights(self, x_BRF: Tensor) -> Tensor:
+        """Attention of each step to each other, mean over heads, (B, R, R); rows sum to 1."""
+        q, k, _ = self._heads(x_BRF)
+        scores: Tensor = (q @ k.transpose(-2, -1)) / q.shape[-1] ** 0.5
+        return scores.softmax(-1).mean(1)
+
+
+class CnnLstm(nn.Module):
+    """Convolutions, bidirectional LSTM, attention with a skip, a head per step and one per window.
+
+    Parameters
+    ----------
+    config : Architecture
+        The numbers it is built from.
+
+    Raises
+    ------
+    BadArchitecture
+        If the rhythm head would look at no step.
+    """
+
+    def __init__(self, config: Architecture) -> None:
+        super().__init__()
+        if config.step_classes < 2:
+            raise BadArchitecture(
+                f"step_classes={config.step_classes}: need 'none' and at least one beat class"
+            )
+        self.config = config
+        self.front_end = build_front_end(config.channels, config.front_end)
+        width, attention_width = self.front_end.width, config.attention_width
+        stride = config.recurrent_stride
+        self.to_recurrent = nn.Conv1d(width, attention_width, stride + 1 - stride % 2, stride, stride // 2)
+        self.recurrent = nn.LSTM(attention_width, config.hidden, batch_first=True, bidirectional=True)
+        self.from_recurrent = nn.Linear(2 * config.hidden, attention_width)
+        self.attention = AttentionWithSkip(attention_width, config.heads)
+        self.to_steps = nn.Linear(attention_width, width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.step_mix = nn.Conv1d(width, width // 2, 3, padding=1)
+        self.step_head = nn.Linear(width // 2, config.step_classes)
+        self.rhythm_score = nn.Linear(width, 1)
+        self.rhythm_mix = nn.Linear(width, width)
+        self.rhythm_head = nn.Linear(2 * width, config.rhythm_classes)
+
+    def recurrent_states(self, x_BFT: Tensor) -> Tensor:
+        """Features (B, F, T) to the states that attention sees, (B, R, F)."""
+        states, _ = self.recurrent(functional.relu(self.to_recurrent(x_BFT)).transpose(1, 2))
+        projected: Tensor = self.from_recurrent(states)
+        return projected
+
+    def head_outputs(self, x_BFT: Tensor) -> Output:
+        """From the front end's features (B, F, T) to the outputs."""
+        n_steps = x_BFT.shape[-1]
+        context_BRF = self.attention(self.recurrent_states(x_BFT))
+        context_BRF = self.to_steps(context_BRF)
+        context_BTF = context_BRF.repeat_interleave(self.config.recurrent_stride, dim=1)[:, :n_steps]
+        merged_BTF = functional.relu(self.dropout(x_BFT.transpose(1, 2) + context_BTF))
+        mixed_BFT = functional.relu(self.step_mix(merged_BTF.transpose(1, 2)))
+        step_logits = self.step_head(mixed_BFT.transpose(1, 2))
+        first = max(0, n_steps - self.config.rhythm_steps)
+        last_BTF = merged_BTF[:, first:]
+        score_BT = self.rhythm_score(torch.tanh(self.rhythm_mix(last_BTF))).squeeze(-1).softmax(-1)
+        pooled_BF = (score_BT.unsqueeze(-1) * last_BTF).sum(1)
+        rhythm_logits = self.rhythm_head(torch.cat([pooled_BF, last_BTF.mean(1)], dim=-1))
+        return Output(step_logits, rhythm_logits, functional.pad(score_BT, (first, 0)))
+
+    def forward(self, x_BCN: Tensor) -> Output:
+        """Windows in the unit of the signal (ECG: mV), (B, C, N)."""
+        return self.head_outputs(self.front_end(torch.asinh(self.config.input_gain * x_BCN)))
+
+
+def cost_of(config: Architecture, window_samples: int) -> Cost:
+    """Count parameters and multiply-adds of one window (convolutions, linear, LSTM, attention products)."""
+    model = CnnLstm(config).eval()
+    macs = {"recurrent": 0, "rest": 0}
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+        if isinstance(module, nn.Conv1d) and isinstance(output, Tensor):
+            macs["rest"] += output[0].numel() * module.in_channels * module.kernel_size[0]
+        elif isinstance(module, nn.Linear) and isinstance(output, Tensor):
+            macs["rest"] += output[0].numel() * module.in_features
+        elif isinstance(module, nn.LSTM):
+            steps = inputs[0].shape[1]
+            macs["recurrent"] += steps * 8 * module.hidden_size * (module.input_size + module.hidden_size)
+        elif isinstance(module, AttentionWithSkip):
+            macs["rest"] += 2 * inputs[0].shape[1] ** 2 * inputs[0].shape[2]
+
+    for module in model.modules():
+        module.register_forward_hook(count)
+    with torch.inference_mode():
+        model(torch.zeros(1, config.channels, window_samples))
+    total = macs["recurrent"] + macs["rest"]
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        mflop_per_window=round(2 * total / 1e6, 3),
+        recurrent_share=round(macs["recurrent"] / total, 4),
+    )

@@ -1,0 +1,36 @@
+"""Errors of the model side.
+
+::
+
+    ModelError
+    ├── ModelNotFound       no model of this name or at this path: names the models there are
+    ├── DamagedWeights      the weights are unreadable, of a wrong format, or not those the card describes
+    ├── CardMismatch        the card is not a valid spec, or its weights do not fit the network it describes
+    └── BadArchitecture     a network cannot be built from these numbers
+
+None is retriable: the same call fails again until a file or an argument changes.
+"""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Root of all errors of :mod:`models`."""
+
+    retriable = False
+
+
+class ModelNotFound(ModelError):
+    """No model of this name or at this path."""
+
+
+class DamagedWeights(ModelError):
+    """The weights are unreadable, of a foreign format, or not those that the card describes."""
+
+
+class CardMismatch(ModelError):
+    """The card is no valid spec, or the weights do not fit the network that it describes."""
+
+
+class BadArchitecture(ModelError):
+    """A network cannot be built from these numbers."""

@@ -1,0 +1,177 @@
+"""What a model is, as plain data: the architecture, and the card that travels with the weights.
+
+Everything here is a frozen pydantic model, so a card read from JSON is validated field by field and an
+unknown key is an error. No torch: the worker's configuration and the dashboard read cards without loading
+it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+STEP_CLASSES: Final = ("none", "N", "S", "V", "F")
+"""Classes of a time step: no beat, or AAMI EC57's normal, supraventricular, ventricular, fusion."""
+
+RHYTHM_CLASSES: Final = ("vf", "vt", "asystole", "af", "noise", "other")
+"""States of a window's last seconds: ``vf`` with flutter, ``af`` with atrial flutter, ``other`` the rest."""
+
+NOTICE: Final = "Research software, no medical device. Not for diagnosis or patient monitoring."
+
+
+class Frozen(BaseModel):
+    """Base of all card parts: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Conv1dFrontEnd(Frozen):
+    """A stem and residual blocks of 1-D convolutions for waveforms.
+
+    The total stride is ``stem_stride`` times the product of ``strides``.
+    """
+
+    kind: Literal["conv1d"] = "conv1d"
+    stem_width: int = Field(default=16, ge=1, le=512)
+    stem_kernel: int = Field(default=15, ge=1, le=255)
+    stem_stride: int = Field(default=2, ge=1, le=16)
+    widths: tuple[int, ...] = (32, 48, 64)
+    kernels: tuple[int, ...] = (5, 5, 3)
+    strides: tuple[int, ...] = (2, 2, 1)
+    dilations: tuple[int, ...] = (1, 1, 2)
+
+    @model_validator(mode="after")
+    def _same_lengths(self) -> Conv1dFrontEnd:
+        lengths = {len(self.widths), len(self.kernels), len(self.strides), len(self.dilations)}
+        if len(lengths) != 1 or not self.widths:
+            raise ValueError(
+                "widths, kernels, strides and dilations need one entry a block, at least one block"
+            )
+        if any(kernel % 2 == 0 for kernel in (self.stem_kernel, *self.kernels)):
+            raise ValueError("kernels must be odd, so that a step stays centred on its samples")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Samples per time step."""
+        total = self.stem_stride
+        for stride in self.strides:
+            total *= stride
+        return total
+
+
+FrontEnd = Conv1dFrontEnd
+"""The front ends there are; a further one (log-mel and 2-D) becomes a union told apart by ``kind``."""
+
+
+class Architecture(Frozen):
+    """Numbers from which :class:`models.cnn_lstm.CnnLstm` is built."""
+
+    channels: int = Field(default=1, ge=1, le=64)
+    front_end: FrontEnd = Conv1dFrontEnd()
+    input_gain: float = Field(
+        default=8.0, gt=0, description="the network sees asinh(gain * x): fixed, never per window"
+    )
+    recurrent_stride: int = Field(default=2, ge=1, le=8, description="front-end steps per recurrent step")
+    hidden: int = Field(default=40, ge=1, le=1024)
+    attention_width: int = Field(default=48, ge=1, le=1024)
+    heads: int = Field(default=4, ge=1, le=64)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    step_classes: int = Field(default=len(STEP_CLASSES), ge=0, le=64)
+    rhythm_classes: int = Field(default=len(RHYTHM_CLASSES), ge=1, le=64)
+    rhythm_steps: int = Field(
+        default=63, ge=1, description="the window's label is the state of these last steps"
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Architecture:
+        if self.attention_width % self.heads:
+            raise ValueError(f"attention_width={self.attention_width} is no multiple of heads={self.heads}")
+        return self
+
+
+class Interval(Frozen):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int = Field(ge=0, description="beats or windows behind the figure")
+
+
+class Cost(Frozen):
+    """Multiply-add cost of one window, and where it is spent."""
+
+    parameters: int
+    mflop_per_window: float = Field(description="two operations for each multiply-add")
+    recurrent_share: float
+
+
+class ModelSpec(Frozen):
+    """The card of a model.
+
+    ``thresholds`` holds ``beat`` (probability that a beat is there) and one entry for each rhythm that
+    raises an alarm. ``beat_gains`` multiply the class probabilities N, S, V, F before the largest wins. All
+    were chosen on validation patients.
+    """
+
+    schema_version: Literal["model/1"] = "model/1"
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)
+    notice: str = NOTICE
+    description: str
+    signal: str = "ecg"
+    unit: str = "mV"
+    fs_hz: float = Field(default=125.0, gt=0)
+    band_hz: tuple[float, float] = (0.5, 40.0)
+    window_s: float = Field(default=8.0, gt=0)
+    hop_s: float = Field(default=1.0, gt=0)
+    step_s: float = Field(default=0.064, gt=0)
+    right_context_s: float = Field(
+        default=1.0, ge=0, description="a step is final once it has this much after it"
+    )
+    rhythm_s: float = Field(
+        default=4.0, gt=0, description="the window's rhythm is the state of its last seconds"
+    )
+    beat_classes: tuple[str, ...] = STEP_CLASSES
+    rhythm_classes: tuple[str, ...] = RHYTHM_CLASSES
+    beat_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    thresholds: dict[str, float]
+    normalisation: str
+    architecture: Architecture
+    cost: Cost
+    data: str
+    split: dict[str, tuple[str, ...]]
+    metrics: dict[str, Interval]
+    caveats: tuple[str, ...] = ()
+    training: dict[str, str | int | float | bool | None | list[float] | list[str]]
+    code_commit: str
+    sha256: str = Field(default="", description="of the weights file; filled when the model is saved")
+
+    @property
+    def channels(self) -> int:
+        """Leads of one window."""
+        return self.architecture.channels
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of one window."""
+        return round(self.window_s * self.fs_hz)
+
+    @property
+    def n_steps(self) -> int:
+        """Time steps of one window."""
+        return -(-self.window_samples // self.architecture.front_end.stride)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSpec:
+        step_s = self.architecture.front_end.stride / self.fs_hz
+        if abs(step_s - self.step_s) > 1e-9:
+            raise ValueError(
+                f"step_s={self.step_s} but the front end's stride at {self.fs_hz} Hz gives {step_s}"
+            )
+        if len(self.beat_classes) != self.architecture.step_classes:
+            raise ValueError("beat_classes and architecture.step_classes disagree")
+        if len(self.rhythm_classes) != self.architecture.rhythm_classes:
+            raise ValueError("rhythm_classes and architecture.rhythm_classes disagree")
+        return self

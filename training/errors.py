@@ -1,0 +1,36 @@
+"""Errors of the training side.
+
+::
+
+    TrainingError
+    ├── DataMissing         a folder, record or annotation is not there, or a split is empty
+    ├── BadAnnotation       an annotation cannot be understood
+    ├── BadRecipe           an unknown recipe, an unknown key of ``--set`` or a value out of bounds
+    └── BadCheckpoint       a run cannot be resumed from what lies in its folder
+
+None is retriable: the same call fails again until a file or an argument changes.
+"""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """Root of all errors of :mod:`training`."""
+
+    retriable = False
+
+
+class DataMissing(TrainingError):
+    """A folder, record or annotation is not there, or a split is empty."""
+
+
+class BadAnnotation(TrainingError):
+    """An annotation cannot be understood."""
+
+
+class BadRecipe(TrainingError):
+    """An unknown recipe, an unknown key of ``--set``, or a value out of bounds."""
+
+
+class BadCheckpoint(TrainingError):
+    """A run cannot be resumed from what lies in its folder."""
