@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kafka import ConsumerRecord, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from inference import handover, snapshot
 from inference.errors import SnapshotError
-from inference.intake import Partition, Stream, Taken
+from inference.intake import Partition, RawRecord, Stream, Taken
 from inference.monitor import EcgMonitor, Outcome, make_alarm
 from inference.no_data import NoData, Silence
 from inference.predictor import Predictor
@@ -129,7 +129,7 @@ class Worker:
         taken.silences.extend(self._no_data.tick(now_s, time.time_ns()))
         self._emit(taken, {})
 
-    def _newest_receipt(self, polled: dict[TopicPartition, list[ConsumerRecord]]) -> dict[str, int]:
+    def _newest_receipt(self, polled: dict[TopicPartition, list[RawRecord]]) -> dict[str, int]:
         """When the broker got each bed's newest record of this poll, ms since the epoch."""
         return {
             record.key.decode(errors="replace"): record.timestamp
