@@ -1,0 +1,59 @@
+# Everything from a bare clone: each target makes .venv and installs what it needs, once.
+#   make demo    a simulated ward in the browser      make test    all tests
+#   make check   ruff and mypy                        make bench   benchmarks
+# Options of the demo: make demo DEMO="--duration 60 --headless"
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?=
+TESTS ?=
+# Two processes on two cores: a process's libraries must not start threads of their own for each.
+THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.PHONY: demo test check bench format browser clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/wardwave demo $(DEMO)
+
+test: $(VENV)/.dev browser
+	$(THREADS) $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/bench --benchmark-disable $(TESTS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy wardwave.py
+
+bench: $(VENV)/.dev
+	$(BIN)/pytest -q -s tests/bench
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The dashboard's tests drive Debian's chromium; without it they say so and are skipped.
+browser:
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing chromium for the browser tests"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "no chromium here, so the browser tests are skipped (apt-get install chromium)"; fi
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Wardwave needs Python 3.11 or newer; set PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "cannot make $(VENV): on Debian, apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what the demo needs (once, a few minutes)"
+	$(INSTALL) -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what tests and checks need (once, a few minutes)"
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
