@@ -82,6 +82,8 @@ class Layout(BaseModel):
                     "{name} has {n} numbers for {c} channels; give one for all or one each",
                     {"name": name, "n": len(scale), "c": len(self.channels)},
                 )
+        if self.baseline and not self.gain:
+            raise PydanticCustomError("scale", "baseline without gain; send both, or physical samples")
         if any(gain == 0.0 for gain in self.gain):
             raise PydanticCustomError(
                 "gain", "gain=0 would make every sample infinite; send digital steps per unit"
@@ -152,10 +154,12 @@ def validate_stream(fields: dict[str, object]) -> Stream:
     with np.errstate(over="ignore", under="ignore"):
         factor = (scale / np.array(layout.gain or [1.0])).astype(np.float32)
         baseline = np.array(layout.baseline or [0.0]).astype(np.float32)
-    if not (np.isfinite(factor).all() and np.isfinite(baseline).all() and factor.all()):
+        largest = np.abs(factor) * (np.abs(baseline) + np.float32(32_768))
+    if not (np.isfinite(largest).all() and factor.all()):
         raise BadChunk(
             "invalid_field",
-            f"gain={short(layout.gain)} baseline={short(layout.baseline)} are beyond single precision",
+            f"gain={short(layout.gain)} baseline={short(layout.baseline)} leave single precision; "
+            "send digital steps per unit",
         )
     return Stream(
         bed=layout.bed,
