@@ -259,9 +259,14 @@ class EmbeddedBroker:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s
-        while time.monotonic() < deadline:
+        late = (
+            f"the embedded broker on {self.bootstrap_servers} did not answer in {self._start_timeout_s:g} s"
+        )
+        while True:
             if self._ended.is_set():
                 raise BrokerError(self._reason or "the embedded broker ended at once")
+            if time.monotonic() > deadline:
+                raise BrokerError(late)
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self._port), 1.0).close()
                 break
@@ -282,11 +287,7 @@ class EmbeddedBroker:
             finally:
                 client.close()
         except KafkaError as error:
-            raise BrokerError(
-                self._reason
-                or f"the embedded broker on {self.bootstrap_servers} did not answer in "
-                f"{self._start_timeout_s:g} s: {error}"
-            ) from error
+            raise BrokerError(self._reason or f"{late}: {error}") from error
 
 
 def _binary() -> str:

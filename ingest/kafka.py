@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 _BATCH_BYTES: Final = 131_072
+_BOOTSTRAP_MS: Final = 10_000
 
 
 def common_config(settings: Settings) -> dict[str, object]:
@@ -37,6 +38,8 @@ def common_config(settings: Settings) -> dict[str, object]:
         "security_protocol": kafka.security_protocol,
         "ssl_check_hostname": kafka.ssl_check_hostname,
         "request_timeout_ms": kafka.request_timeout_ms,
+        # A user who forgot to start a broker should not wait for half a minute.
+        "bootstrap_timeout_ms": min(kafka.request_timeout_ms, _BOOTSTRAP_MS),
     }
     optional = {
         "ssl_cafile": kafka.ssl_cafile,
