@@ -100,16 +100,20 @@ def _limit(rule: Rule) -> float:
 
 
 def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
-    """Whether two of the last three windows, the newest or the one before among them, show a rhythm."""
+    """Whether two of the last three windows show a rhythm."""
+    return np.asarray(_votes(evidence, name).sum(axis=1) >= 2, dtype=np.bool_)
+
+
+def _votes(evidence: Evidence, name: str) -> BoolArray:
+    """Which of the last windows show a rhythm; shape (n_beds, OF_WINDOWS)."""
     probabilities = evidence.rhythms[:, :, evidence.classes.index(name)]
-    votes = np.nan_to_num(probabilities, nan=0.0) >= evidence.thresholds[name]
-    return np.asarray(votes.sum(axis=1) >= 2, dtype=np.bool_)
+    votes: BoolArray = np.nan_to_num(probabilities, nan=0.0) >= evidence.thresholds[name]
+    return votes
 
 
 def _rhythm_onset(evidence: Evidence, name: str) -> IntArray:
     """End of the first window that showed it, less the part of the window that the rhythm must fill."""
-    probabilities = evidence.rhythms[:, :, evidence.classes.index(name)]
-    first = (np.nan_to_num(probabilities, nan=0.0) >= evidence.thresholds[name]).argmax(axis=1)
+    first = _votes(evidence, name).argmax(axis=1)
     ago_s = OF_WINDOWS - 1 - first + RHYTHM_ONSET_S
     return np.asarray(evidence.ends_ns - (ago_s * NS_PER_S).astype(np.int64))
 
@@ -146,7 +150,9 @@ def _extreme_tachycardia(evidence: Evidence) -> _Finding:
 
 def _extreme_bradycardia(evidence: Evidence) -> _Finding:
     rate = mean_rate_bpm(evidence.beats.intervals_s[:, -4:], 4)
-    true = np.nan_to_num(rate, nan=np.inf) < _limit(EXTREME_BRADYCARDIA)
+    # Few beats are found in a fibrillating line: that is no slow heart.
+    fibrillates = _votes(evidence, "vf").any(axis=1)
+    true = (np.nan_to_num(rate, nan=np.inf) < _limit(EXTREME_BRADYCARDIA)) & ~fibrillates
     return _Finding(true, np.maximum(evidence.beats.times_ns[:, -5], NEVER), np.nan_to_num(rate))
 
 
