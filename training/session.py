@@ -47,6 +47,7 @@ class Session:
     """A trainer with its data."""
 
     trainer: Trainer
+    training: list[str]
     validation: list[Recording]
 
 
@@ -73,4 +74,5 @@ def open_session(
     def check(model: CnnLstm) -> Validation:
         return validate(model, held_out, step_s)
 
-    return Session(Trainer(recipe, sampler, check, out, device, on_best), held_out)
+    trainer = Trainer(recipe, sampler, check, out, device, on_best)
+    return Session(trainer, [r.name for r in training], held_out)

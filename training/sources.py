@@ -99,6 +99,11 @@ class Recording:
     beats_known: npt.NDArray[np.bool_]
     rhythm: npt.NDArray[np.uint8]
 
+    @property
+    def name(self) -> str:
+        """``source/record``."""
+        return f"{self.source}/{self.record}"
+
 
 def conditioned(
     path: Path, spec: ConditioningSpec, kinds: tuple[str, ...] = ()

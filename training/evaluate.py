@@ -1,0 +1,160 @@
+"""Figures of a model on held-out patients, as tables and as the metrics of its card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from models.cnn_lstm import CnnLstm
+from models.spec import RHYTHM_CLASSES, Interval, ModelSpec
+from training.scoring import (
+    balanced_accuracy,
+    beat_scores,
+    bootstrap,
+    rhythm_scores,
+    rhythm_table,
+)
+from training.sources import ALARM_S, IntArray, Recording, bit
+from training.streaming import FS_HZ, HOP_S, WINDOW_S
+from training.validate import Scored, run_recordings, score_beats, window_rhythms
+
+HARD_RECORD: Final = "232"
+"""Holds nine tenths of the supraventricular beats of the test side here: figures are given without it too."""
+
+BEAT_FIGURES: Final = ("qrs_se", "qrs_ppv", "veb_se", "veb_ppv", "veb_f1", "sveb_se", "sveb_ppv", "sveb_f1")
+RHYTHM_FIGURES: Final = ("sensitivity", "specificity", "precision", "f1")
+BEFORE_ALARM_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """CinC 2015 alarms of one kind: how many true and false ones the model upholds."""
+
+    true_upheld: int
+    true_total: int
+    false_upheld: int
+    false_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that an evaluation found.
+
+    Attributes
+    ----------
+    beats : dict of str to ndarray, shape (6, 5)
+        Beat table of each record (rows none, N, S, V, F, no class).
+    rhythms : dict of str to ndarray, shape (6, 6)
+        Rhythm table of each record.
+    alarms : dict of str to Alarms
+        By kind.
+    metrics : dict of str to Interval
+        Gross figures with 95 % intervals.
+    """
+
+    beats: dict[str, IntArray]
+    rhythms: dict[str, IntArray]
+    alarms: dict[str, Alarms]
+    metrics: dict[str, Interval]
+
+
+def _beat_metrics(tables: dict[str, IntArray], prefix: str) -> dict[str, Interval]:
+    """Each figure over all records, with its interval."""
+
+    def figure(name: str) -> Callable[[IntArray], float]:
+        return lambda table: float(getattr(beat_scores(table), name))
+
+    total = np.asarray(sum(tables.values()))
+    counts = {"qrs": int(total[1:].sum()), "sveb": int(total[2].sum()), "veb": int(total[3].sum())}
+    return {
+        f"{prefix}{name}": bootstrap(list(tables.values()), figure(name), counts[name.split("_")[0]])
+        for name in BEAT_FIGURES
+    }
+
+
+def _rhythm_metrics(tables: dict[str, IntArray], prefix: str) -> dict[str, Interval]:
+    """Each class against the rest, and the balanced accuracy, with intervals."""
+
+    def figure(index: int, name: str) -> Callable[[IntArray], float]:
+        return lambda table: float(getattr(rhythm_scores(table, index), name))
+
+    stack = list(tables.values())
+    total = np.asarray(sum(stack))
+    metrics = {f"{prefix}balanced_accuracy": bootstrap(stack, balanced_accuracy, int(total.sum()))}
+    for index, label in enumerate(RHYTHM_CLASSES):
+        if total[index].sum():
+            for name in RHYTHM_FIGURES:
+                metrics[f"{prefix}{label}_{name}"] = bootstrap(
+                    stack, figure(index, name), int(total[index].sum())
+                )
+    return metrics
+
+
+def _alarm_of(scored: Sequence[Scored], name: str, threshold: float) -> tuple[bool, bool] | None:
+    """Whether an alarm of this rhythm is true, and whether the model upholds it; None for other records."""
+    rhythm = scored[0].recording.rhythm
+    last = rhythm[min(len(rhythm), round(ALARM_S * FS_HZ)) - 1]
+    everything = (1 << len(RHYTHM_CLASSES)) - 1
+    if last not in (bit(name), everything & ~bit(name)):
+        return None
+    index = RHYTHM_CLASSES.index(name)
+    upheld = False
+    for one in scored:
+        ends = np.arange(len(one.stream.windows)) * HOP_S + WINDOW_S
+        near = (ends > ALARM_S - BEFORE_ALARM_S) & (ends <= ALARM_S)
+        upheld = upheld or bool((one.stream.rhythms[near, index] >= threshold).any())
+    return bool(last == bit(name)), upheld
+
+
+def score_alarms(records: Sequence[Sequence[Scored]], thresholds: dict[str, float]) -> dict[str, Alarms]:
+    """Which alarms of CinC 2015 the rhythm head upholds, on any ECG lead, in the 10 s before them."""
+    found: dict[str, Alarms] = {}
+    for name in ("vf", "vt", "asystole"):
+        verdicts = [v for one in records if (v := _alarm_of(one, name, thresholds[name])) is not None]
+        found[name] = Alarms(
+            sum(real and upheld for real, upheld in verdicts),
+            sum(real for real, _ in verdicts),
+            sum(upheld and not real for real, upheld in verdicts),
+            sum(not real for real, _ in verdicts),
+        )
+    return found
+
+
+def evaluate(model: CnnLstm, spec: ModelSpec, recordings: Sequence[Recording]) -> Report:
+    """Score a model on recordings: beats and rhythm windows on the first lead, alarms on all ECG leads.
+
+    Parameters
+    ----------
+    model, spec
+        As :func:`models.store.load` gives them; the card's thresholds and gains are used as they are.
+    recordings : sequence of Recording
+        Of one side of the split.
+    """
+    alarmed = [r for r in recordings if r.source == "cinc2015"]
+    scored = run_recordings(model, [r for r in recordings if r.source != "cinc2015"])
+    beats = {
+        one.recording.record: score_beats(one, spec.step_s, spec.thresholds["beat"], spec.beat_gains)
+        for one in scored
+        if len(one.recording.beats)
+    }
+    rhythms: dict[str, IntArray] = {}
+    for one in scored:
+        labels, found = window_rhythms(one)
+        if len(labels):
+            rhythms[one.recording.name] = rhythm_table(labels, found.argmax(1))
+    leads = [run_recordings(model, [r], all_leads=True) for r in alarmed]
+    metrics: dict[str, Interval] = {}
+    if beats:
+        metrics |= _beat_metrics(beats, "")
+        if HARD_RECORD in beats and len(beats) > 1:
+            metrics |= _beat_metrics({k: v for k, v in beats.items() if k != HARD_RECORD}, "without_232_")
+    monitored = {k: v for k, v in rhythms.items() if not k.startswith("cinc2017")}
+    handheld = {k: v for k, v in rhythms.items() if k.startswith("cinc2017")}
+    if monitored:
+        metrics |= _rhythm_metrics(monitored, "rhythm_")
+    if handheld:
+        metrics |= _rhythm_metrics(handheld, "cinc2017_")
+    return Report(beats, rhythms, score_alarms([x for x in leads if x], spec.thresholds), metrics)

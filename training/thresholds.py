@@ -1,0 +1,86 @@
+"""Thresholds and class gains, chosen on validation patients only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+import numpy as np
+
+from models.spec import RHYTHM_CLASSES
+from training.scoring import beat_scores
+from training.sources import FloatArray, IntArray
+from training.validate import Scored, score_beats, window_rhythms
+
+BEAT_GRID: Final = (0.3, 0.4, 0.5, 0.6, 0.7)
+GAIN_GRID: Final = (0.1, 0.3, 1.0, 3.0)
+RHYTHM_GRID: Final = tuple(round(0.2 + 0.05 * i, 2) for i in range(16))
+LETHAL: Final = ("vf", "vt", "asystole")
+FEW: Final = 60
+"""With fewer positive windows than this a threshold is not chosen but set to one half."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Thresholds of beat and rhythms, gains of N, S, V, F; ``defaults`` names those that were not chosen."""
+
+    values: dict[str, float]
+    gains: tuple[float, ...]
+    defaults: tuple[str, ...]
+
+
+def _choose_beats(scored: Sequence[Scored], step_s: float) -> tuple[float, tuple[float, ...]]:
+    """Detection threshold by QRS figures, then gains by VEB and SVEB F1 (SVEB counts half, it is noisy)."""
+
+    def table(threshold: float, gains: tuple[float, ...] | None) -> IntArray:
+        return np.asarray(sum(score_beats(one, step_s, threshold, gains) for one in scored))
+
+    def detection(threshold: float) -> float:
+        scores = beat_scores(table(threshold, None))
+        return scores.qrs_se + scores.qrs_ppv
+
+    # Ties go to the middle of the grid.
+    threshold = max(BEAT_GRID, key=lambda value: (round(detection(value), 5), -abs(value - 0.5)))
+
+    def classes(gains: tuple[float, ...]) -> float:
+        scores = beat_scores(table(threshold, gains))
+        return float(np.nan_to_num(scores.veb_f1) + 0.5 * np.nan_to_num(scores.sveb_f1))
+
+    candidates = [(1.0, s, v, f) for s, v, f in product(GAIN_GRID, GAIN_GRID, (0.1, 0.3, 1.0))]
+    gains = max(candidates, key=lambda g: (round(classes(g), 3), -float(np.abs(np.log(g)).sum())))
+    return threshold, gains
+
+
+def _choose_rhythm(labels: IntArray, found: FloatArray, index: int) -> float:
+    """Threshold of one rhythm against the rest.
+
+    For rhythms that kill, the best mean of sensitivity and specificity: a missed one weighs as its rarity
+    does. For the others the best F1, so that they do not cry wolf.
+    """
+    truth = labels == index
+
+    def merit(threshold: float) -> float:
+        called = found[:, index] >= threshold
+        hits, wrong = int((truth & called).sum()), int((~truth & called).sum())
+        if RHYTHM_CLASSES[index] in LETHAL:
+            return hits / max(1, int(truth.sum())) - wrong / max(1, int((~truth).sum()))
+        return 2 * hits / max(1, int(truth.sum()) + hits + wrong)
+
+    return max(RHYTHM_GRID, key=lambda value: (round(merit(value), 3), -abs(value - 0.5)))
+
+
+def choose_thresholds(scored: Sequence[Scored], step_s: float) -> Thresholds:
+    """Choose everything from what a model says of the validation patients."""
+    threshold, gains = _choose_beats([one for one in scored if len(one.recording.beats)], step_s)
+    parts = [window_rhythms(one) for one in scored]
+    labels, found = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    values, defaults = {"beat": threshold}, []
+    for index, name in enumerate(RHYTHM_CLASSES[:-1]):
+        if int((labels == index).sum()) < FEW:
+            values[name] = 0.5
+            defaults.append(name)
+        else:
+            values[name] = _choose_rhythm(labels, found, index)
+    return Thresholds(values, gains, tuple(defaults))
