@@ -58,7 +58,8 @@ VT: Final = Rule("vt", Priority.HIGH, "VENT TACHY {value} > {limit}", 5.0, limit
 EXTREME_TACHYCARDIA: Final = Rule("extreme_tachycardia", Priority.HIGH, "EXTREME TACHY {value} > {limit}",
                                   8.0, limit=140.0, unit="/min", yields_to=("vf", "vt"))  # fmt: skip
 EXTREME_BRADYCARDIA: Final = Rule("extreme_bradycardia", Priority.HIGH, "EXTREME BRADY {value} < {limit}",
-                                  7.0, limit=40.0, unit="/min", yields_to=("asystole", "vf", "vt"))  # fmt: skip
+                                  7.0, limit=40.0, unit="/min",
+                                  yields_to=("asystole", "vf", "vt"))  # fmt: skip
 LEAD_OFF: Final = Rule("lead_off", Priority.TECHNICAL, "ECG LEADS OFF: arrhythmia alarms suspended", 5.0,
                        off_delay_s=2.0)  # fmt: skip
 NO_DATA: Final = Rule("no_data", Priority.TECHNICAL, "NO DATA: alarms suspended", 0.0,

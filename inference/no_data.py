@@ -14,6 +14,9 @@ from ingest.types import NS_PER_S, Chunk
 GRACE_S = 2.0
 """How long a chunk may be overdue. With a tick of half a second the alarm is out within 3 s."""
 
+STALL_S = 1.0
+"""Ticks further apart than this tell that the worker stood still."""
+
 StreamKey = tuple[str, str]
 
 
@@ -41,6 +44,7 @@ class NoData:
     def __init__(self) -> None:
         self._index: dict[StreamKey, int] = {}
         self._keys: list[StreamKey] = []
+        self._ticked_s = np.inf
         self._heard_s = np.zeros(0)
         self._chunk_s = np.zeros(0)
         self._last_sample_ns = np.zeros(0, dtype=np.int64)
@@ -76,8 +80,14 @@ class NoData:
         return ended
 
     def tick(self, now_s: float, now_ns: int) -> list[Silence]:
-        """Give the alarms that begin now."""
+        """Give the alarms that begin now.
+
+        Time in which the worker itself stood still does not count: what came meanwhile waits to be read.
+        """
         known = len(self._keys)
+        stood_still_s = max(0.0, now_s - self._ticked_s - STALL_S)
+        self._ticked_s = now_s
+        self._heard_s[:known] += stood_still_s
         due_s = self._heard_s[:known] + self._chunk_s[:known] + GRACE_S
         begins = np.flatnonzero((now_s > due_s) & ~self._active[:known])
         self._active[begins] = True

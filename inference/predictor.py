@@ -46,6 +46,9 @@ class Predictor:
         self.device = pick_device(device)
         network, self.spec = store.load(model, self.device)
         self._network: CnnLstm = network.eval()
+        # The first call of each size compiles and allocates: not when the first alarm waits for it.
+        for size in BATCH_SIZES:
+            self._batch(np.zeros((size, self.spec.window_samples), dtype=np.float32))
 
     def __call__(self, windows: FloatArray) -> Probabilities:
         """Predict.

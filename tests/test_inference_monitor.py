@@ -225,10 +225,20 @@ def test_no_data_begins_once_and_ends_with_data() -> None:
     part = pieces(beats([0.5], 1))[0].chunk
     stream = ("bed", "ecg")
     assert watch.heard(stream, part, 0, now_s=100.0) is None
-    assert watch.tick(102.9, T0) == []
-    (silence,) = watch.tick(103.1, T0 + 4 * NS_PER_S)
+    ticks = [watch.tick(100 + 0.5 * n, T0 + 4 * NS_PER_S) for n in range(20)]
+    begun = [n for n, silences in enumerate(ticks) if silences]
+    assert begun == [7]
+    (silence,) = ticks[7]
     assert silence.change.onset_ns == part.end_ns
-    assert watch.tick(110.0, T0) == []
     ended = watch.heard(stream, part, 1, now_s=111.0)
     assert ended is not None
     assert ended.change.revision == 1
+
+
+def test_a_worker_that_stood_still_does_not_blame_the_devices() -> None:
+    watch = NoData()
+    part = pieces(beats([0.5], 1))[0].chunk
+    watch.heard(("bed", "ecg"), part, 0, now_s=100.0)
+    assert watch.tick(100.5, T0) == []
+    assert watch.tick(130.0, T0) == []
+    assert watch.heard(("bed", "ecg"), part, 1, now_s=130.1) is None
