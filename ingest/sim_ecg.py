@@ -2,8 +2,8 @@
 
 Beats are sums of Gaussians around the R peak, as in McSharry, Clifford, Tarassenko and Smith, "A dynamical
 model for generating synthetic electrocardiogram signals", IEEE Trans Biomed Eng 50 (2003) 289-294, here in
-closed form, evaluated for all beats of a block at once. Fibrillation is a sum of phase-modulated waves of 3 to
-8 Hz that wax and wane.
+closed form, evaluated for all beats of a block at once. Fibrillation is a sum of phase-modulated waves of 3
+to 8 Hz that wax and wane.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _QRS: Final = np.array(
 _T: Final = np.array([[0.235, 0.050, 0.11, 0.02], [0.295, 0.036, 0.21, -0.06]])
 _WIDE: Final = np.array(
     [
-        [-0.050, 0.022, 0.18, 0.30],
-        [0.000, 0.032, 1.25, -0.75],
-        [0.055, 0.030, 0.55, -0.65],
-        [0.100, 0.026, -0.10, -0.10],
+        [-0.048, 0.016, 0.14, 0.22],
+        [-0.008, 0.020, 1.05, -0.55],
+        [0.034, 0.020, 0.62, -0.62],
+        [0.074, 0.016, -0.16, -0.14],
     ]
 )
-_WIDE_T: Final = np.array([[0.30, 0.062, -0.52, 0.42]])
+_WIDE_T: Final = np.array([[0.26, 0.040, -0.16, 0.12], [0.32, 0.048, -0.26, 0.22]])
 
 
 class EcgStream(BlockStream):
