@@ -28,6 +28,7 @@ def bed_page() -> None:
     """All signals of one bed, its numbers and its alarms."""
     ward = shared_feed().ward
     wanted = st.session_state.get("bed") or st.query_params.get("bed")
+    views.rerun_on_new_beds(ward.snapshot)
     bed = views.choose_bed(ward.snapshot(), wanted if isinstance(wanted, str) else None)
     if bed is None:
         return

@@ -16,8 +16,8 @@ DISPLAY_HZ: Final = 250.0
 class PeakDecimator:
     """Thin a signal to at most :data:`DISPLAY_HZ`, keeping the extremes of every group of samples.
 
-    Of each ``2 * factor`` samples the least and the greatest stay, in the order in which they came, so a narrow
-    QRS or a pacing spike keeps its height. Chunks of any size give the same output.
+    Of each ``2 * factor`` samples the least and the greatest stay, in the order in which they came, so a
+    narrow QRS or a pacing spike keeps its height. Chunks of any size give the same output.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class PeakDecimator:
         return int(self._held.shape[0])
 
     def push(self, samples: FloatArray) -> FloatArray:
-        """Take samples ``(n_samples, n_channels)``, NaN where missing; return the thinned ones that are ready."""
+        """Take samples ``(n_samples, n_channels)``, NaN where missing; return the thinned ones so far."""
         if self.factor == 1:
             return samples
         whole = np.concatenate([self._held, samples]) if self.n_held else samples

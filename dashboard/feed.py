@@ -1,7 +1,8 @@
 """The dashboard's own consumer: one thread per server process fills a :class:`dashboard.ward.Ward`.
 
-It belongs to no group, so it takes nothing from the workers: it assigns itself every partition and starts a short
-history before the end. Records of that history count as old as their timestamps say, so nothing old looks new.
+It belongs to no group, so it takes nothing from the workers: it assigns itself every partition and starts a
+short history before the end. Records of that history count as old as their timestamps say, so nothing old
+looks new.
 """
 
 from __future__ import annotations

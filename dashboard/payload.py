@@ -6,8 +6,8 @@
     header   UTF-8 JSON, padded with spaces to an even length
     int16    samples, channel after channel of each trace; -32768 is missing; physical = digital * scale
 
-A browser may skip a feed (it draws the last of two that arrive together), so each feed repeats what the one before
-it carried; the component drops what it has by sample index.
+A browser may skip a feed (it draws the last of two that arrive together), so each feed repeats what the one
+before it carried; the component drops what it has by sample index.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ class StreamSnapshot:
     """One signal of one bed, without its samples.
 
     ``epoch`` changes whenever the trace starts anew (other device, other layout, a long gap). Sample indices
-    count display samples since then; ``head_index`` is the index after the newest, ``head_ns`` its device time.
+    count display samples since then; ``head_index`` is the one after the newest, ``head_ns`` its device time.
     ``age_s`` is the time since the newest sample was received.
     """
 
@@ -34,7 +34,7 @@ class StreamSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class TraceWindow:
-    """Samples ``[first_index, stream.head_index)`` of a stream, ``(n_samples, n_channels)``, NaN where missing."""
+    """Samples ``[first_index, stream.head_index)`` of a stream, ``(n_samples, n_channels)``, NaN if missing."""
 
     stream: StreamSnapshot
     first_index: int

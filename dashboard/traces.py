@@ -23,8 +23,8 @@ _epochs = itertools.count(1)
 class Trace:
     """Ring of the newest display samples of one (bed, signal kind).
 
-    A gap becomes missing samples, a duplicate or late chunk is dropped (and does not make the trace look fresh),
-    a new layout, a gap longer than the ring or a clock set back starts a new epoch.
+    A gap becomes missing samples, a duplicate or late chunk is dropped (and does not make the trace look
+    fresh), a new layout, a gap longer than the ring or a clock set back starts a new epoch.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Trace:
         return True
 
     def _was_set_back(self, chunk: Chunk, ahead_s: float) -> bool:
-        """Whether the device's clock or counter began anew, unlike a chunk that is merely late or sent twice."""
+        """Whether the device's clock or counter began anew, unlike a chunk that is late or sent twice."""
         restarted = chunk.seq < self._seq and ahead_s < -self._history_s
         return restarted or (chunk.seq > self._seq and ahead_s < -chunk.duration_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Final
 
 import streamlit as st
@@ -26,8 +26,9 @@ _PRIORITY_MARKS: Final = {
 }
 
 PAGE_STYLE: Final = """<style>
-[data-testid="stMainBlockContainer"] { padding: 3.4rem 0 0; max-width: none; }
-[data-testid="stAppDeployButton"], [data-testid="stToolbarActions"], [data-testid="stMainMenu"] { display: none; }
+[data-testid="stMainBlockContainer"] { padding: 3.75rem 0 0; max-width: none; }
+[data-testid="stAppDeployButton"], [data-testid="stToolbarActions"] { display: none; }
+[data-testid="stMainMenu"] { display: none; }
 [data-testid="stStatusWidget"] { display: none; }
 [data-testid="stElementContainer"] { opacity: 1 !important; transition: none !important; }
 [data-testid="stVerticalBlock"] { gap: .4rem; }
@@ -55,14 +56,15 @@ def connection_line(snapshot: WardSnapshot) -> str | None:
     """Return a line to show when what is on the screen is not live."""
     if snapshot.connected:
         return None
-    return f"Broker lost for {snapshot.silent_s:.0f} s: {snapshot.problem or 'no answer'}. Nothing shown is live."
+    problem = snapshot.problem or "no answer"
+    return f"Broker lost for {snapshot.silent_s:.0f} s: {problem}. Nothing shown is live."
 
 
 def device_time(time_ns: int | None) -> str:
     """Format a device time in UTC to the second, or a dash."""
     if time_ns is None:
         return "–"
-    return datetime.fromtimestamp(time_ns / 1e9, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(time_ns / 1e9, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def alarm_rows(alarms: Sequence[Alarm]) -> list[dict[str, str | float]]:
@@ -129,13 +131,29 @@ def bed_numbers(bed: BedSnapshot) -> None:
 
 
 def choose_bed(snapshot: WardSnapshot, wanted: str | None) -> str | None:
-    """Show the choice of beds; return the chosen one, or ``None`` while there are none."""
+    """Show the choice of beds; return the chosen one, or ``None`` while there are none.
+
+    A wanted bed that has sent nothing yet may be chosen too: its page fills when it does.
+    """
     names = [bed.bed for bed in snapshot.beds]
+    if wanted is not None and wanted not in names:
+        names.insert(0, wanted)
     if not names:
         st.info("No bed sends data yet. Start devices, or `wardwave demo`.")
         return None
-    index = names.index(wanted) if wanted in names else 0
-    return st.selectbox("Bed", names, index=index)
+    return st.selectbox("Bed", names, index=names.index(wanted) if wanted in names else 0)
+
+
+def rerun_on_new_beds(read: Callable[[], WardSnapshot]) -> None:
+    """Run the page again when beds come that its choice does not offer yet."""
+    known = {bed.bed for bed in read().beds}
+
+    @st.fragment(run_every=LIST_S)
+    def watch() -> None:
+        if any(bed.bed not in known for bed in read().beds):
+            st.rerun()
+
+    watch()
 
 
 def bed_details(read: Callable[[], WardSnapshot], bed: str) -> None:

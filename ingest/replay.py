@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from ingest.pacing import (
 )
 from ingest.recording import Signal, sample_time_ns
 from ingest.types import Chunk
+
+if TYPE_CHECKING:
+    from ingest.publisher import PublisherStats
 
 _log = logging.getLogger(__name__)
 
@@ -272,6 +275,14 @@ def add_pacing_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of everything random (default 1)")
     parser.add_argument("--manifest", type=Path, metavar="FILE", help="write device times per bed (JSON)")
+    parser.add_argument("--stats", type=Path, metavar="FILE", help="write counts of chunks at the end (JSON)")
+
+
+def write_stats(path: Path, stats: PublisherStats) -> None:
+    """Write what was sent and acknowledged as JSON; the file appears whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(dataclasses.asdict(stats)) + "\n")
+    partial.replace(path)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -336,4 +347,6 @@ def run(args: argparse.Namespace) -> int:
             _log.info("stopped")
         publisher.flush()
         _log.info("%s", publisher.stats)
+        if args.stats is not None:
+            write_stats(args.stats, publisher.stats)
     return 0

@@ -32,11 +32,11 @@ class Row {
     const name = channels[this.channel];
     if (kind === "ecg") {
       const room = (this.height * 0.94) / pixelsPerMm;
-      const reach = 2 * Math.max(high, -low);
+      const reach = high - low;
       this.gain = GAINS_MM_PER_MV.find((gain) => gain <= wanted && reach * gain <= room) ?? GAINS_MM_PER_MV.at(-1);
       this.label.textContent = `${name}  ${this.gain} mm/mV`;
       this.scale = this.gain * pixelsPerMm;
-      this.middle = 0;
+      this.middle = (low + high) / 2;
     } else {
       const span = Math.max(high - low, 1e-6);
       this.scale = (this.height * 0.8) / span;
