@@ -46,13 +46,13 @@ class Rule:
 
     def message(self, value: float | None) -> str:
         """Text with prefix, as staff read it ("*** EXTREME TACHY 152 > 140")."""
-        shown = "" if value is None else f"{value:.0f}"
+        shown = "" if value is None else f"{value:.1f}" if abs(value) < 10 else f"{value:.0f}"
         limit = "" if self.limit is None else f"{self.limit:g}"
         return f"{PREFIXES[self.priority]} {self.text.format(value=shown, limit=limit)}"
 
 
 ASYSTOLE: Final = Rule("asystole", Priority.HIGH, "ASYSTOLE {value} s > {limit} s", 5.0, limit=4.0, unit="s")
-VF: Final = Rule("vf", Priority.HIGH, "VENT FIB/FLUTTER", 5.0, off_delay_s=4.0)
+VF: Final = Rule("vf", Priority.HIGH, "VENT FIB/FLUTTER", 5.0, off_delay_s=6.0)
 VT: Final = Rule("vt", Priority.HIGH, "VENT TACHY {value} > {limit}", 5.0, limit=100.0, unit="/min",
                  yields_to=("vf",))  # fmt: skip
 EXTREME_TACHYCARDIA: Final = Rule("extreme_tachycardia", Priority.HIGH, "EXTREME TACHY {value} > {limit}",

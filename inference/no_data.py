@@ -87,7 +87,7 @@ class NoData:
         known = len(self._keys)
         stood_still_s = max(0.0, now_s - self._ticked_s - STALL_S)
         self._ticked_s = now_s
-        self._heard_s[:known] += stood_still_s
+        self._heard_s[:known] = np.minimum(self._heard_s[:known] + stood_still_s, now_s)
         due_s = self._heard_s[:known] + self._chunk_s[:known] + GRACE_S
         begins = np.flatnonzero((now_s > due_s) & ~self._active[:known])
         self._active[begins] = True
