@@ -52,13 +52,24 @@ class BeatCandidates:
     probability: WideFloatArray
 
 
-def _sliding_max(values: WideFloatArray, reach: int) -> WideFloatArray:
-    """Largest value within ``reach`` steps on each side, (B, T) to (B, T)."""
-    padded = np.pad(values, ((0, 0), (reach, reach)), constant_values=-np.inf)
-    largest = padded[:, : values.shape[1]].copy()
-    for shift in range(1, 2 * reach + 1):
-        np.maximum(largest, padded[:, shift : shift + values.shape[1]], out=largest)
+def _peaks(rank: WideFloatArray, reach: int) -> BoolArray:
+    """Steps larger than the ``reach`` steps before and no smaller than those after, (B, T) to (B, T)."""
+    n_steps = rank.shape[1]
+    padded = np.pad(rank, ((0, 0), (reach, reach)), constant_values=-np.inf)
+    largest = np.ones(rank.shape, dtype=np.bool_)
+    for shift in range(1, reach + 1):
+        largest &= rank > padded[:, reach - shift : reach - shift + n_steps]
+        largest &= rank >= padded[:, reach + shift : reach + shift + n_steps]
     return largest
+
+
+def _apart(window: IntArray, place: WideFloatArray, rank: WideFloatArray, distance: float) -> BoolArray:
+    """Of two neighbours nearer than ``distance`` only the stronger, or the first of equals, stays."""
+    close = (window[1:] == window[:-1]) & (place[1:] - place[:-1] < distance)
+    keep = np.ones(len(window), dtype=np.bool_)
+    keep[1:] &= ~(close & (rank[1:] <= rank[:-1]))
+    keep[:-1] &= ~(close & (rank[:-1] < rank[1:]))
+    return keep
 
 
 def decode_beats(
@@ -98,10 +109,10 @@ def decode_beats(
     mass = 1.0 - wide[:, :, 0]
     padded = np.pad(mass, ((0, 0), (1, 1)))
     pair = mass + np.maximum(padded[:, :-2], padded[:, 2:])
-    reach = max(1, int(refractory_s / step_s))
-    # Both steps of a pair reach the same sum: a touch of the own mass breaks the tie.
+    # Both steps of a pair reach the same sum: a touch of the own mass breaks the tie. Centroids lie up to
+    # half a step from their peaks: nearer peaks than the refractory time less a step are of one beat.
     rank = pair + 1e-3 * mass
-    window, step = np.nonzero((pair >= threshold) & (rank >= _sliding_max(rank, reach)) & (mass > 0))
+    window, step = np.nonzero((pair >= threshold) & _peaks(rank, max(1, int(refractory_s / step_s) - 1)))
     around = step[:, None] + np.arange(-1, 2)
     inside = (around >= 0) & (around < mass.shape[1])
     around = np.clip(around, 0, mass.shape[1] - 1)
@@ -112,6 +123,7 @@ def decode_beats(
         scores = scores * np.asarray(class_gains, dtype=np.float64)
     position_s = place * step_s
     keep = (position_s >= final_from_s) & (position_s < final_to_s)
+    keep &= _apart(window, position_s, rank[window, step], refractory_s)
     probability = np.minimum(pair[window, step], 1.0)
     return BeatCandidates(
         window[keep].astype(np.int64),

@@ -31,11 +31,12 @@ class DataConfig(Part):
         "vt": 0.08,
         "asystole": 0.04,
         "af": 0.07,
-        "noise": 0.05,
+        "noise": 0.07,
         "other": 0.09,
         "unsure": 0.05,
         "made_asystole": 0.04,
         "made_flat": 0.02,
+        "made_noise": 0.05,
     }
 
 
@@ -65,8 +66,8 @@ class OptimizerConfig(Part):
 
     lr: float = Field(default=3e-3, gt=0, le=1)
     weight_decay: float = Field(default=0.02, ge=0)
-    warmup_steps: int = Field(default=200, ge=0)
-    steps: int = Field(default=10_000, ge=1)
+    warmup_steps: int = Field(default=150, ge=0)
+    steps: int = Field(default=5000, ge=1)
     batch: int = Field(default=128, ge=1, le=65_536)
     clip: float = Field(default=1.0, gt=0)
     average_decay: float = Field(default=0.998, ge=0, lt=1)
@@ -77,7 +78,7 @@ class RunConfig(Part):
 
     seed: int = 7
     threads: int = Field(default=2, ge=1, le=256)
-    validate_every: int = Field(default=1000, ge=1)
+    validate_every: int = Field(default=1250, ge=1)
     checkpoint_every: int = Field(default=250, ge=1)
     log_every: int = Field(default=25, ge=1)
     patience: int = Field(default=6, ge=1, description="validations without a better one before it stops")

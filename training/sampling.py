@@ -17,7 +17,7 @@ from training.windows import Windows, windows_of
 FS_HZ = 125.0
 RHYTHM_S = 4.0
 LENGTH = 1000
-FLAT, ASYSTOLE = "made_flat", "made_asystole"
+FLAT, ASYSTOLE, NOISE = "made_flat", "made_asystole", "made_noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Sampler:
 
     def _group(self, kind: str, windows: Windows) -> tuple[list[IntArray], WideFloatArray]:
         """Windows of a kind, one array a recording, and how often each recording is drawn."""
-        if kind in (FLAT, ASYSTOLE, "beats"):
+        if kind in (FLAT, ASYSTOLE, NOISE, "beats"):
             where = windows.beats_known & windows.has[:, 1:].any(1)
         elif kind.startswith("beats_"):
             where = windows.beats_known & windows.has[:, STEP_CLASSES.index(kind[-1])]
@@ -173,6 +173,10 @@ class Sampler:
                 rows = np.flatnonzero(kinds == self.kinds.index(kind))
                 self._silence(rng, x, steps, rows, flat=kind == FLAT)
                 allowed[rows] = bit(name)
+        if NOISE in self.kinds:
+            rows = np.flatnonzero(kinds == self.kinds.index(NOISE))
+            self._drown(rng, x, weight, rows)
+            allowed[rows] = bit("noise")
         late = self.n_steps - round(FS_HZ / self.stride)
         weight[:, late:] *= self.loss.last_second_weight
         return Batch(x[:, None], steps, weight, unpack(allowed))
@@ -239,3 +243,18 @@ class Sampler:
         none = np.zeros(len(STEP_CLASSES), dtype=np.float32)
         none[0] = 1.0
         steps[rows] = np.where(quiet[:, :, None], none, steps[rows])
+
+    def _drown(self, rng: np.random.Generator, x: FloatArray, weight: FloatArray, rows: IntArray) -> None:
+        """Bury the end of windows in wander, muscle noise and electrode jumps: nothing can be read there."""
+        time = np.arange(LENGTH)
+        begin = LENGTH - rng.integers(round(4.2 * FS_HZ), LENGTH + 1, size=len(rows))
+        drowned = (time[None, :] >= begin[:, None]).astype(np.float32)
+        spread = np.maximum(x[rows].std(1), 0.05) * log_uniform(rng, (2.0, 12.0), len(rows))
+        disturbance = self._noise(rng, len(rows)) * spread[:, None]
+        for _ in range(5):
+            since = (time[None, :] - rng.integers(0, LENGTH, size=(len(rows), 1))) / FS_HZ
+            decay = log_uniform(rng, (0.04, 0.4), len(rows))[:, None]
+            size = rng.standard_normal((len(rows), 1)) * spread[:, None]
+            disturbance += np.where(since >= 0, 2 * size * np.exp(-np.maximum(since, 0) / decay), 0.0)
+        x[rows] += (disturbance * drowned).astype(np.float32)
+        weight[rows] *= 1.0 - drowned[:, :: self.stride]

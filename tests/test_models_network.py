@@ -1,0 +1,118 @@
+"""The network: shapes for any window, fixed scaling, cost, explanations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from models.cnn_lstm import CnnLstm, cost_of
+from models.errors import BadArchitecture
+from models.explain import explain
+from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Architecture, Conv1dFrontEnd
+
+SMALL = Architecture(
+    front_end=Conv1dFrontEnd(
+        stem_width=4, widths=(4, 8), kernels=(3, 3), strides=(2, 2), dilations=(1, 2), stem_kernel=7
+    ),
+    hidden=8,
+    attention_width=8,
+    heads=2,
+    rhythm_steps=20,
+)
+WITHOUT_POOL = Architecture(recurrent_stride=1, hidden=16, channels=2)
+SIZES = [Architecture(), SMALL, WITHOUT_POOL]
+
+
+def network(config: Architecture) -> CnnLstm:
+    torch.manual_seed(0)
+    return CnnLstm(config).eval()
+
+
+@pytest.mark.parametrize("config", SIZES)
+@pytest.mark.parametrize("n_windows", [1, 3])
+@pytest.mark.parametrize("n_samples", [1000, 997, 504])
+def test_every_size_gives_a_row_a_step_and_a_rhythm_a_window(
+    config: Architecture, n_windows: int, n_samples: int
+) -> None:
+    with torch.inference_mode():
+        output = network(config)(torch.randn(n_windows, config.channels, n_samples))
+    steps = -(-n_samples // config.front_end.stride)
+    assert output.step_logits.shape == (n_windows, steps, len(STEP_CLASSES))
+    assert output.rhythm_logits.shape == (n_windows, len(RHYTHM_CLASSES))
+    assert output.attention.shape == (n_windows, steps)
+
+
+@pytest.mark.parametrize("config", SIZES)
+def test_attention_sums_to_one_and_looks_at_the_last_seconds_only(config: Architecture) -> None:
+    with torch.inference_mode():
+        attention = network(config)(torch.randn(4, config.channels, 1000)).attention
+    assert torch.allclose(attention.sum(-1), torch.ones(4), atol=1e-5)
+    before = max(0, attention.shape[1] - config.rhythm_steps)
+    assert float(attention[:, :before].abs().sum()) == 0.0
+    assert float(attention[:, before:].min()) > 0.0
+
+
+@pytest.mark.parametrize("config", SIZES)
+def test_a_window_does_not_depend_on_its_neighbours_in_the_batch(config: Architecture) -> None:
+    model, windows = network(config), torch.randn(5, config.channels, 1000)
+    with torch.inference_mode():
+        together, alone = model(windows), model(windows[2:3])
+    assert torch.allclose(together.step_logits[2:3], alone.step_logits, atol=1e-5)
+    assert torch.allclose(together.rhythm_logits[2:3], alone.rhythm_logits, atol=1e-5)
+
+
+def test_scaling_is_fixed_so_a_small_signal_is_not_blown_up() -> None:
+    model, window = network(Architecture()), torch.randn(1, 1, 1000)
+    with torch.inference_mode():
+        assert not torch.allclose(model(window).rhythm_logits, model(0.1 * window).rhythm_logits, atol=1e-3)
+
+
+def test_the_shipped_size_is_within_its_budget() -> None:
+    cost = cost_of(Architecture(), 1000)
+    assert cost.parameters < 400_000
+    assert cost.mflop_per_window < 26
+    assert 0 < cost.recurrent_share < 0.15
+
+
+def test_cost_counts_a_known_network() -> None:
+    cost = cost_of(SMALL, 1000)
+    hidden, width, recurrent_steps = 8, 8, 63
+    assert cost.recurrent_share * cost.mflop_per_window == pytest.approx(
+        2 * recurrent_steps * 8 * hidden * (width + hidden) / 1e6, rel=2e-3
+    )
+
+
+def test_numbers_that_make_no_network_are_refused() -> None:
+    with pytest.raises(BadArchitecture, match="step_classes=1"):
+        CnnLstm(Architecture(step_classes=1))
+    with pytest.raises(ValidationError, match="multiple of heads"):
+        Architecture(attention_width=10, heads=4)
+    with pytest.raises(ValidationError, match="odd"):
+        Conv1dFrontEnd(kernels=(4, 5, 3))
+
+
+@pytest.mark.parametrize("config", SIZES)
+@pytest.mark.parametrize("what", [{"rhythm": 0}, {"beat": 3}])
+def test_explanations_lie_along_the_steps(config: Architecture, what: dict[str, int]) -> None:
+    windows = np.random.default_rng(1).standard_normal((2, config.channels, 1000)).astype(np.float32)
+    found = explain(network(config), windows, **what)
+    steps = -(-1000 // config.front_end.stride)
+    assert found.grad_cam.shape == found.attention.shape == (2, steps)
+    assert found.grad_cam.min() >= 0
+    assert set(np.round(found.grad_cam.max(-1), 5)) <= {0.0, 1.0}
+    np.testing.assert_allclose(found.self_attention.sum(-1), 1.0, atol=1e-5)
+
+
+def test_explanations_follow_the_weights() -> None:
+    windows = np.random.default_rng(2).standard_normal((1, 1, 1000)).astype(np.float32)
+    torch.manual_seed(1)
+    other = CnnLstm(Architecture()).eval()
+    first, second = explain(network(Architecture()), windows, rhythm=0), explain(other, windows, rhythm=0)
+    assert np.corrcoef(first.grad_cam[0], second.grad_cam[0])[0, 1] < 0.9
+
+
+def test_an_explanation_is_of_one_output() -> None:
+    with pytest.raises(ValueError, match="exactly one"):
+        explain(network(SMALL), np.zeros((1, 1, 1000), dtype=np.float32))
