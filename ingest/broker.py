@@ -67,6 +67,7 @@ class EmbeddedBroker:
         self._stopping = threading.Event()
         self._ended = threading.Event()
         self._spawned = threading.Event()
+        self._ready = threading.Event()
         self._spawn_error: OSError | None = None
         self._reason: str | None = None
         self._threads: list[threading.Thread] = []
@@ -156,6 +157,7 @@ class EmbeddedBroker:
                     raise
                 continue
             break
+        self._ready.set()
         atexit.register(self.stop)
         logger.info("embedded broker on %s, pid %s", self.bootstrap_servers, self.pid)
         return self
@@ -175,7 +177,7 @@ class EmbeddedBroker:
         self._process = None
 
     def _spawn(self, binary: str) -> None:
-        for event in (self._stopping, self._ended, self._spawned):
+        for event in (self._stopping, self._ended, self._spawned, self._ready):
             event.clear()
         self._last_lines.clear()
         self._reason, self._spawn_error = None, None
@@ -225,7 +227,13 @@ class EmbeddedBroker:
         reader.start()
         self._spawned.set()
         self._watch(process)
+        # What it said last is part of the reason.
         reader.join(2.0)
+        if self._reason is None and not self._stopping.is_set():
+            tail = " | ".join(self._last_lines) or "no output"
+            self._reason = f"the embedded broker died (exit status {process.returncode}): {tail}"
+            if self._ready.is_set():
+                logger.error("%s", self._reason)
         self._ended.set()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
@@ -241,7 +249,9 @@ class EmbeddedBroker:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_CHECK_S)
             if process.poll() is not None:
-                break
+                return
+            if not self._ready.is_set():
+                continue
             with contextlib.suppress(psutil.NoSuchProcess):
                 used = psutil.Process(process.pid).memory_info().rss
                 if used > self.max_memory_bytes and self._reason is None:
@@ -252,10 +262,6 @@ class EmbeddedBroker:
                     )
                     logger.error("%s", self._reason)
                     process.kill()
-        if self._reason is None and not self._stopping.is_set():
-            tail = " | ".join(self._last_lines) or "no output"
-            self._reason = f"the embedded broker died (exit status {process.returncode}): {tail}"
-            logger.error("%s", self._reason)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s
