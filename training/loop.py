@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import pickle
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -149,9 +150,27 @@ class Trainer:
             self.optimizer.load_state_dict(held["optimizer"])
             self.state = State(**held["state"])
             torch.set_rng_state(held["rng"].cpu())
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError) as error:
-            raise BadCheckpoint(f"{path}: {error}") from error
+        except (
+            OSError,
+            RuntimeError,
+            KeyError,
+            ValueError,
+            EOFError,
+            TypeError,
+            pickle.UnpicklingError,
+        ) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BadCheckpoint(f"{path}: {first}") from error
+        self._forget_after(self.state.step)
         logger.info("resumed at step %d of %d", self.state.step, self.recipe.optimizer.steps)
+
+    def _forget_after(self, step: int) -> None:
+        """Drop what a killed run logged after its last checkpoint: those steps are done again."""
+        path = self.folder / LOG
+        with path.open(newline="") as file:
+            head, *rows = list(csv.reader(file))
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([head, *(row for row in rows if int(row[0]) <= step)])
 
     def save(self) -> None:
         """Write the checkpoint, so that a kill at any time leaves a whole one."""
