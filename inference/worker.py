@@ -96,6 +96,7 @@ class Worker:
                     self.tick()
                     next_tick_s = began_s + TICK_S
                 if self._options.stats and began_s >= next_stats_s:
+                    self.stats.counts["partitions"] = len(self._partitions)
                     self.stats.write(self._options.stats)
                     next_stats_s = began_s + 1.0
                 time.sleep(max(0.0, self._options.pace_s - (time.monotonic() - began_s)))
@@ -104,7 +105,9 @@ class Worker:
 
     def step(self) -> None:
         """Poll once and work through what came."""
-        polled = self._consumer.poll(timeout_ms=20, max_records=MAX_RECORDS)
+        # Joining the group goes on inside poll: short polls would draw it out.
+        timeout_ms = 20 if self._partitions else 500
+        polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=MAX_RECORDS)
         self._follow_assignment()
         taken = Taken()
         for part, records in polled.items():
