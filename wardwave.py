@@ -1,4 +1,4 @@
-"""The one command ``wardwave``. Each package brings its own ``cli.py``, imported only when it is asked for."""
+"""The one command ``wardwave``. Each package brings its own ``cli.py``, imported only when asked for."""
 
 from __future__ import annotations
 

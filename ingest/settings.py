@@ -1,4 +1,4 @@
-"""Settings: environment variables ``WARDWAVE_…`` (``WARDWAVE_KAFKA__BOOTSTRAP_SERVERS``) or keyword arguments."""
+"""Settings: environment variables (``WARDWAVE_KAFKA__BOOTSTRAP_SERVERS=…``) or keyword arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class KafkaSettings(BaseModel):
     sasl_plain_username: str | None = None
     sasl_plain_password: SecretStr | None = None
     group_id: str = Field(default="wardwave", min_length=1, max_length=200)
-    partitions: int = Field(default=64, ge=1, le=10_000, description="fixed at creation: a change breaks order")
+    partitions: int = Field(
+        default=64, ge=1, le=10_000, description="fixed at creation: a change breaks order"
+    )
     replication_factor: int = Field(default=1, ge=1, le=10)
     session_timeout_ms: int = Field(default=6_000, ge=2_000, le=300_000)
     heartbeat_interval_ms: int = Field(default=1_000, ge=200, le=100_000)
@@ -53,12 +55,20 @@ class IngestSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_record_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
-    max_future_s: float = Field(default=60.0, gt=0, description="a chunk further ahead of receive time is refused")
-    max_past_s: float = Field(default=86_400.0, gt=0, description="a chunk further behind receive time is refused")
+    max_future_s: float = Field(
+        default=60.0, gt=0, description="a chunk further ahead of receive time is refused"
+    )
+    max_past_s: float = Field(
+        default=86_400.0, gt=0, description="a chunk further behind receive time is refused"
+    )
     reorder_s: float = Field(default=2.0, ge=0, le=30, description="how long a missing chunk is waited for")
-    clock_jump_s: float = Field(default=0.25, gt=0, description="a contiguous chunk further off restarts the stream")
+    clock_jump_s: float = Field(
+        default=0.25, gt=0, description="a contiguous chunk further off restarts the stream"
+    )
     gap_reset_s: float = Field(default=4.0, gt=0, description="a longer gap restarts filters and windows")
-    device_silence_s: float = Field(default=10.0, gt=0, description="after this another device may take the signal")
+    device_silence_s: float = Field(
+        default=10.0, gt=0, description="after this another device may take the signal"
+    )
 
 
 class Settings(BaseSettings):
@@ -85,7 +95,11 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = "; ".join(
-            f"WARDWAVE_{'__'.join(str(part) for part in item['loc']).upper()}={item['input']!r}: {item['msg']}"
-            for item in error.errors()
+            f"{_variable(item['loc'])}={item['input']!r}: {item['msg']}" for item in error.errors()
         )
         raise SettingsError(lines) from error
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """Name of the environment variable of a setting."""
+    return f"WARDWAVE_{'__'.join(str(part) for part in location).upper()}"

@@ -58,7 +58,6 @@ DEAD_LETTER_REASONS: Final = (
     "key_mismatch",
     "second_device",
     "late",
-    "layout_changed",
 )
 
 
