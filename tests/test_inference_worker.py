@@ -100,6 +100,7 @@ def crash(worker: Worker, stop: threading.Event, thread: threading.Thread) -> No
     stop.set()
     thread.join(60)
     worker._consumer.close(autocommit=False)
+    worker._producer.close(timeout=0.5)
 
 
 def test_a_stopped_heart_gives_an_alarm_and_every_window_a_prediction(
@@ -182,16 +183,20 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(
         thread = threading.Thread(target=worker.run, args=(stop.is_set,))
         thread.start()
         for bed in beds:
-            publish(publisher, bed, lines[bed], start_ns, 0, killed_at_s)
+            publish(publisher, bed, lines[bed], start_ns, 0, killed_at_s - 3)
+        read_all(kafka, kafka.topics.state, lambda got: len(got) >= 2 * len(beds))
+        for bed in beds:
+            publish(publisher, bed, lines[bed], start_ns, killed_at_s - 3, killed_at_s)
         seen = len(beds) * killed_at_s
         read_all(kafka, kafka.topics.predictions, lambda got: len(predictions(got)) >= seen)
         crash(worker, stop, thread)
         for bed in beds:
             publish(publisher, bed, lines[bed], start_ns, killed_at_s, 40)
-        with working(kafka, plain_predictor):
+        with working(kafka, plain_predictor) as successor:
             everything = read_all(
                 kafka, kafka.topics.predictions, lambda got: len(predictions(got)) >= len(beds) * 40
             )
+            assert successor.stats.counts["chunks_in"] <= len(beds) * (40 - killed_at_s + 3)
             rung = read_all(kafka, kafka.topics.alarms, lambda got: len(alarms(got)) >= len(beds))
     assert len(predictions(everything)) == len(beds) * 40
     assert len(alarms(rung)) == len(beds)
