@@ -13,7 +13,15 @@ from training.errors import BadRecipe
 from training.losses import rhythm_loss, step_loss
 from training.recipes import RECIPES, get_recipe
 from training.sampling import step_targets
-from training.scoring import balanced_accuracy, beat_scores, beat_table, bootstrap, match_beats, rhythm_scores
+from training.scoring import (
+    balanced_accuracy,
+    beat_scores,
+    beat_table,
+    bootstrap,
+    match_beats,
+    rhythm_scores,
+    shockable,
+)
 from training.sources import BEAT_CLASS, bit
 from training.splits import DS1, DS2, MITDB_VALIDATION, PACED, VFDB_TEST, VFDB_VALIDATION, side_of
 from training.windows import allowed_rhythms
@@ -121,6 +129,13 @@ def test_rhythm_figures_of_a_known_table() -> None:
     scores = rhythm_scores(table, 0)
     assert (scores.sensitivity, scores.specificity, scores.precision) == pytest.approx((0.8, 85 / 90, 8 / 13))
     assert balanced_accuracy(table) == pytest.approx((0.8 + 85 / 90) / 2)
+
+
+def test_tachycardia_called_fibrillation_is_still_shockable() -> None:
+    table = np.zeros((6, 6), dtype=np.int64)
+    table[0, 1], table[1, 5], table[4, 0], table[5, 5] = 9, 1, 5, 20
+    assert shockable(table, with_noise=True) == pytest.approx((0.9, 0.8))
+    assert shockable(table, with_noise=False) == pytest.approx((0.9, 1.0))
 
 
 def test_the_interval_holds_the_figure_and_narrows_to_it_when_records_agree() -> None:

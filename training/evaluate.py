@@ -16,6 +16,7 @@ from training.scoring import (
     bootstrap,
     rhythm_scores,
     rhythm_table,
+    shockable,
 )
 from training.sources import ALARM_S, IntArray, Recording, bit
 from training.streaming import FS_HZ, HOP_S, WINDOW_S
@@ -84,6 +85,17 @@ def _rhythm_metrics(tables: dict[str, IntArray], prefix: str) -> dict[str, Inter
     stack = list(tables.values())
     total = np.asarray(sum(stack))
     metrics = {f"{prefix}balanced_accuracy": bootstrap(stack, balanced_accuracy, int(total.sum()))}
+    if total[:2].sum():
+        n, rest = int(total[:2].sum()), int(total[2:].sum())
+        metrics |= {
+            f"{prefix}shockable_sensitivity": bootstrap(stack, lambda t: shockable(t, with_noise=True)[0], n),
+            f"{prefix}shockable_specificity": bootstrap(
+                stack, lambda t: shockable(t, with_noise=True)[1], rest
+            ),
+            f"{prefix}shockable_specificity_without_noise": bootstrap(
+                stack, lambda t: shockable(t, with_noise=False)[1], rest - int(total[4].sum())
+            ),
+        }
     for index, label in enumerate(RHYTHM_CLASSES):
         if total[index].sum():
             for name in RHYTHM_FIGURES:

@@ -67,6 +67,16 @@ def rhythm_lines(report: Report, sources: tuple[str, ...], prefix: str, title: s
         f"Balanced accuracy over the classes that occur: {with_interval(balanced)}, n={balanced.n}.",
         "",
     ]
+    if f"{prefix}shockable_sensitivity" in report.metrics:
+        sensitivity, specificity, clean = (
+            report.metrics[f"{prefix}shockable_{name}"]
+            for name in ("sensitivity", "specificity", "specificity_without_noise")
+        )
+        lines += [
+            f"Fibrillation, flutter or tachycardia against the rest: Se {with_interval(sensitivity)}, "
+            f"Sp {with_interval(specificity)}; Sp without windows of noise {with_interval(clean)}.",
+            "",
+        ]
     rows = [
         (label, report.metrics[f"{prefix}{label}_f1"].n)
         + tuple(with_interval(report.metrics[f"{prefix}{label}_{name}"]) for name in RHYTHM_FIGURES)

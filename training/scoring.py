@@ -135,6 +135,28 @@ def rhythm_scores(table: IntArray, label: int) -> RhythmScores:
     )
 
 
+def shockable(table: IntArray, *, with_noise: bool) -> tuple[float, float]:
+    """Sensitivity and specificity of fibrillation, flutter and tachycardia together.
+
+    Parameters
+    ----------
+    table : ndarray of int64, shape (6, 6)
+        As :func:`rhythm_table` gives it.
+    with_noise : bool
+        Whether windows of noise count among those that must not be called (AHA's specificity leaves them out).
+    """
+    calls = [RHYTHM_CLASSES.index(name) for name in ("vf", "vt")]
+    called = table[:, calls].sum(1)
+    others = [
+        i for i, name in enumerate(RHYTHM_CLASSES) if i not in calls and (with_noise or name != "noise")
+    ]
+    rest = int(table[others].sum())
+    return (
+        _ratio(int(called[calls].sum()), int(table[calls].sum())),
+        _ratio(rest - int(called[others].sum()), rest),
+    )
+
+
 def balanced_accuracy(table: IntArray) -> float:
     """Mean sensitivity of the classes that occur."""
     positives = table.sum(1)
