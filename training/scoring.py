@@ -143,7 +143,7 @@ def shockable(table: IntArray, *, with_noise: bool) -> tuple[float, float]:
     table : ndarray of int64, shape (6, 6)
         As :func:`rhythm_table` gives it.
     with_noise : bool
-        Whether windows of noise count among those that must not be called (AHA's specificity leaves them out).
+        Whether windows of noise count among those not to be called (AHA's specificity leaves them out).
     """
     calls = [RHYTHM_CLASSES.index(name) for name in ("vf", "vt")]
     called = table[:, calls].sum(1)

@@ -15,8 +15,8 @@ from training.sources import FloatArray, IntArray
 from training.validate import Scored, score_beats, window_rhythms
 
 BEAT_GRID: Final = (0.3, 0.4, 0.5, 0.6, 0.7)
-GAIN_GRID: Final = (0.1, 0.3, 1.0, 3.0)
-RHYTHM_GRID: Final = tuple(round(0.2 + 0.05 * i, 2) for i in range(16))
+GAIN_GRID: Final = (0.3, 1.0, 3.0)
+RHYTHM_GRID: Final = tuple(round(0.3 + 0.05 * i, 2) for i in range(14))
 LETHAL: Final = ("vf", "vt", "asystole")
 FEW: Final = 60
 """With fewer positive windows than this a threshold is not chosen but set to one half."""
@@ -48,7 +48,7 @@ def _choose_beats(scored: Sequence[Scored], step_s: float) -> tuple[float, tuple
         scores = beat_scores(table(threshold, gains))
         return float(np.nan_to_num(scores.veb_f1) + 0.5 * np.nan_to_num(scores.sveb_f1))
 
-    candidates = [(1.0, s, v, f) for s, v, f in product(GAIN_GRID, GAIN_GRID, (0.1, 0.3, 1.0))]
+    candidates = [(1.0, s, v, f) for s, v, f in product(GAIN_GRID, GAIN_GRID, (0.3, 1.0))]
     gains = max(candidates, key=lambda g: (round(classes(g), 3), -float(np.abs(np.log(g)).sum())))
     return threshold, gains
 
