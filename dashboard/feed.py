@@ -8,6 +8,7 @@ looks new.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from kafka.errors import KafkaError
 
 from dashboard.ward import Ward
 from inference.types import Alarm, PredictionBatch, VitalBatch
-from ingest.errors import BadChunk, IngestError
+from ingest.errors import BadChunk, BrokerError, IngestError
 from ingest.kafka import consumer, end_offsets, offsets_for_times
 from ingest.settings import Settings
 from ingest.wire import check_key, check_time, decode
@@ -36,6 +37,28 @@ PAUSE_S: Final = 3.0
 """After a pause of this process (a laptop asleep) what waits in the broker is history, not live."""
 TRACE_HISTORY_S: Final = 20.0
 ALARM_HISTORY_S: Final = 12 * 3_600.0
+
+
+def reach(bootstrap_servers: str, timeout_s: float = 2.0) -> None:
+    """Open and close a connection to one of the servers.
+
+    kafka-python's client keeps the sockets of a failed start; retried for hours that would use them all up.
+
+    Raises
+    ------
+    BrokerError
+        None answers.
+    """
+    problem = ""
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
+        except (OSError, ValueError) as error:
+            problem = str(error)
+        else:
+            return
+    raise BrokerError(f"no Kafka broker answers at {bootstrap_servers} ({problem})")
 
 
 class Record(Protocol):
@@ -152,6 +175,7 @@ class Feed:
             self._stopping.wait(RETRY_S)
 
     def _consume(self) -> None:
+        reach(self._settings.kafka.bootstrap_servers)
         client = consumer(
             self._settings,
             group_id=None,

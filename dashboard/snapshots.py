@@ -34,7 +34,7 @@ class StreamSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class TraceWindow:
-    """Samples ``[first_index, stream.head_index)`` of a stream, ``(n_samples, n_channels)``, NaN if missing."""
+    """Samples ``[first_index, stream.head_index)`` of a stream, ``(n_samples, n_channels)``, NaN: missing."""
 
     stream: StreamSnapshot
     first_index: int

@@ -30,7 +30,7 @@ class _Bed:
 
 def natural_order(label: str) -> list[tuple[int, int, str]]:
     """Sort key by which bed-2 comes before bed-10."""
-    parts = re.findall(r"\d+|\D+", label)
+    parts = re.findall(r"\d+|\D+", label.casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 

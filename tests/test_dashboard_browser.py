@@ -1,0 +1,278 @@
+"""The ward in a real browser: traces move, an alarm shows, what is old or lost says so."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from dashboard.children import Child
+from inference.types import Alarm, AlarmState, Delay, Priority, Vital, VitalBatch
+from ingest.kafka import producer
+from ingest.publisher import Publisher
+from ingest.settings import Settings
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+FS = 250
+BEDS = tuple(f"bed-{number:02d}" for number in range(1, 9))
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.kafka,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: apt-get install chromium"),
+]
+
+
+def heart(time_s: np.ndarray, rate_bpm: float) -> np.ndarray:
+    """A drawn heart beat (mV): P, Q, R, S, T as bells."""
+    phase = (time_s * rate_bpm / 60) % 1.0
+    waves = (
+        (0.2, 0.025, 0.15),
+        (0.28, 0.008, -0.1),
+        (0.3, 0.01, 1.2),
+        (0.32, 0.01, -0.25),
+        (0.55, 0.05, 0.3),
+    )
+    return sum(
+        (size * np.exp(-(((phase - at) / width) ** 2)) for at, width, size in waves), np.zeros_like(phase)
+    )
+
+
+class Beds(threading.Thread):
+    """Eight beds that send a chunk and a number a second; single beds fall silent on demand."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(daemon=True)
+        self._settings = settings
+        self._halt = threading.Event()
+        self.silent: set[str] = set()
+
+    def run(self) -> None:
+        began = time.time()
+        numbers = producer(self._settings)
+        with Publisher(self._settings, device="test") as publisher:
+            second = 0
+            while not self._halt.is_set():
+                start_ns = round((began + second) * 1e9)
+                for index, bed in enumerate(BEDS):
+                    if bed not in self.silent:
+                        self._send(publisher, bed, second, start_ns, 56.0 + 6 * index)
+                items = [self._vital(bed, second, start_ns, 56.0 + 6 * i) for i, bed in enumerate(BEDS)]
+                numbers.send(self._settings.topics.vitals, value=msgspec.json.encode(VitalBatch(items)))
+                second += 1
+                self._halt.wait(max(0.0, began + second - time.time()))
+        numbers.close()
+
+    def _send(self, publisher: Publisher, bed: str, second: int, start_ns: int, rate: float) -> None:
+        at = second + np.arange(FS) / FS
+        lead = heart(at, rate)
+        if bed == "bed-03":
+            lead = 0.6 * np.sin(2 * np.pi * 4.6 * at) * np.sin(2 * np.pi * 0.3 * at + 1) + 0.2 * np.sin(
+                40 * at
+            )
+        noise = np.random.default_rng(second).normal(0, 0.01, FS)
+        publisher.publish(
+            bed=bed,
+            kind="ecg",
+            channels=("II", "V1"),
+            unit="mV",
+            fs_hz=float(FS),
+            start_ns=start_ns,
+            samples=(np.stack([lead + noise, -0.6 * lead], axis=1) * 1000).astype(np.int16),
+            gain=1000.0,
+            baseline=0,
+        )
+
+    def _vital(self, bed: str, second: int, start_ns: int, rate: float) -> Vital:
+        usable = bed != "bed-03"
+        time_ns = start_ns + 1_000_000_000
+        return Vital(
+            f"{bed}-{second}", bed, "ecg", time_ns, rate if usable else None, 0.0, 0.95, usable, second, 0
+        )
+
+    def stop(self) -> None:
+        self._halt.set()
+        self.join(30)
+
+
+def an_alarm(bed: str, kind: str, priority: Priority, message: str) -> Alarm:
+    now_ns = time.time_ns()
+    return Alarm(
+        id=f"{bed}-{kind}",
+        bed=bed,
+        signal="ecg",
+        kind=kind,
+        priority=priority,
+        state=AlarmState.ACTIVE,
+        message=message,
+        onset_ns=now_ns - 4_000_000_000,
+        raised_ns=now_ns - 500_000_000,
+        emitted_ns=now_ns,
+        ended_ns=None,
+        value=None,
+        limit=None,
+        unit=None,
+        delay=Delay(3.0, 0.0, 0.2),
+        raw_offset=1,
+        revision=0,
+    )
+
+
+def publish_alarms(settings: Settings, *alarms: Alarm) -> None:
+    client = producer(settings)
+    for alarm in alarms:
+        client.send(settings.topics.alarms, key=alarm.bed.encode(), value=msgspec.json.encode(alarm))
+    client.flush()
+    client.close()
+
+
+def until(what: str, true: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def beds(kafka: Settings) -> Iterator[Beds]:
+    thread = Beds(kafka)
+    thread.start()
+    yield thread
+    thread.stop()
+
+
+@pytest.fixture
+def server(kafka: Settings, tmp_path: Path) -> Iterator[tuple[Child, str]]:
+    port = free_port()
+    environment = {
+        "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS": kafka.kafka.bootstrap_servers,
+        "WARDWAVE_KAFKA__PARTITIONS": str(kafka.kafka.partitions),
+        **{f"WARDWAVE_TOPICS__{name.upper()}": topic for name, topic in kafka.topics.model_dump().items()},
+    }
+    child = Child("dashboard", ["dashboard", "--port", str(port)], environment, tmp_path)
+    yield child, f"http://127.0.0.1:{port}"
+    child.stop()
+
+
+@pytest.fixture
+def page(server: tuple[Child, str]) -> Iterator[object]:
+    api = pytest.importorskip("playwright.sync_api")
+    child, url = server
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        until(f"the server answers: {child.last_lines()}", lambda: _opens(page, url), 60)
+        yield page
+        browser.close()
+
+
+def _opens(page, url: str) -> bool:
+    from playwright.sync_api import Error
+
+    try:
+        page.goto(url)
+    except Error:
+        return False
+    return True
+
+
+def pixels(page, bed: str) -> str:
+    return page.evaluate(
+        "bed => { const find = root => { for (const node of root.querySelectorAll('*')) {"
+        " if (node.dataset?.bed === bed) return node;"
+        " const inner = node.shadowRoot && find(node.shadowRoot); if (inner) return inner; } return null; };"
+        " return find(document).querySelector('canvas').toDataURL(); }",
+        bed,
+    )
+
+
+def test_a_ward_that_lives_and_says_when_it_does_not(
+    kafka: Settings, beds: Beds, server: tuple[Child, str], page, tmp_path: Path
+) -> None:
+    child, _ = server
+    tile = page.locator
+    until("eight tiles", lambda: tile(".tile").count() == len(BEDS), 60)
+    bed1 = page.locator('.tile[data-bed="bed-01"]')
+    bed3 = page.locator('.tile[data-bed="bed-03"]')
+    bed5 = page.locator('.tile[data-bed="bed-05"]')
+
+    until("the heart rate of bed 1", lambda: bed1.locator(".rate").inner_text() == "56")
+    assert bed3.locator(".rate").inner_text() == "--"
+    assert "II" in bed1.locator(".label").first.inner_text()
+    assert "mm/mV" in bed1.locator(".label").first.inner_text()
+    assert "no medical device" in page.locator("footer").inner_text()
+
+    before = pixels(page, "bed-01")
+    until("the trace moves", lambda: pixels(page, "bed-01") != before, 5)
+
+    publish_alarms(
+        kafka,
+        an_alarm("bed-03", "vf", Priority.HIGH, "*** VENT FIB/FLUTTER"),
+        an_alarm("bed-06", "rate", Priority.MEDIUM, "** HR 134 > 120"),
+        an_alarm("bed-07", "<b>lead</b>", Priority.TECHNICAL, "!!! ECG LEAD <b>OFF</b>"),
+    )
+    until("the alarm", lambda: "VENT FIB" in bed3.locator(".alarm").inner_text(), 10)
+    assert "high" in bed3.get_attribute("class").split()
+    assert "medium" in page.locator('.tile[data-bed="bed-06"]').get_attribute("class").split()
+    assert page.locator('.tile[data-bed="bed-07"] .alarm').inner_text() == "!!! ECG LEAD <b>OFF</b>"
+    assert "VENT FIB" in page.locator(".urgent").inner_text()
+    style = "node => { const s = getComputedStyle(node); return [s.animationName, s.animationDuration]; }"
+    assert bed3.evaluate(style) == ["frame-high", "0.5s"]
+
+    beds.silent.add("bed-05")
+    until("no data", lambda: "NO DATA" in bed5.locator(".cover").inner_text(), 15)
+    assert "stale" in bed5.get_attribute("class").split()
+    assert bed5.locator(".rate").inner_text() == "--"
+    assert bed1.locator(".cover").inner_text() == ""
+    page.screenshot(path=str(_screenshot_folder(tmp_path) / "ward.png"))
+
+    # The least that shows the traces are redrawn: how fast is a matter of the machine (see the report).
+    ward = page.locator(".ward")
+    assert float(ward.get_attribute("data-fps")) > 1
+    assert float(ward.get_attribute("data-bytes-per-second")) < 200_000
+
+    bed1.click()
+    page.wait_for_url("**/bed*", timeout=15_000)
+    until("one tile", lambda: page.locator(".tile").count() == 1, 20)
+    page.wait_for_selector('[data-testid="stDataFrame"]')
+    before = pixels(page, "bed-01")
+    until("the trace of the bed page moves", lambda: pixels(page, "bed-01") != before, 10)
+    page.screenshot(path=str(_screenshot_folder(tmp_path) / "bed.png"))
+
+    child.stop()
+    stopped = time.monotonic()
+    until("connection lost", lambda: "CONNECTION LOST" in page.locator(".tile .cover").inner_text(), 10)
+    assert time.monotonic() - stopped < 5
+    assert page.locator(".tile .rate").inner_text() == "--"
+    frozen = pixels(page, "bed-01")
+    assert "lost" in page.locator(".tile").get_attribute("class").split()
+    assert pixels(page, "bed-01") == frozen
+
+
+def _screenshot_folder(tmp_path: Path) -> Path:
+    """Where pictures are kept: WARDWAVE_SCREENSHOTS, else with the test's other files."""
+    folder = Path(os.environ.get("WARDWAVE_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
