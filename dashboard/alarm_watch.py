@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Self
 
 import msgspec
@@ -12,6 +13,8 @@ from dashboard.payload import alarm_text
 from inference.types import Alarm, AlarmState
 from ingest import kafka
 from ingest.settings import Settings
+
+REMEMBERED = 10_000
 
 
 class AlarmWatch:
@@ -27,6 +30,7 @@ class AlarmWatch:
         self._settings = settings
         self._decoder = msgspec.json.Decoder(Alarm)
         self._seen: dict[str, AlarmState] = {}
+        self.alarms: deque[Alarm] = deque(maxlen=REMEMBERED)
 
     def __enter__(self) -> Self:
         topic = self._settings.topics.alarms
@@ -57,6 +61,7 @@ class AlarmWatch:
                     continue
                 if self._seen.get(alarm.id) is not alarm.state:
                     self._seen[alarm.id] = alarm.state
+                    self.alarms.append(alarm)
                     lines.append(describe(alarm, time.time_ns()))
         return lines
 

@@ -29,7 +29,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     demo.add_argument(
         "--records", type=int, default=6, metavar="N", help="at most so many recorded beds (default 6)"
     )
-    demo.add_argument("--wfdb-start", type=float, default=0.0, metavar="S", help="begin here in the records")
+    demo.add_argument(
+        "--wfdb-start",
+        type=float,
+        metavar="S",
+        help="begin here in the records (default: 30 s before the first annotated VF, VT or asystole)",
+    )
     demo.add_argument("--port", type=int, default=8501, help="of the dashboard (default 8501)")
     demo.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
     demo.add_argument("--headless", action="store_true", help="open no browser")

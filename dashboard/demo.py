@@ -19,6 +19,7 @@ from typing import Final
 from dashboard.alarm_watch import AlarmWatch
 from dashboard.children import Child
 from dashboard.errors import DashboardError
+from dashboard.recorded import RecordedBed, episode_table, find_recordings
 from dashboard.serve import check_port
 from ingest import kafka
 from ingest.broker import EmbeddedBroker
@@ -43,34 +44,12 @@ class DemoOptions:
     script: tuple[str, ...] | None = None
     recordings: tuple[Path, ...] = ()
     max_recordings: int = 6
-    recordings_start_s: float = 0.0
+    recordings_start_s: float | None = None
     port: int = 8501
     duration_s: float | None = None
     headless: bool = False
     own_broker: bool = True
     device: str | None = None
-
-
-def find_recordings(paths: tuple[Path, ...], most: int) -> list[Path]:
-    """Return at most ``most`` WFDB headers, spread evenly over the folders.
-
-    Raises
-    ------
-    DashboardError
-        A path is missing or holds no record.
-    """
-    groups: list[list[Path]] = []
-    for path in paths:
-        if not path.exists():
-            raise DashboardError(f"--wfdb {path}: there is no such file or folder")
-        found = sorted(path.glob("*.hea")) if path.is_dir() else [path]
-        if not found:
-            raise DashboardError(f"--wfdb {path}: no WFDB records (*.hea) in this folder")
-        groups.append(found)
-    chosen: list[Path] = []
-    for turn in range(max((len(group) for group in groups), default=0)):
-        chosen += [group[turn] for group in groups if turn < len(group)]
-    return sorted(chosen[: max(0, most)])
 
 
 class Demo:
@@ -107,7 +86,7 @@ class Demo:
             raise DashboardError(
                 f"--beds {options.beds}: the demo needs a simulated or recorded (--wfdb) bed"
             )
-        recordings = find_recordings(options.recordings, options.max_recordings)
+        recordings = find_recordings(options.recordings, options.max_recordings, options.recordings_start_s)
         check_port(_ADDRESS, options.port)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wardwave-demo-")))
@@ -121,7 +100,7 @@ class Demo:
             stack.callback(self._stop_children)
             return self._run(folder, recordings, stack)
 
-    def _run(self, folder: Path, recordings: list[Path], stack: ExitStack) -> int:
+    def _run(self, folder: Path, recordings: list[RecordedBed], stack: ExitStack) -> int:
         options = self._options
         settings = load_settings()
         if self._broker is not None:
@@ -146,13 +125,14 @@ class Demo:
         if not options.headless:
             self._open_browser(url)
         interrupted = self._watch(watch)
-        lost = self._finish(folder, watch)
+        ended_ns = time.time_ns()
+        lost = self._finish(folder, watch, recordings, ended_ns)
         return 130 if interrupted and options.duration_s is not None else 0 if lost == 0 else 1
 
     def _start(self, name: str, arguments: list[str], folder: Path) -> None:
         self._children[name] = Child(name, arguments, self._environment, folder)
 
-    def _start_beds(self, folder: Path, recordings: list[Path]) -> None:
+    def _start_beds(self, folder: Path, recordings: list[RecordedBed]) -> None:
         options = self._options
         if options.beds:
             script = options.script
@@ -161,24 +141,23 @@ class Demo:
             arguments = ["simulate", "--beds", str(options.beds), "--stats", str(folder / "simulate.json")]
             self._start("simulate", [*arguments, *(["--script", *script] if script else [])], folder)
         if recordings:
-            beds = [f"{path.parent.name}-{path.stem}" for path in recordings]
-            self._start(
-                "replay",
-                ["replay", *map(str, recordings), "--bed", *beds, "--loop"]
-                + ["--start", f"{options.recordings_start_s:g}", "--stats", str(folder / "replay.json")],
-                folder,
-            )
+            for item in recordings:
+                self._say(f"record    {item.bed} from {item.start_s:g} s on")
+            parts = [f"{item.path}@{item.start_s:g}" for item in recordings]
+            files = ["--stats", str(folder / "replay.json"), "--manifest", str(folder / "manifest.json")]
+            beds = [item.bed for item in recordings]
+            self._start("replay", ["replay", *parts, "--bed", *beds, *files], folder)
         self._say(f"beds      {options.beds} simulated, {len(recordings)} recorded")
 
     def _wait_ready(self, stats: Path, url: str) -> bool:
-        """Wait for worker and dashboard; return ``False`` when interrupted meanwhile."""
+        """Wait until the worker reads and the dashboard answers; ``False`` when interrupted meanwhile."""
         deadline = time.monotonic() + READY_S
-        while not (stats.exists() and _answers(url)):
+        while not (_read(stats).get("partitions", 0) > 0 and _answers(url)):
             self._check()
             if self._stopping:
                 return False
             if time.monotonic() > deadline:
-                late = "worker" if not stats.exists() else "dashboard"
+                late = "dashboard" if _read(stats).get("partitions", 0) > 0 else "worker"
                 lines = self._children[late].last_lines()
                 raise DashboardError(f"the {late} is not ready after {READY_S:g} s; its last lines:\n{lines}")
             time.sleep(0.1)
@@ -217,7 +196,7 @@ class Demo:
             self._say(str(memory))
         return self._stopping
 
-    def _finish(self, folder: Path, watch: AlarmWatch) -> int:
+    def _finish(self, folder: Path, watch: AlarmWatch, recordings: list[RecordedBed], ended_ns: int) -> int:
         """Stop the beds, let the worker catch up, print the summary; return the chunks lost."""
         for name in _SOURCES:
             if name in self._children:
@@ -230,6 +209,8 @@ class Demo:
                 break
             for line in watch.poll(0.25):
                 self._say(line)
+        for line in episode_table(recordings, folder / "manifest.json", watch.alarms, ended_ns):
+            self._say(line)
         processed = int(worker.get("chunks_in", 0))
         lost = max(0, acknowledged - processed)
         self._say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import heapq
 import json
@@ -167,7 +168,7 @@ def read_sources(
 ) -> list[Source]:
     """Read files, one bed each (``bed-01`` … by default); a folder stands for the recordings in it.
 
-    Several files may go to one bed when their signal kinds differ.
+    Several files may go to one bed when their signal kinds differ. ``path@90`` begins 90 s into the file.
 
     Raises
     ------
@@ -176,13 +177,13 @@ def read_sources(
     """
     from ingest.readers import read_signal_files
 
-    files = [file for path in paths for file in _expand(Path(path))]
+    files = [part for path in paths for part in _parts(path, start_s)]
     names = list(beds) or [f"bed-{number:02d}" for number in range(1, len(files) + 1)]
     if len(names) != len(files):
         raise SettingsError(f"{len(names)} beds for {len(files)} recordings: give one name each, or none")
     sources: dict[tuple[str, str], Source] = {}
-    for bed, file in zip(names, files, strict=True):
-        recording = read_signal_files(file, kind=kind, fs_hz=fs_hz, start_s=start_s, duration_s=duration_s)
+    for bed, (file, first_s) in zip(names, files, strict=True):
+        recording = read_signal_files(file, kind=kind, fs_hz=fs_hz, start_s=first_s, duration_s=duration_s)
         best: dict[str, Signal] = {}
         for signal in sorted(recording.signals, key=lambda signal: -len(signal.channels)):
             if best.setdefault(str(signal.kind), signal) is not signal:
@@ -196,8 +197,17 @@ def read_sources(
         for name, signal in best.items():
             if (bed, name) in sources:
                 raise SettingsError(f"{file}: {bed} already gets its {name} from {sources[bed, name].path}")
-            sources[bed, name] = Source(bed, str(file), signal, start_s)
+            sources[bed, name] = Source(bed, str(file), signal, first_s)
     return list(sources.values())
+
+
+def _parts(path: str | Path, start_s: float) -> list[tuple[Path, float]]:
+    """Files of one PATH, each with the second at which it begins."""
+    name, mark, begin = str(path).rpartition("@")
+    if mark and name and not Path(path).exists():
+        with contextlib.suppress(ValueError):
+            return [(file, float(begin)) for file in _expand(Path(name))]
+    return [(file, start_s) for file in _expand(Path(path))]
 
 
 def _expand(path: Path) -> list[Path]:
@@ -287,7 +297,12 @@ def write_stats(path: Path, stats: PublisherStats) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``wardwave replay``."""
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="WFDB, EDF/BDF, WAV/FLAC, CSV or a folder")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="WFDB, EDF/BDF, WAV/FLAC, CSV or a folder; PATH@90 begins at 90 s",
+    )
     parser.add_argument(
         "--bed", nargs="+", default=[], metavar="NAME", help="one a file (default bed-01 ...)"
     )

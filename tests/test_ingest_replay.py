@@ -303,3 +303,11 @@ def test_a_real_record_replays_whole(data_dir: Path) -> None:
     joined = np.concatenate([chunk.samples for _, chunk in sent])
     np.testing.assert_array_equal(joined, one.signal.samples)
     assert schedule.channels == ("ECG1", "ECG2")
+
+
+@pytest.mark.data
+def test_a_path_may_say_where_it_begins(data_dir: Path) -> None:
+    (one,) = read_sources([f"{data_dir / 'vfdb' / '418'}@30.5"], duration_s=4.0)
+    (same,) = read_sources([data_dir / "vfdb" / "418"], start_s=30.5, duration_s=4.0)
+    assert one.first_s == 30.5
+    np.testing.assert_array_equal(one.signal.samples, same.signal.samples)
