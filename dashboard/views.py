@@ -26,7 +26,7 @@ _PRIORITY_MARKS: Final = {
 }
 
 PAGE_STYLE: Final = """<style>
-[data-testid="stMainBlockContainer"] { padding: 3.75rem 0 0; max-width: none; }
+[data-testid="stMainBlockContainer"] { padding: 3.75rem 8px 0; max-width: none; }
 [data-testid="stAppDeployButton"], [data-testid="stToolbarActions"] { display: none; }
 [data-testid="stMainMenu"] { display: none; }
 [data-testid="stStatusWidget"] { display: none; }
@@ -141,7 +141,10 @@ def choose_bed(snapshot: WardSnapshot, wanted: str | None) -> str | None:
     if not names:
         st.info("No bed sends data yet. Start devices, or `wardwave demo`.")
         return None
-    return st.selectbox("Bed", names, index=names.index(wanted) if wanted in names else 0)
+    narrow, _ = st.columns([1, 5])
+    return narrow.selectbox(
+        "Bed", names, index=names.index(wanted) if wanted in names else 0, label_visibility="collapsed"
+    )
 
 
 def rerun_on_new_beds(read: Callable[[], WardSnapshot]) -> None:

@@ -27,6 +27,7 @@ class Ward {
     this.time = root.querySelector(".time");
     this.grid = root.querySelector(".grid");
     this.grid.classList.toggle("paper", settings.grid);
+    this.node.classList.toggle("one", settings.grid);
     this.grid.style.setProperty("--mm", `${settings.pixelsPerMm}px`);
     this.grid.replaceChildren();
     this.tiles = new Map();
@@ -57,6 +58,10 @@ class Ward {
     this.feedAt = this.now();
     const names = feed.beds.map((bed) => bed.bed);
     if (names.length !== this.tiles.size || names.some((name) => !this.tiles.has(name))) this.seat(names);
+    if (this.settings.grid) {
+      const rows = feed.beds.flatMap((bed) => bed.traces).reduce((sum, trace) => sum + trace.channels.length, 0);
+      this.grid.style.setProperty("--rows", String(Math.max(1, rows)));
+    }
     for (const bed of feed.beds) this.tiles.get(bed.bed).receive(bed, this.feedAt);
     this.refresh();
   }
