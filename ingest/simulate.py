@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ingest import sim_ecg, sim_eeg, sounds
+from ingest import sim_body, sim_ecg, sim_eeg, sounds
 from ingest.errors import SettingsError
 from ingest.faults import Faults
 from ingest.pacing import SystemClock, device_start_ns, parse_speed, play, progress_bar, publish_through
@@ -32,19 +32,30 @@ from ingest.types import Chunk, SignalKind
 
 _log = logging.getLogger(__name__)
 
-SIMULATED: Final = (SignalKind.ECG, SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND, SignalKind.EEG)
+SIMULATED: Final = (
+    SignalKind.ECG,
+    SignalKind.LUNG_SOUND,
+    SignalKind.HEART_SOUND,
+    SignalKind.EEG,
+    SignalKind.RESP,
+    SignalKind.PLETH,
+)
 DEVICE: Final = "simulator"
 _CHANNELS: Final = {
     SignalKind.ECG: sim_ecg.LEADS,
     SignalKind.LUNG_SOUND: ("chest",),
     SignalKind.HEART_SOUND: ("chest",),
     SignalKind.EEG: sim_eeg.CHANNELS,
+    SignalKind.RESP: ("RESP",),
+    SignalKind.PLETH: ("PLETH",),
 }
 _GAINS: Final = {
     SignalKind.ECG: sim_ecg.GAIN,
     SignalKind.LUNG_SOUND: sounds.GAIN,
     SignalKind.HEART_SOUND: sounds.GAIN,
     SignalKind.EEG: sim_eeg.GAIN,
+    SignalKind.RESP: sim_body.RESP_GAIN,
+    SignalKind.PLETH: sim_body.PLETH_GAIN,
 }
 
 
@@ -103,7 +114,7 @@ class Ward:
     events : sequence of Event or str
         ``bed-03:vf@20s:15s``; see :data:`ingest.sim_events.EVENTS`.
     kinds : sequence of SignalKind or str
-        Signals of every bed, out of ecg, lung_sound, heart_sound, eeg.
+        Signals of every bed, out of ecg, lung_sound, heart_sound, eeg, resp, pleth.
     fs_hz : float
         Rate of the ECG.
 
@@ -164,6 +175,10 @@ class Ward:
             stream = sounds.HeartSound(self.seed, bed, events)
         elif kind is SignalKind.EEG:
             stream = sim_eeg.EegStream(self.seed, bed, events)
+        elif kind is SignalKind.RESP:
+            stream = sim_body.Resp(self.seed, bed)
+        elif kind is SignalKind.PLETH:
+            stream = sim_body.Pleth(self.seed, bed, events)
         else:
             raise SettingsError(f"kind {kind}: simulated are {', '.join(SIMULATED)}")
         return SimulatedSignal(bed, kind, stream, start_ns)
@@ -185,7 +200,12 @@ class Ward:
         SettingsError
             A chunk would not hold a sample.
         """
-        rates = {SignalKind.ECG: self.fs_hz, SignalKind.EEG: sim_eeg.FS_HZ}
+        rates = {
+            SignalKind.ECG: self.fs_hz,
+            SignalKind.EEG: sim_eeg.FS_HZ,
+            SignalKind.RESP: sim_body.RESP_FS_HZ,
+            SignalKind.PLETH: sim_body.PLETH_FS_HZ,
+        }
         if not chunk_s * min(rates.get(kind, sounds.FS_HZ) for kind in self.kinds) >= 1:
             raise SettingsError(f"chunk length {chunk_s:g} s: not one sample")
         return self._chunks(start_ns, duration_s, chunk_s)

@@ -21,7 +21,7 @@ from ingest.simulate import Ward
 from ingest.types import NS_PER_S, Chunk, SignalKind
 
 START = 1_700_000_000 * NS_PER_S
-KINDS = ("ecg", "lung_sound", "heart_sound", "eeg")
+KINDS = ("ecg", "lung_sound", "heart_sound", "eeg", "resp", "pleth")
 
 
 def signal(
@@ -319,3 +319,11 @@ def test_simulate_command_through_a_broker(
         assert (back.start_ns, back.lead_off) == (chunk.start_ns, chunk.lead_off)
     assert [event["name"] for event in written["events"]] == ["lead-off"]
     assert math.isclose(written["beds"][0]["fs_hz"], 250.0)
+
+
+def test_a_heart_without_beats_gives_no_pulse() -> None:
+    ward = Ward(1, 3, ["bed-01:asystole@10s:15s"], ["ecg", "pleth"])
+    pulse = signal(ward, kind="pleth", seconds=24)[:, 0]
+    beating, stopped = pulse[125 * 2 : 125 * 9], pulse[125 * 13 : 125 * 24]
+    assert np.ptp(beating) > 0.3
+    assert np.ptp(stopped) < 0.01
