@@ -17,7 +17,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     infer.add_argument("--model", default=DEFAULT_MODEL, help="shipped model or path of a card")
     infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
-    infer.add_argument("--threads", type=int, help="CPU threads of the network (default: all cores)")
+    infer.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
     infer.add_argument("--pace-ms", type=float, default=40.0, help="least time between two polls (ms)")
     infer.add_argument("--stats", type=Path, help="JSON file with counters, rewritten every second")
@@ -30,6 +30,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_infer(args: argparse.Namespace) -> int:
     """Run a worker until SIGINT or SIGTERM."""
     import logging
+    import os
     import signal
     import threading
 
@@ -43,8 +44,8 @@ def run_infer(args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    # The rest of the cores is for broker, dashboard and the worker's own Python.
+    torch.set_num_threads(args.threads or max(1, (os.cpu_count() or 2) // 2))
     settings = load_settings()
     predictor = Predictor(args.model, args.device)
     logging.getLogger(__name__).info("model %s on %s", describe(predictor.spec), predictor.device)
