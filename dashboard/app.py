@@ -51,7 +51,12 @@ def alarms_page() -> None:
 
 BED_PAGE = st.Page(bed_page, title="Bed", url_path="bed", icon=":material/bed:")
 
-st.set_page_config(page_title="Wardwave", page_icon="🫀", layout="wide", initial_sidebar_state="collapsed")
+st.set_page_config(
+    page_title="Wardwave",
+    page_icon=":material/monitor_heart:",
+    layout="wide",
+    initial_sidebar_state="collapsed",
+)
 st.html(views.PAGE_STYLE)
 st.navigation(
     [

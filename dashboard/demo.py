@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import tempfile
 import time
 import urllib.error
@@ -170,8 +171,12 @@ class Demo:
             child.check(may_finish=name in _SOURCES)
 
     def _open_browser(self, url: str) -> None:
+        screen = sys.platform != "linux" or any(
+            os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+        )
         try:
-            opened = webbrowser.open(url)
+            # Without a screen it would start a text browser in this terminal and wait for it.
+            opened = screen and webbrowser.open(url)
         except webbrowser.Error:
             opened = False
         if not opened:

@@ -18,12 +18,6 @@ from inference.types import Alarm, AlarmState
 FEED_S: Final = 0.5
 LIST_S: Final = 1.0
 NOTICE: Final = "Research software, no medical device: never rely on it for the care of a patient."
-_PRIORITY_MARKS: Final = {
-    "high": "🔴 high",
-    "medium": "🟡 medium",
-    "low": "🔵 low",
-    "technical": "🔵 technical",
-}
 
 PAGE_STYLE: Final = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.75rem 8px 0; max-width: none; }
@@ -72,7 +66,7 @@ def alarm_rows(alarms: Sequence[Alarm]) -> list[dict[str, str | float]]:
     return [
         {
             "Bed": alarm.bed,
-            "Priority": _PRIORITY_MARKS[alarm.priority],
+            "Priority": str(alarm.priority),
             "Alarm": alarm_text(alarm),
             "State": str(alarm.state),
             "Onset (UTC)": device_time(alarm.onset_ns),

@@ -106,6 +106,20 @@ def test_a_demo_without_beds_is_refused() -> None:
         Demo(DemoOptions(beds=0), lambda line: None).run()
 
 
+@pytest.mark.parametrize("display", [None, ":0"])
+def test_a_missing_browser_is_said(monkeypatch: pytest.MonkeyPatch, display: str | None) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    if display is not None:
+        monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.setattr("webbrowser.open", lambda url: False)
+    lines: list[str] = []
+    Demo(DemoOptions(), lines.append)._open_browser("http://127.0.0.1:1")
+    assert lines == [
+        "no browser found here: open http://127.0.0.1:1 yourself (--headless keeps this line away)"
+    ]
+
+
 def test_a_dead_child_is_said_with_its_last_lines(tmp_path: Path) -> None:
     child = Child("beds", ["simulate", "--beds", "nonsense"], {}, tmp_path)
     assert child.wait(60)
