@@ -14,6 +14,7 @@ COMMANDS = {
     "simulate": "ingest.cli",
     "topics": "ingest.cli",
     "infer": "inference.cli",
+    "score-alarms": "inference.cli",
     "schemas": "inference.cli",
     "train": "training.cli",
     "evaluate": "training.cli",

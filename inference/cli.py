@@ -22,6 +22,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     infer.add_argument("--pace-ms", type=float, default=40.0, help="least time between two polls (ms)")
     infer.add_argument("--stats", type=Path, help="JSON file with counters, rewritten every second")
     infer.set_defaults(run=run_infer)
+    score = subparsers.add_parser(
+        "score-alarms",
+        help="play annotated records at full speed and say which episodes alarmed",
+        description="Plays WFDB records through the worker's pipeline and compares alarms with annotations.",
+    )
+    score.add_argument("--wfdb", required=True, metavar="DIR[,DIR...]", help="folders with annotated records")
+    score.add_argument("--records", metavar="A,B", help="only these records")
+    score.add_argument("--model", default=DEFAULT_MODEL, help="shipped model or path of a card")
+    score.add_argument("--device", help="torch device")
+    score.set_defaults(run=run_score)
     schemas = subparsers.add_parser("schemas", help="write the JSON schemas of the outputs")
     schemas.add_argument("folder", type=Path, nargs="?", default=Path("ingest/schemas"))
     schemas.set_defaults(run=run_schemas)
@@ -52,6 +62,27 @@ def run_infer(args: argparse.Namespace) -> int:
     kafka.ensure_topics(settings)
     options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats)
     Worker(settings, predictor, options).run(stop.is_set)
+    return 0
+
+
+def run_score(args: argparse.Namespace) -> int:
+    """Play records and print the table."""
+    from inference import score
+    from inference.errors import InferenceError
+    from inference.predictor import Predictor
+    from ingest.settings import load_settings
+
+    wanted = set(args.records.split(",")) if args.records else None
+    records = [
+        header.with_suffix("")
+        for folder in args.wfdb.split(",")
+        for header in sorted(Path(folder).glob("*.hea"))
+        if wanted is None or header.stem in wanted
+    ]
+    if not records:
+        raise InferenceError(f"--wfdb {args.wfdb}: no such WFDB records; name folders that hold .hea files")
+    scores = score.score_records(records, Predictor(args.model, args.device), load_settings().ingest)
+    print("\n".join(score.report(scores)))
     return 0
 
 
