@@ -14,10 +14,10 @@ import numpy as np
 
 from inference.alarms import AlarmEngine, Change
 from inference.beats import LABELS, NEVER, REFRACTORY_NS, BeatHistory, heart_rate_bpm
-from inference.catalog import ECG_RULES
+from inference.catalog import ECG_RULES, VF
 from inference.predictor import Predictor, Probabilities
 from inference.quality import LeadStatus, choose_leads, lead_status, preferred_lead
-from inference.rules import OF_WINDOWS, Evidence, conditions
+from inference.rules import OF_WINDOWS, Evidence, conditions, rhythm_holds
 from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Vital
 from ingest.bank import Bank, Due
 from ingest.conditioning import ConditioningSpec
@@ -220,6 +220,7 @@ class EcgMonitor:
             status.off,
             status.unusable,
             settled,
+            self.engine.active(slots),
         )
 
     def _quality(self, status: LeadStatus, leads: IntArray, said: Probabilities) -> WideFloatArray:
@@ -282,10 +283,12 @@ class EcgMonitor:
         beats = evidence.beats
         rate = heart_rate_bpm(beats.intervals_s)
         quiet_s = (evidence.frontier_ns - evidence.quiet_since_ns) / NS_PER_S
-        usable = ~evidence.unusable
+        # A fibrillating heart has no rate, whatever is found in its line.
+        fibrillates = rhythm_holds(evidence, "vf") | self.engine.active(due.slots)[:, ECG_RULES.index(VF)]
+        counted = ~evidence.unusable & ~fibrillates
         # Without a beat for 4 s the rate is none: an old number must not stand beside a flat line.
-        rate = np.where(usable & (quiet_s < 4.0), rate, np.nan)
-        rate = np.where(usable & (quiet_s >= 4.0) & (evidence.quiet_since_ns > NEVER), 0.0, rate)
+        rate = np.where(counted & (quiet_s < 4.0), rate, np.nan)
+        rate = np.where(counted & (quiet_s >= 4.0) & (evidence.quiet_since_ns > NEVER), 0.0, rate)
         recent = evidence.frontier_ns[:, None] - beats.times_ns <= 60 * NS_PER_S
         ventricular = ((beats.labels == LABELS.index("V")) & recent).sum(axis=1)
         signal = self.bank.kind.value
@@ -294,8 +297,9 @@ class EcgMonitor:
             evidence.ends_ns.tolist(),
             rate.round(1).tolist(),
             ventricular.tolist(),
+            counted.tolist(),
             quality.round(4).tolist(),
-            usable.tolist(),
+            (~evidence.unusable).tolist(),
             due.offsets.tolist(),
             strict=True,
         )
@@ -306,13 +310,13 @@ class EcgMonitor:
                 signal=signal,
                 time_ns=time_ns,
                 heart_rate_bpm=None if math.isnan(bpm) else bpm,
-                ventricular_per_min=float(per_min) if ok else None,
+                ventricular_per_min=float(per_min) if known else None,
                 quality=share,
                 usable=ok,
                 raw_offset=offset,
                 revision=0,
             )
-            for slot, time_ns, bpm, per_min, share, ok, offset in rows
+            for slot, time_ns, bpm, per_min, known, share, ok, offset in rows
         ]
 
     def _alarm(self, change: Change, raw_offset: int) -> Alarm:

@@ -47,6 +47,8 @@ class Evidence:
         Probability from which a rhythm counts.
     off, unusable, settled : ndarray of bool
         Leads off; no lead can carry a rhythm; enough signal for the network's rhythm.
+    active : ndarray of bool, shape (n_beds, n_rules)
+        Alarms that are active now, in the order of :data:`inference.catalog.ECG_RULES`.
     """
 
     slots: IntArray
@@ -60,6 +62,7 @@ class Evidence:
     off: BoolArray
     unusable: BoolArray
     settled: BoolArray
+    active: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,11 @@ def _asystole(evidence: Evidence) -> _Finding:
 
 
 def _fibrillation(evidence: Evidence) -> _Finding:
-    probability = evidence.rhythms[:, -1, evidence.classes.index("vf")]
-    return _Finding(rhythm_holds(evidence, "vf"), _rhythm_onset(evidence, "vf"), 100 * probability)
+    # A fibrillation that waxes or turns into a tachycardia for a moment is not over.
+    lethal = (_votes(evidence, "vf") | _votes(evidence, "vt")).any(axis=1)
+    goes_on = evidence.active[:, ECG_RULES.index(VF)] & lethal
+    none = np.full(len(evidence.slots), np.nan)
+    return _Finding(rhythm_holds(evidence, "vf") | goes_on, _rhythm_onset(evidence, "vf"), none)
 
 
 def _ventricular_tachycardia(evidence: Evidence) -> _Finding:
@@ -151,7 +157,7 @@ def _extreme_tachycardia(evidence: Evidence) -> _Finding:
 def _extreme_bradycardia(evidence: Evidence) -> _Finding:
     rate = mean_rate_bpm(evidence.beats.intervals_s[:, -4:], 4)
     # Few beats are found in a fibrillating line: that is no slow heart.
-    fibrillates = _votes(evidence, "vf").any(axis=1)
+    fibrillates = rhythm_holds(evidence, "vf") & evidence.settled
     true = (np.nan_to_num(rate, nan=np.inf) < _limit(EXTREME_BRADYCARDIA)) & ~fibrillates
     return _Finding(true, np.maximum(evidence.beats.times_ns[:, -5], NEVER), np.nan_to_num(rate))
 
