@@ -46,8 +46,9 @@ class Change:
 
 
 class EngineState(msgspec.Struct, frozen=True):
-    """One bed's alarms, for snapshots; each list has one entry a rule."""
+    """One bed's alarms, for snapshots; each list has one entry a rule, named by ``kinds``."""
 
+    kinds: list[str]
     phase: list[int]
     true_since_ns: list[int]
     false_since_ns: list[int]
@@ -95,6 +96,11 @@ class AlarmEngine:
         self._phase[slot] = IDLE
         self._true_since[slot] = self._false_since[slot] = self._onset[slot] = self._raised[slot] = 0
         self._value[slot] = np.nan
+
+    def clock_set_back(self, slot: int) -> None:
+        """Forget delays that run on a bed's old clock; what is active stays active."""
+        self._false_since[slot] = 0
+        self._phase[slot] = np.where(self._phase[slot] == DELAYED, IDLE, self._phase[slot])
 
     def active(self, slots: IntArray) -> BoolArray:
         """Which alarms are active; shape (n_beds, n_rules)."""
@@ -146,6 +152,7 @@ class AlarmEngine:
     def state(self, slot: int) -> EngineState:
         """One bed's alarms, for a snapshot."""
         return EngineState(
+            [rule.kind for rule in self.rules],
             self._phase[slot].tolist(),
             self._true_since[slot].tolist(),
             self._false_since[slot].tolist(),
@@ -155,8 +162,16 @@ class AlarmEngine:
         )
 
     def restore(self, slot: int, state: EngineState) -> None:
-        """Put one bed's alarms back as they were."""
-        self._phase[slot] = state.phase
-        self._true_since[slot], self._false_since[slot] = state.true_since_ns, state.false_since_ns
-        self._onset[slot], self._raised[slot] = state.onset_ns, state.raised_ns
-        self._value[slot] = [np.nan if value is None else value for value in state.value]
+        """Put one bed's alarms back as they were; rules that the state does not know begin idle."""
+        self.reset(slot)
+        for column, rule in enumerate(self.rules):
+            if rule.kind not in state.kinds:
+                continue
+            at = state.kinds.index(rule.kind)
+            value = state.value[at]
+            self._phase[slot, column] = state.phase[at]
+            self._true_since[slot, column] = state.true_since_ns[at]
+            self._false_since[slot, column] = state.false_since_ns[at]
+            self._onset[slot, column] = state.onset_ns[at]
+            self._raised[slot, column] = state.raised_ns[at]
+            self._value[slot, column] = np.nan if value is None else value

@@ -22,8 +22,6 @@ class Rule:
         How loud.
     text : str
         What staff read; ``value``, ``limit`` and ``unit`` are filled in.
-    measurement_s : float
-        How much signal the condition looks back on, the wait for final beats included.
     on_delay_s, off_delay_s : float
         How long the condition must hold, or be gone, before the alarm begins or ends.
     limit : float or None
@@ -37,7 +35,6 @@ class Rule:
     kind: str
     priority: Priority
     text: str
-    measurement_s: float
     on_delay_s: float = 0.0
     off_delay_s: float = 3.0
     limit: float | None = None
@@ -51,19 +48,39 @@ class Rule:
         return f"{PREFIXES[self.priority]} {self.text.format(value=shown, limit=limit)}"
 
 
-ASYSTOLE: Final = Rule("asystole", Priority.HIGH, "ASYSTOLE {value} s > {limit} s", 5.0, limit=4.0, unit="s")
-VF: Final = Rule("vf", Priority.HIGH, "VENT FIB/FLUTTER", 5.0, off_delay_s=6.0)
-VT: Final = Rule("vt", Priority.HIGH, "VENT TACHY {value} > {limit}", 5.0, limit=100.0, unit="/min",
-                 yields_to=("vf",))  # fmt: skip
-EXTREME_TACHYCARDIA: Final = Rule("extreme_tachycardia", Priority.HIGH, "EXTREME TACHY {value} > {limit}",
-                                  8.0, limit=140.0, unit="/min", yields_to=("vf", "vt"))  # fmt: skip
-EXTREME_BRADYCARDIA: Final = Rule("extreme_bradycardia", Priority.HIGH, "EXTREME BRADY {value} < {limit}",
-                                  7.0, limit=40.0, unit="/min",
-                                  yields_to=("asystole", "vf", "vt"))  # fmt: skip
-LEAD_OFF: Final = Rule("lead_off", Priority.TECHNICAL, "ECG LEADS OFF: arrhythmia alarms suspended", 5.0,
-                       off_delay_s=2.0)  # fmt: skip
-NO_DATA: Final = Rule("no_data", Priority.TECHNICAL, "NO DATA: alarms suspended", 0.0,
-                      off_delay_s=0.0)  # fmt: skip
+ASYSTOLE: Final = Rule("asystole", Priority.HIGH, "ASYSTOLE {value} s > {limit} s", limit=4.0, unit="s")
+VF: Final = Rule("vf", Priority.HIGH, "VENT FIB/FLUTTER", off_delay_s=6.0)
+VT: Final = Rule(
+    "vt", Priority.HIGH, "VENT TACHY {value} > {limit}", limit=100.0, unit="/min", yields_to=("vf",)
+)
+EXTREME_TACHYCARDIA: Final = Rule(
+    "extreme_tachycardia",
+    Priority.HIGH,
+    "EXTREME TACHY {value} > {limit}",
+    limit=140.0,
+    unit="/min",
+    yields_to=("vf", "vt"),
+)
+EXTREME_BRADYCARDIA: Final = Rule(
+    "extreme_bradycardia",
+    Priority.HIGH,
+    "EXTREME BRADY {value} < {limit}",
+    limit=40.0,
+    unit="/min",
+    yields_to=("asystole", "vf", "vt"),
+)
+LEAD_OFF: Final = Rule(
+    "lead_off", Priority.TECHNICAL, "ECG LEADS OFF: arrhythmia alarms suspended", off_delay_s=2.0
+)
+UNUSABLE: Final = Rule(
+    "unusable",
+    Priority.TECHNICAL,
+    "ECG NOT USABLE: arrhythmia alarms suspended",
+    on_delay_s=4.0,
+    off_delay_s=2.0,
+    yields_to=("lead_off",),
+)
+NO_DATA: Final = Rule("no_data", Priority.TECHNICAL, "NO DATA: alarms suspended", off_delay_s=0.0)
 
-ECG_RULES: Final = (ASYSTOLE, VF, VT, EXTREME_TACHYCARDIA, EXTREME_BRADYCARDIA, LEAD_OFF)
+ECG_RULES: Final = (ASYSTOLE, VF, VT, EXTREME_TACHYCARDIA, EXTREME_BRADYCARDIA, LEAD_OFF, UNUSABLE)
 """Rules that look at the signal, graver first. :data:`NO_DATA` looks at the clock (``inference.no_data``)."""

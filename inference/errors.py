@@ -4,7 +4,8 @@
 
     InferenceError
     ├── SnapshotError       a state snapshot cannot be used: the bed starts anew, counted
-    └── LeaseLost           the partition is another worker's now (retriable: rejoin)
+    ├── NotDelivered        an output was not delivered: nothing is committed, a restart goes on (retriable)
+    └── UnfitModel          the model's card asks for what this worker does not do
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ class SnapshotError(InferenceError):
     """A state snapshot cannot be used."""
 
 
-class LeaseLost(InferenceError):
-    """The partition belongs to another worker now."""
+class NotDelivered(InferenceError):
+    """An output was refused or expired: the offset behind it must not be committed."""
 
     retriable = True
+
+
+class UnfitModel(InferenceError):
+    """The model's card asks for what this worker does not do."""

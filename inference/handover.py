@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Iterable
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 
 from inference import snapshot
 from inference.errors import SnapshotError
 from inference.intake import Partition
 from inference.monitor import EcgMonitor
 from inference.no_data import NoData
+from inference.publish import Outputs
 from inference.snapshot import Snapshot
 from ingest import kafka
 from ingest.settings import Settings
@@ -26,13 +27,7 @@ LOOK_BACK_S = 600.0
 LAST_RECORDS = 4_096
 
 
-def leave(
-    producer: KafkaProducer,
-    topic: str,
-    partition: Partition,
-    monitor: EcgMonitor,
-    no_data: NoData,
-) -> None:
+def leave(outputs: Outputs, partition: Partition, monitor: EcgMonitor, no_data: NoData) -> None:
     """Send the state of every signal of a partition. The caller flushes, then commits."""
     for (bed, signal), stream in partition.streams.items():
         ecg = snapshot.take_ecg(monitor, bed) if stream.kind is SignalKind.ECG else None
@@ -45,9 +40,7 @@ def leave(
             no_data.state((bed, signal)),
             ecg,
         )
-        producer.send(
-            topic, snapshot.encode(state), key=f"{bed}/{signal}".encode(), partition=partition.number
-        )
+        outputs.send_state(f"{bed}/{signal}", snapshot.encode(state), partition.number)
 
 
 def find(
@@ -60,7 +53,8 @@ def find(
     """
     parts = [TopicPartition(settings.topics.state, number) for number in numbers]
     found: dict[int, dict[str, Snapshot]] = {part.partition: {} for part in parts}
-    ends = kafka.end_offsets(settings, parts)
+    raw = {number.partition: TopicPartition(settings.topics.raw, number.partition) for number in parts}
+    ends = kafka.end_offsets(settings, [*parts, *raw.values()])
     filled = [part for part in parts if ends[part] > 0]
     if not filled:
         return found
@@ -71,6 +65,12 @@ def find(
         _read_to_end(reader, filled, ends, found, timeout_s)
     finally:
         reader.close(autocommit=False)
+    for number, states in found.items():
+        for key, state in list(states.items()):
+            if state.next_offset > ends[raw[number]]:
+                # The raw topic was made anew: holding on to the old offset would swallow what comes.
+                logger.warning("signal %r begins anew: its state is of an older topic", key)
+                del states[key]
     return found
 
 
@@ -97,14 +97,15 @@ def _read_to_end(
             raise SnapshotError(f"the state of {len(parts)} partitions was not read within {timeout_s:g} s")
         for part, records in reader.poll(timeout_ms=200, max_records=1_000).items():
             for record in records:
-                _keep_newest(found[part.partition], record.key.decode(), record.value)
+                _keep_newest(found[part.partition], record.key, record.value)
 
 
-def _keep_newest(known: dict[str, Snapshot], key: str, value: bytes) -> None:
+def _keep_newest(known: dict[str, Snapshot], name: bytes | None, value: bytes | None) -> None:
+    key = (name or b"").decode(errors="replace")
     try:
-        state = snapshot.decode(value)
+        state = snapshot.decode(value or b"")
     except SnapshotError as error:
-        logger.warning("signal %s begins anew: %s", key, error)
+        logger.warning("signal %r begins anew: %s", key, error)
         return
     if key not in known or state.next_offset >= known[key].next_offset:
         known[key] = state

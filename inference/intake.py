@@ -15,6 +15,7 @@ from ingest import wire
 from ingest.conditioning import ECG, ConditioningSpec
 from ingest.continuity import Continuity, Piece
 from ingest.errors import BadChunk
+from ingest.kafka import partition_for
 from ingest.settings import IngestSettings
 from ingest.types import Chunk, SignalKind
 
@@ -30,7 +31,7 @@ class RawRecord(Protocol):
     timestamp: int
     key: bytes | None
     value: bytes
-    headers: Iterable[tuple[str, bytes]]
+    headers: Iterable[tuple[str, bytes | None]]
 
 
 @dataclass(slots=True)
@@ -63,13 +64,21 @@ class Taken:
 class Partition:
     """The signals of one raw partition, and how far they are done."""
 
-    def __init__(self, number: int, settings: IngestSettings, no_data: NoData) -> None:
+    def __init__(self, number: int, n_partitions: int, settings: IngestSettings, no_data: NoData) -> None:
         self.number = number
+        self._n_partitions = n_partitions
         self.next_offset = 0
         self.streams: dict[StreamKey, Stream] = {}
-        self.counts: Counter[str] = Counter()
         self._settings = settings
         self._no_data = no_data
+
+    def take_time_counts(self) -> Counter[str]:
+        """What was done about time (``gap``, ``duplicate``, …) since the last call, over all signals."""
+        total: Counter[str] = Counter()
+        for stream in self.streams.values():
+            total.update(stream.continuity.counts)
+            stream.continuity.counts.clear()
+        return total
 
     @property
     def safe_offset(self) -> int:
@@ -82,30 +91,44 @@ class Partition:
     def take(self, record: RawRecord, into: Taken) -> None:
         """Decode, check and place one record."""
         self.next_offset = max(self.next_offset, record.offset + 1)
-        self.counts["records"] += 1
         try:
             chunk = self._decode(record)
             stream = self._stream(chunk)
             if record.offset < stream.next_offset:
-                self.counts["already_done"] += 1
                 return
             pieces = stream.continuity.push(chunk, record.offset, record.timestamp)
         except BadChunk as bad:
-            self.counts["dead_letters"] += 1
             into.dead_letters.append(dead_letter(record, bad))
             return
-        self._note(stream, chunk, record, into)
+        self._note(stream, chunk, record, bool(pieces), into)
         if chunk.kind in BAND_OF:
             into.pieces.extend((stream.bed, piece) for piece in pieces)
 
     def _decode(self, record: RawRecord) -> Chunk:
         content_type = next(
-            (value.decode(errors="replace") for name, value in record.headers if name == "content-type"),
+            (
+                (value or b"").decode(errors="replace")
+                for name, value in record.headers
+                if name == "content-type"
+            ),
             None,
         )
-        chunk = wire.decode(record.value, content_type)
+        chunk = wire.decode(record.value, content_type, self._settings.max_record_bytes)
         wire.check_key(chunk, record.key)
+        self._check_home(chunk)
         wire.check_time(chunk, record.timestamp, self._settings)
+        if chunk.duration_s > self._settings.max_chunk_s:
+            raise BadChunk(
+                "invalid_field",
+                f"samples: {chunk.n_samples} at fs_hz={chunk.fs_hz:g} are {chunk.duration_s:.1f} s, "
+                f"more than max_chunk_s={self._settings.max_chunk_s:g}; send shorter chunks",
+            )
+        if chunk.kind is SignalKind.ECG and len(chunk.channels) > self._settings.max_ecg_channels:
+            raise BadChunk(
+                "invalid_field",
+                f"channels: {len(chunk.channels)} ECG leads, more than "
+                f"max_ecg_channels={self._settings.max_ecg_channels}; send fewer",
+            )
         band = BAND_OF.get(chunk.kind)
         if band is not None and chunk.fs_hz < band.min_fs_hz:
             raise BadChunk(
@@ -115,6 +138,16 @@ class Partition:
             )
         return chunk
 
+    def _check_home(self, chunk: Chunk) -> None:
+        """Refuse a bed that a foreign partitioner put here: in two partitions its order would be lost."""
+        home = partition_for(chunk.bed, self._n_partitions)
+        if home != self.number:
+            raise BadChunk(
+                "key_mismatch",
+                f"bed={chunk.bed!r} belongs to partition {home}, not {self.number}; use Kafka's murmur2 "
+                "partitioner (librdkafka: partitioner=murmur2_random)",
+            )
+
     def _stream(self, chunk: Chunk) -> Stream:
         key = (chunk.bed, chunk.kind.value)
         stream = self.streams.get(key)
@@ -123,12 +156,15 @@ class Partition:
             self.streams[key] = stream
         return stream
 
-    def _note(self, stream: Stream, chunk: Chunk, record: RawRecord, into: Taken) -> None:
+    def _note(self, stream: Stream, chunk: Chunk, record: RawRecord, new: bool, into: Taken) -> None:
         stream.next_offset = record.offset + 1
         stream.received_ms = record.timestamp
         now_s = time.monotonic()
         waits = stream.continuity.first_waiting_offset is not None
         stream.waiting_since_s = (stream.waiting_since_s or now_s) if waits else None
+        if not new and not waits:
+            # A chunk that came again says nothing new: a gateway that repeats its last one is silent.
+            return
         ended = self._no_data.heard((stream.bed, stream.kind.value), chunk, record.offset, now_s)
         if ended is not None:
             into.silences.append(ended)
@@ -154,6 +190,6 @@ def dead_letter(record: RawRecord, bad: BadChunk) -> DeadLetter:
         offset=record.offset,
         timestamp_ms=record.timestamp,
         key_base64=None if record.key is None else base64.b64encode(record.key).decode(),
-        headers={name: value.decode(errors="replace") for name, value in record.headers},
+        headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
         value_base64=base64.b64encode(record.value or b"").decode(),
     )

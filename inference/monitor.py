@@ -15,21 +15,28 @@ import numpy as np
 from inference.alarms import AlarmEngine, Change
 from inference.beats import LABELS, NEVER, REFRACTORY_NS, BeatHistory, heart_rate_bpm
 from inference.catalog import ECG_RULES, VF
+from inference.errors import UnfitModel
 from inference.predictor import Predictor, Probabilities
 from inference.quality import LeadStatus, choose_leads, lead_status, preferred_lead
 from inference.rules import OF_WINDOWS, Evidence, conditions, rhythm_holds
 from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Vital
-from ingest.bank import Bank, Due
-from ingest.conditioning import ConditioningSpec
+from ingest.bank import Bank, Due, Restart
+from ingest.conditioning import ECG
 from ingest.continuity import Piece
 from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind, WideFloatArray
 from models.decode import OVERLAP_S, BeatCandidates, decode_beats, refine_peaks
+from models.spec import ModelSpec
 
 SETTLED_S = 5.0
 """Signal that must be there before the network's rhythm counts."""
 
 MISSING_SHARE = 0.25
 """A hop with more than this missing interrupts the count of beats and pauses."""
+
+STARTED, FRONTIER, UNSEEN = 0, 1, 2
+N_CLOCKS = 3
+"""Columns of ``EcgMonitor.clocks`` (ns): the stream's start, the time up to which beats are final, and the
+time since the last beat in which none could have been seen."""
 
 Clock = Callable[[], int]
 
@@ -72,19 +79,21 @@ class EcgMonitor:
 
     def __init__(self, predictor: Predictor, clock: Clock) -> None:
         card = predictor.spec
-        self.bank = Bank(
-            SignalKind.ECG, ConditioningSpec(card.fs_hz, *card.band_hz), card.window_s, card.hop_s
-        )
+        _check_fit(card)
+        self.bank = Bank(SignalKind.ECG, ECG, card.window_s, card.hop_s)
         n_slots = len(self.bank.count)
         self.beats = BeatHistory(n_slots)
         self.engine = AlarmEngine(ECG_RULES, n_slots)
         self.lead = np.zeros(n_slots, dtype=np.int64)
         self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.rhythm_classes)), np.nan)
+        self.clocks = np.full((n_slots, N_CLOCKS), NEVER, dtype=np.int64)
         self._predictor = predictor
         self._card = card
+        self.model_sha256 = card.sha256
         self._clock = clock
         self._names: dict[int, str] = {}
         self._context = round(card.right_context_s * card.fs_hz)
+        self._hop_ns = round(card.hop_s * NS_PER_S)
 
     def slot(self, bed: str) -> int:
         """Slot of a bed, with room for it everywhere."""
@@ -102,6 +111,7 @@ class EcgMonitor:
         self.engine.resize(n_slots)
         self.lead = np.pad(self.lead, (0, extra))
         self.rhythms = np.pad(self.rhythms, ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
+        self.clocks = np.pad(self.clocks, ((0, extra), (0, 0)), constant_values=NEVER)
 
     def remove(self, bed: str) -> None:
         """Forget a bed."""
@@ -112,28 +122,41 @@ class EcgMonitor:
         self.engine.reset(slot)
         self.lead[slot] = 0
         self.rhythms[slot] = np.nan
+        self.clocks[slot] = NEVER
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
         """Append pieces of many beds and judge what became due."""
         placed = [(self.slot(bed), piece) for bed, piece in pieces]
-        for slot, piece in placed:
-            if piece.restart:
-                self._restart(slot, piece)
         outcome = Outcome()
-        for due in self.bank.push(placed):
-            for layer in _layers(due):
+        for step in self.bank.push(placed):
+            for restart in step.restarts:
+                self._restart(restart)
+            for layer in _layers(step.due):
                 outcome.extend(self._judge(layer))
         return outcome
 
-    def _restart(self, slot: int, piece: Piece) -> None:
-        """A new stream: no interval and no rhythm reaches across; alarms stay until judged anew."""
-        self.beats.clear_since_ns[slot] = piece.start_ns
+    def _restart(self, restart: Restart) -> None:
+        """A new stream: no interval and no rhythm reaches across; alarms stay until judged anew.
+
+        Where time goes on, a pause goes on too, less what was not seen; where the clock was set back, nothing
+        of the old time may be held against the new.
+        """
+        slot, start_ns = restart.slot, restart.start_ns
+        unseen_ns = start_ns - int(self.clocks[slot, FRONTIER])
+        if self.clocks[slot, FRONTIER] != NEVER and unseen_ns >= 0:
+            self.clocks[slot, UNSEEN] += unseen_ns
+        else:
+            self.beats.reset(slot)
+            self.engine.clock_set_back(slot)
+            self.clocks[slot, STARTED], self.clocks[slot, UNSEEN] = start_ns, 0
+        self.clocks[slot, FRONTIER] = start_ns
+        self.beats.clear_since_ns[slot] = start_ns
         self.rhythms[slot] = np.nan
-        self.lead[slot] = preferred_lead(piece.chunk.channels)
+        self.lead[slot] = preferred_lead(restart.channels)
 
     def _judge(self, due: Due) -> Outcome:
         status = lead_status(self.bank, due)
-        leads = choose_leads(self.lead[due.slots], status.usable)
+        leads = choose_leads(self.lead[due.slots], status)
         self.lead[due.slots] = leads
         windows, present = self.bank.gather(due, leads)
         said = self._predictor(windows)
@@ -141,8 +164,9 @@ class EcgMonitor:
         ends_ns = self.bank.time_ns(due.slots, due.ends)
         frontier_ns = self.bank.time_ns(due.slots, due.ends - self._context)
         beats = self._new_beats(due, windows, present, said, starts_ns)
-        self.beats.append(due.slots[beats.row], beats.times_ns, beats.labels)
         settled = self._note_gaps(due, status, present, frontier_ns)
+        self.beats.append(due.slots[beats.row], beats.times_ns, beats.labels)
+        self.clocks[due.slots[beats.row], UNSEEN] = 0
         shown = np.where((settled & ~status.unusable)[:, None], said.rhythms, np.nan)
         self.rhythms[due.slots] = np.concatenate(
             [self.rhythms[due.slots, 1:], shown[:, None].astype(np.float64)], axis=1
@@ -198,9 +222,14 @@ class EcgMonitor:
         """Break the beat line where samples were missing; say where the network has seen enough."""
         final = present[:, : self.bank.window - self._context]
         missing = 1.0 - final[:, -self.bank.hop :].mean(axis=1)
-        broken = (missing > MISSING_SHARE) | status.unusable
+        missing = np.where(status.unusable, 1.0, missing)
+        passed_ns = np.clip(frontier_ns - self.clocks[due.slots, FRONTIER], 0, self._hop_ns)
+        self.clocks[due.slots, UNSEEN] += np.round(missing * passed_ns).astype(np.int64)
+        self.clocks[due.slots, FRONTIER] = frontier_ns
+        broken = missing > MISSING_SHARE
         slots = due.slots[broken]
-        self.beats.clear_since_ns[slots] = np.maximum(self.beats.clear_since_ns[slots], frontier_ns[broken])
+        clear_ns = np.maximum(self.beats.clear_since_ns[slots], frontier_ns[broken])
+        self.beats.clear_since_ns[slots] = clear_ns
         settled: BoolArray = present.sum(axis=1) >= SETTLED_S * self.bank.spec.rate_hz
         return settled
 
@@ -208,12 +237,15 @@ class EcgMonitor:
         self, due: Due, status: LeadStatus, settled: BoolArray, ends_ns: IntArray, frontier_ns: IntArray
     ) -> Evidence:
         slots = due.slots
+        quiet_since_ns = np.maximum(self.beats.last_ns[slots], self.clocks[slots, STARTED])
+        quiet_ns = frontier_ns - quiet_since_ns - self.clocks[slots, UNSEEN]
         return Evidence(
             slots,
             ends_ns,
             frontier_ns,
             self.beats.recent(slots),
-            np.maximum(self.beats.last_ns[slots], self.beats.clear_since_ns[slots]),
+            quiet_since_ns,
+            quiet_ns / NS_PER_S,
             self.rhythms[slots],
             self._card.rhythm_classes,
             self._card.thresholds,
@@ -282,13 +314,13 @@ class EcgMonitor:
     def _vitals(self, due: Due, evidence: Evidence, quality: WideFloatArray) -> list[Vital]:
         beats = evidence.beats
         rate = heart_rate_bpm(beats.intervals_s)
-        quiet_s = (evidence.frontier_ns - evidence.quiet_since_ns) / NS_PER_S
+        quiet_s = evidence.quiet_s
         # A fibrillating heart has no rate, whatever is found in its line.
         fibrillates = rhythm_holds(evidence, "vf") | self.engine.active(due.slots)[:, ECG_RULES.index(VF)]
         counted = ~evidence.unusable & ~fibrillates
         # Without a beat for 4 s the rate is none: an old number must not stand beside a flat line.
         rate = np.where(counted & (quiet_s < 4.0), rate, np.nan)
-        rate = np.where(counted & (quiet_s >= 4.0) & (evidence.quiet_since_ns > NEVER), 0.0, rate)
+        rate = np.where(counted & (quiet_s >= 4.0), 0.0, rate)
         recent = evidence.frontier_ns[:, None] - beats.times_ns <= 60 * NS_PER_S
         ventricular = ((beats.labels == LABELS.index("V")) & recent).sum(axis=1)
         signal = self.bank.kind.value
@@ -350,6 +382,31 @@ def make_alarm(change: Change, bed: str, signal: str, now_ns: int, raw_offset: i
         raw_offset=raw_offset,
         revision=change.revision,
     )
+
+
+def _check_fit(card: ModelSpec) -> None:
+    """Refuse a model that the rules cannot read.
+
+    Raises
+    ------
+    UnfitModel
+        Names what the card lacks.
+    """
+    if card.hop_s != 1.0:
+        raise UnfitModel(f"model {card.name}: hop_s={card.hop_s:g}, but the alarm rules step by 1 s")
+    for name in ("vf", "vt", "noise"):
+        if name not in card.rhythm_classes:
+            raise UnfitModel(f"model {card.name}: rhythm_classes lacks {name!r}; train with it")
+    for name in ("beat", "vf", "vt"):
+        if name not in card.thresholds:
+            raise UnfitModel(
+                f"model {card.name}: thresholds lacks {name!r}; choose one on validation patients"
+            )
+    if (card.fs_hz, *card.band_hz) != (ECG.rate_hz, ECG.low_hz, ECG.high_hz):
+        raise UnfitModel(
+            f"model {card.name}: {card.fs_hz:g} Hz, band {card.band_hz}; this worker conditions ECG to "
+            f"{ECG.rate_hz:g} Hz, ({ECG.low_hz}, {ECG.high_hz})"
+        )
 
 
 def _layers(due: Due) -> Iterator[Due]:

@@ -20,6 +20,17 @@ STALL_S = 1.0
 StreamKey = tuple[str, str]
 
 
+_ARRAYS = (
+    "_heard_s",
+    "_chunk_s",
+    "_last_sample_ns",
+    "_raised_ns",
+    "_offset",
+    "_active",
+    "_taken_over",
+)
+
+
 class NoDataState(msgspec.Struct, frozen=True):
     """One stream, for snapshots. The clock starts anew with the successor."""
 
@@ -51,13 +62,14 @@ class NoData:
         self._raised_ns = np.zeros(0, dtype=np.int64)
         self._offset = np.zeros(0, dtype=np.int64)
         self._active = np.zeros(0, dtype=np.bool_)
+        self._taken_over = np.zeros(0, dtype=np.bool_)
 
     def _place(self, stream: StreamKey) -> int:
         at = self._index.get(stream)
         if at is None:
             at = self._index[stream] = len(self._keys)
             self._keys.append(stream)
-            for name in ("_heard_s", "_chunk_s", "_last_sample_ns", "_raised_ns", "_offset", "_active"):
+            for name in _ARRAYS:
                 array = getattr(self, name)
                 if at >= len(array):
                     setattr(self, name, np.pad(array, (0, max(64, len(array)))))
@@ -72,7 +84,11 @@ class NoData:
         self._heard_s[at] = now_s
         self._chunk_s[at] = chunk.duration_s
         ended: Silence | None = None
-        if self._active[at]:
+        gap_ns = chunk.start_ns - int(self._last_sample_ns[at])
+        # A predecessor may have raised it after its last snapshot; ending what nobody raised harms nobody.
+        perhaps_raised = self._taken_over[at] and gap_ns > GRACE_S * NS_PER_S
+        self._taken_over[at] = False
+        if self._active[at] or perhaps_raised:
             self._active[at] = False
             ended = self._silence(at, chunk.start_ns, offset)
         self._last_sample_ns[at] = max(int(self._last_sample_ns[at]), chunk.end_ns)
@@ -112,7 +128,7 @@ class NoData:
         """Watch these streams no longer."""
         keep = [key for key in self._keys if key not in streams]
         at = np.array([self._index[key] for key in keep], dtype=np.int64)
-        for name in ("_heard_s", "_chunk_s", "_last_sample_ns", "_raised_ns", "_offset", "_active"):
+        for name in _ARRAYS:
             setattr(self, name, getattr(self, name)[at])
         self._keys = keep
         self._index = {key: place for place, key in enumerate(keep)}
@@ -133,3 +149,4 @@ class NoData:
         self._heard_s[at], self._chunk_s[at] = now_s, state.chunk_s
         self._last_sample_ns[at], self._raised_ns[at] = state.last_sample_ns, state.raised_ns
         self._offset[at], self._active[at] = offset, state.active
+        self._taken_over[at] = True

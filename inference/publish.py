@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from kafka import KafkaProducer
 
+from inference.errors import NotDelivered
 from inference.monitor import Outcome
 from inference.types import Alarm, DeadLetter, PredictionBatch, VitalBatch
 from ingest.settings import Topics
@@ -41,6 +42,7 @@ class Outputs:
         self._producer = producer
         self._topics = topics
         self._partition_of = partition_of
+        self._failure: BaseException | None = None
 
     def send(self, outcome: Outcome) -> None:
         """Send alarms first, then predictions and vitals."""
@@ -66,8 +68,23 @@ class Outputs:
         return groups.items()
 
     def _put(self, topic: str, value: bytes, number: int, key: bytes | None = None) -> None:
-        self._producer.send(topic, value, key=key, partition=number)
+        self._producer.send(topic, value, key=key, partition=number).add_errback(self._note_failure)
+
+    def _note_failure(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+
+    def send_state(self, key: str, value: bytes, number: int) -> None:
+        """Send the state of one signal."""
+        self._put(self._topics.state, value, number, key.encode())
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until all is acknowledged."""
+        """Wait until all is acknowledged.
+
+        Raises
+        ------
+        NotDelivered
+            Something sent since the worker's start was refused or expired.
+        """
         self._producer.flush(timeout=timeout_s)
+        if self._failure is not None:
+            raise NotDelivered(f"an output was not delivered: {self._failure}") from self._failure

@@ -16,6 +16,9 @@ FLAT_MV: Final = 0.010
 FLAT_S: Final = 5.0
 ASYSTOLE_S: Final = 4.0
 MIN_PRESENT: Final = 0.5
+SHARE_MARGIN: Final = 0.05
+"""A lead is left for another that has so much more of its samples."""
+
 PREFERRED: Final = ("II", "MLII", "ECG1", "ECG", "I", "V5", "V", "V1")
 
 
@@ -65,15 +68,17 @@ def preferred_lead(channels: tuple[str, ...]) -> int:
     return next((names.index(name) for name in PREFERRED if name in names), 0)
 
 
-def choose_leads(current: IntArray, usable: BoolArray) -> IntArray:
-    """Keep each bed's lead while it can be used, else take the first that can.
+def choose_leads(current: IntArray, status: LeadStatus) -> IntArray:
+    """Keep each bed's lead while it can be used and misses no more than another, else take the best.
 
     Parameters
     ----------
     current : ndarray of int64, shape (n_windows,)
         Lead looked at so far.
-    usable : ndarray of bool, shape (n_windows, n_channels)
-        Which may be looked at.
+    status : LeadStatus
+        Of the leads.
     """
-    keep = usable[np.arange(len(current)), current] | ~usable.any(axis=1)
-    return np.where(keep, current, usable.argmax(axis=1))
+    share = np.where(status.usable, status.present, -1.0)
+    own = share[np.arange(len(current)), current]
+    keep = (own >= share.max(axis=1) - SHARE_MARGIN) | ~status.usable.any(axis=1)
+    return np.where(keep, current, share.argmax(axis=1))

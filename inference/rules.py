@@ -14,6 +14,7 @@ from inference.catalog import (
     EXTREME_BRADYCARDIA,
     EXTREME_TACHYCARDIA,
     LEAD_OFF,
+    UNUSABLE,
     VF,
     VT,
     Rule,
@@ -38,7 +39,9 @@ class Evidence:
     beats : RecentBeats
         Their last beats.
     quiet_since_ns : ndarray of int64
-        Last beat, or the time since when a beat could have been seen.
+        Last beat, or the stream's start.
+    quiet_s : ndarray of float64
+        Time since then in which a beat would have been seen: missing and useless stretches do not count.
     rhythms : ndarray, shape (n_beds, OF_WINDOWS, n_classes)
         Rhythm probabilities of the last windows, newest last; NaN where none.
     classes : tuple of str
@@ -56,6 +59,7 @@ class Evidence:
     frontier_ns: IntArray
     beats: RecentBeats
     quiet_since_ns: IntArray
+    quiet_s: WideFloatArray
     rhythms: WideFloatArray
     classes: tuple[str, ...]
     thresholds: dict[str, float]
@@ -80,11 +84,13 @@ def conditions(evidence: Evidence) -> Conditions:
         VT: _ventricular_tachycardia(evidence),
         EXTREME_TACHYCARDIA: _extreme_tachycardia(evidence),
         EXTREME_BRADYCARDIA: _extreme_bradycardia(evidence),
-        LEAD_OFF: _lead_off(evidence),
+        LEAD_OFF: _technical(evidence, evidence.off),
+        UNUSABLE: _technical(evidence, evidence.unusable),
     }
     ordered = [findings[rule] for rule in ECG_RULES]
     usable = ~evidence.unusable
-    judged = {VF: usable & evidence.settled, LEAD_OFF: np.ones_like(usable)}
+    always = np.ones_like(usable)
+    judged = {VF: usable & evidence.settled, LEAD_OFF: always, UNUSABLE: always}
     return Conditions(
         evidence.slots,
         evidence.ends_ns,
@@ -122,7 +128,7 @@ def _rhythm_onset(evidence: Evidence, name: str) -> IntArray:
 
 
 def _asystole(evidence: Evidence) -> _Finding:
-    quiet_s = (evidence.frontier_ns - evidence.quiet_since_ns) / NS_PER_S
+    quiet_s = evidence.quiet_s
     true = (quiet_s >= _limit(ASYSTOLE)) & ~(rhythm_holds(evidence, "vf") & evidence.settled)
     return _Finding(true, evidence.quiet_since_ns, quiet_s)
 
@@ -162,5 +168,5 @@ def _extreme_bradycardia(evidence: Evidence) -> _Finding:
     return _Finding(true, np.maximum(evidence.beats.times_ns[:, -5], NEVER), np.nan_to_num(rate))
 
 
-def _lead_off(evidence: Evidence) -> _Finding:
-    return _Finding(evidence.off, evidence.ends_ns, np.full(len(evidence.slots), np.nan))
+def _technical(evidence: Evidence, true: BoolArray) -> _Finding:
+    return _Finding(true, evidence.ends_ns, np.full(len(evidence.slots), np.nan))

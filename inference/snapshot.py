@@ -20,6 +20,7 @@ from inference.no_data import NoDataState
 from ingest.bank import StreamState
 from ingest.conditioning import ConditionerState
 from ingest.continuity import ContinuityState
+from ingest.types import SignalKind
 
 VERSION: Final = 1
 
@@ -46,7 +47,9 @@ class EcgState(msgspec.Struct, frozen=True):
     beat_times_ns: list[int]
     beat_labels: list[int]
     clear_since_ns: int
+    clocks: list[int]
     lead: int
+    model_sha256: str
     alarms: EngineState
 
 
@@ -100,6 +103,8 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
         beat_times_ns=times_ns,
         beat_labels=labels,
         clear_since_ns=clear_since_ns,
+        clocks=monitor.clocks[slot].tolist(),
+        model_sha256=monitor.model_sha256,
         lead=int(monitor.lead[slot]),
         alarms=monitor.engine.state(slot),
     )
@@ -113,6 +118,15 @@ def put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     SnapshotError
         The state comes from another version of the model or of the filters.
     """
+    try:
+        _put_ecg(monitor, bed, state)
+    except (ValueError, TypeError, KeyError) as error:
+        if bed in monitor.bank.beds:
+            monitor.remove(bed)
+        raise SnapshotError(f"bed {bed!r}: the state does not fit this version: {error}") from error
+
+
+def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     arrays = {name: _unpack(array) for name, array in state.arrays.items()}
     stream = StreamState(
         state.fs_hz,
@@ -134,13 +148,12 @@ def put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
         arrays["lead_off"].astype(np.bool_),
     )
     slot = monitor.slot(bed)
-    try:
-        monitor.bank.restore(bed, stream)
+    monitor.bank.restore(bed, stream)
+    # Another model's rhythms mean something else; beats and alarms go on.
+    if state.model_sha256 == monitor.model_sha256:
         monitor.rhythms[slot] = arrays["rhythms"].astype(np.float64)
-        monitor.engine.restore(slot, state.alarms)
-    except ValueError as error:
-        monitor.remove(bed)
-        raise SnapshotError(f"bed {bed!r}: the state does not fit this version: {error}") from error
+    monitor.engine.restore(slot, state.alarms)
+    monitor.clocks[slot] = state.clocks
     monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
     monitor.lead[slot] = state.lead
 
@@ -162,6 +175,8 @@ def decode(value: bytes) -> Snapshot:
         snapshot = msgspec.msgpack.decode(value, type=Snapshot)
     except msgspec.DecodeError as error:
         raise SnapshotError(f"not a state snapshot: {error}") from error
+    if snapshot.signal not in set(SignalKind):
+        raise SnapshotError(f"signal {snapshot.signal!r} is not known to this worker")
     if snapshot.version != VERSION:
         raise SnapshotError(f"version {snapshot.version}: this worker reads version {VERSION}")
     return snapshot

@@ -7,25 +7,27 @@ again after a crash gives the same ids and values, and readers keep one of each.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from kafka import TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from inference import handover, snapshot
 from inference.errors import SnapshotError
-from inference.intake import Partition, RawRecord, Stream, Taken
+from inference.intake import Partition, Stream, Taken
 from inference.monitor import EcgMonitor, Outcome, make_alarm
 from inference.no_data import NoData, Silence
 from inference.predictor import Predictor
 from inference.publish import Outputs
+from inference.reading import Polled, RawReader
 from inference.snapshot import Snapshot
 from inference.stats import Stats
-from inference.types import Alarm
+from inference.types import Alarm, DeadLetter
 from ingest import kafka
 from ingest.continuity import Continuity
 from ingest.settings import Settings
@@ -84,22 +86,28 @@ class Worker:
         self._producer = kafka.producer(settings)
         self._homes: dict[str, int] = {}
         self._outputs = Outputs(self._producer, settings.topics, self._homes.__getitem__)
+        self._reader = RawReader(self._consumer, self._unreadable)
+        self._ticked_s = -math.inf
+        self._logged_s: dict[str, float] = {}
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Work until told to stop, then leave state and commit."""
-        next_tick_s = next_stats_s = 0.0
+        """Work until told to stop, then leave state and commit.
+
+        After an error nothing is committed: what was read may not have been judged, and a successor reads it
+        again.
+        """
+        next_stats_s = 0.0
         try:
             while not stopped():
                 began_s = time.monotonic()
                 self.step()
-                if began_s >= next_tick_s:
+                if began_s >= self._ticked_s + TICK_S:
                     self.tick()
-                    next_tick_s = began_s + TICK_S
-                if self._options.stats and began_s >= next_stats_s:
-                    self.stats.counts["partitions"] = len(self._partitions)
-                    self.stats.write(self._options.stats)
+                if began_s >= next_stats_s:
+                    self._write_stats()
                     next_stats_s = began_s + 1.0
                 time.sleep(max(0.0, self._options.pace_s - (time.monotonic() - began_s)))
+            self._commit(list(self._partitions))
         finally:
             self.close()
 
@@ -107,8 +115,8 @@ class Worker:
         """Poll once and work through what came."""
         # Joining the group goes on inside poll: short polls would draw it out.
         timeout_ms = 20 if self._partitions else 500
-        polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=MAX_RECORDS)
-        self._follow_assignment()
+        polled = self._reader.poll(timeout_ms, MAX_RECORDS)
+        self._follow_assignment(polled)
         taken = Taken()
         for part, records in polled.items():
             partition = self._partitions.get(part.partition)
@@ -127,12 +135,15 @@ class Worker:
         """Look at the clock: signals that went silent, chunks that were waited for long enough."""
         now_s = time.monotonic()
         taken = Taken()
-        for partition in self._partitions.values():
-            partition.expire(now_s, taken)
+        # After a standstill the missing chunk may lie unread behind the one that waits for it.
+        if now_s - self._ticked_s < 2 * TICK_S:
+            for partition in self._partitions.values():
+                partition.expire(now_s, taken)
+        self._ticked_s = now_s
         taken.silences.extend(self._no_data.tick(now_s, time.time_ns()))
         self._emit(taken, {})
 
-    def _newest_receipt(self, polled: dict[TopicPartition, list[RawRecord]]) -> dict[str, int]:
+    def _newest_receipt(self, polled: Polled) -> dict[str, int]:
         """When the broker got each bed's newest record of this poll, ms since the epoch."""
         return {
             record.key.decode(errors="replace"): record.timestamp
@@ -144,13 +155,52 @@ class Worker:
     def _emit(self, taken: Taken, received_ms: dict[str, int]) -> None:
         for letter in taken.dead_letters:
             self._outputs.send_dead_letter(letter)
-            logger.warning("%s/%d@%d: %s", letter.topic, letter.partition, letter.offset, letter.detail)
+            self._log_refusal(letter)
         for silence in taken.silences:
-            self._outputs.send_alarm(self._silence_alarm(silence))
+            alarm = self._silence_alarm(silence)
+            self._outputs.send_alarm(alarm)
             self.stats.counts["alarms"] += 1
+            # A successor must know of it: its state is left at once.
+            self._snapshot_due_s[self._homes[alarm.bed]] = 0.0
         outcome = self._monitor.push(taken.pieces) if taken.pieces else Outcome()
         self._outputs.send(outcome)
         self._count(taken, outcome, received_ms)
+
+    def _log_refusal(self, letter: DeadLetter) -> None:
+        """One line a reason and second: a device gone wild must not fill the disk."""
+        now_s = time.monotonic()
+        if now_s - self._logged_s.get(letter.reason, -math.inf) >= 1.0:
+            self._logged_s[letter.reason] = now_s
+            where = f"{letter.topic}/{letter.partition}@{letter.offset}"
+            logger.warning("%s: %s: %s", where, letter.reason, letter.detail)
+
+    def _unreadable(self, part: TopicPartition, offset: int) -> None:
+        self.stats.counts["unreadable"] += 1
+        self._outputs.send_dead_letter(
+            DeadLetter(
+                reason="malformed",
+                detail="the record's frame is damaged; it was stepped over and its bytes are not known",
+                topic=part.topic,
+                partition=part.partition,
+                offset=offset,
+                timestamp_ms=-1,
+                key_base64=None,
+                headers={},
+                value_base64="",
+            )
+        )
+
+    def _write_stats(self) -> None:
+        if self._options.stats is None:
+            return
+        counts = self.stats.counts
+        counts["partitions"] = len(self._partitions)
+        for partition in self._partitions.values():
+            counts.update(partition.take_time_counts())
+        try:
+            self.stats.write(self._options.stats)
+        except OSError as error:
+            logger.warning("statistics not written: %s", error)
 
     def _silence_alarm(self, silence: Silence) -> Alarm:
         bed, signal = silence.stream
@@ -170,7 +220,7 @@ class Worker:
             now_ms - received_ms[alarm.bed] for alarm in outcome.alarms if alarm.bed in received_ms
         )
 
-    def _follow_assignment(self) -> None:
+    def _follow_assignment(self, polled: Polled) -> None:
         """Take up partitions that are new here, let go of those that went.
 
         The assignment is compared after each poll instead of in a rebalance listener: a listener that fails
@@ -179,6 +229,11 @@ class Worker:
         assigned = {part.partition for part in self._consumer.assignment()}
         for number in self._partitions.keys() - assigned:
             self._let_go(number)
+        for part, records in polled.items():
+            partition = self._partitions.get(part.partition)
+            if partition is not None and 0 < partition.next_offset < records[0].offset:
+                # It was another worker's for a while: that one's state is the newer.
+                self._let_go(part.partition)
         new = sorted(assigned - self._partitions.keys())
         if new:
             self._take_up(new)
@@ -196,7 +251,8 @@ class Worker:
         began_s = time.monotonic()
         left = handover.find(self._settings, numbers)
         for place, number in enumerate(numbers):
-            partition = Partition(number, self._settings.ingest, self._no_data)
+            n_partitions = self._settings.kafka.partitions
+            partition = Partition(number, n_partitions, self._settings.ingest, self._no_data)
             for state in left[number].values():
                 self._go_on(partition, state)
             self._partitions[number] = partition
@@ -235,36 +291,28 @@ class Worker:
                 self._snapshot_due_s[number] = now_s + self._options.snapshot_s
 
     def _commit(self, numbers: list[int]) -> None:
-        changed = [number for number in numbers if self._partitions[number].next_offset > 0]
-        if not changed:
-            return
-        self._outputs.flush(FLUSH_S)
-        topics = self._settings.topics
-        for number in changed:
-            handover.leave(
-                self._producer, topics.state, self._partitions[number], self._monitor, self._no_data
-            )
-        self._outputs.flush(FLUSH_S)
+        parts = [self._partitions[number] for number in numbers if number in self._partitions]
         offsets = {
-            TopicPartition(topics.raw, number): OffsetAndMetadata(
-                self._partitions[number].safe_offset, "", -1
+            TopicPartition(self._settings.topics.raw, part.number): OffsetAndMetadata(
+                part.safe_offset, "", -1
             )
-            for number in changed
+            for part in parts
+            if part.next_offset > 0
         }
         try:
-            self._consumer.commit(offsets)
-        except (CommitFailedError, RebalanceInProgressError) as error:
-            # The partitions are another worker's, or will be: it goes on from the offset before.
+            self._outputs.flush(FLUSH_S)
+            for part in parts:
+                handover.leave(self._outputs, part, self._monitor, self._no_data)
+            self._outputs.flush(FLUSH_S)
+            if offsets:
+                self._consumer.commit(offsets)
+        except KafkaError as error:
+            # The broker is away, or the partitions are another worker's: it goes on from the commit before.
             self.stats.counts["commits_refused"] += 1
             logger.warning("offsets not committed: %s", error)
 
     def close(self) -> None:
-        """Leave state, commit, leave the group."""
-        try:
-            self._commit(list(self._partitions))
-        except KafkaError as error:
-            logger.warning("left without a last commit; a successor reads on from the one before: %s", error)
+        """Leave the group; nothing is committed here."""
         self._consumer.close(autocommit=False)
         self._producer.close(timeout=FLUSH_S)
-        if self._options.stats:
-            self.stats.write(self._options.stats)
+        self._write_stats()

@@ -38,6 +38,23 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """A stream that begins anew: nothing before ``start_ns`` joins what follows."""
+
+    slot: int
+    start_ns: int
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """At most a second of each stream: what began anew, then what became due."""
+
+    restarts: tuple[Restart, ...]
+    due: Due
+
+
+@dataclass(frozen=True, slots=True)
 class StreamState:
     """One stream's state, for snapshots."""
 
@@ -120,11 +137,12 @@ class Bank:
         layout = self._layout_of.pop(slot, None)
         if layout is not None:
             self._layouts[layout].reset(slot)
+            self._drop_unused(layout)
         self.count[slot] = 0
         self._free.append(slot)
 
-    def push(self, pieces: Iterable[tuple[int, Piece]]) -> Iterator[Due]:
-        """Append pieces; yield the windows that become due, in rounds of at most a second per stream.
+    def push(self, pieces: Iterable[tuple[int, Piece]]) -> Iterator[Round]:
+        """Append pieces; yield restarts and due windows in rounds of at most a second per stream.
 
         The windows of a round must be gathered before the next is asked for. A slot's pieces stay in order.
         """
@@ -137,7 +155,7 @@ class Bank:
             step += 1
             queues = {slot: queue for slot, queue in queues.items() if step < len(queue)}
 
-    def _round(self, parts: list[tuple[int, _Part]]) -> Due:
+    def _round(self, parts: list[tuple[int, _Part]]) -> Round:
         groups: dict[tuple[Layout, int, int], list[tuple[int, _Part]]] = defaultdict(list)
         for slot, part in parts:
             layout = self._prepare(slot, part)
@@ -148,7 +166,10 @@ class Bank:
         before = self.count[slots]
         for (layout, _, _), members in groups.items():
             self._append(layout, members)
-        return self._due(slots, before)
+        restarts = tuple(
+            Restart(slot, part.start_ns, part.piece.chunk.channels) for slot, part in parts if part.restart
+        )
+        return Round(restarts, self._due(slots, before))
 
     def _prepare(self, slot: int, part: _Part) -> Layout:
         """Bind a stream to its layout and note where its clock stands."""
@@ -170,13 +191,21 @@ class Bank:
             self._layouts[layout] = Conditioner(fs_hz, n_channels, self.spec, len(self.count))
         conditioner = self._layouts[layout]
         conditioner.reset(slot)
+        before = self._layout_of.get(slot)
         self._layout_of[slot] = layout
+        if before is not None and before != layout:
+            self._drop_unused(before)
         self.channels[slot] = channels
         self.n_channels[slot] = n_channels
         self.count[slot] = 0
         self._fs_hz[slot] = fs_hz
         self._samples_per_output[slot] = float(1 / conditioner.resampler.ratio)
         self._delay_s[slot] = conditioner.resampler.delay_s
+
+    def _drop_unused(self, layout: Layout) -> None:
+        """Free the filters of a rate and channel count that no stream has any more."""
+        if layout not in self._layout_of.values():
+            del self._layouts[layout]
 
     def _append(self, layout: Layout, members: list[tuple[int, _Part]]) -> None:
         slots = np.array([slot for slot, _ in members], dtype=np.int64)

@@ -124,11 +124,6 @@ class Conditioner:
         """Samples that have come since the stream's start."""
         return np.asarray(self._n_in[slots], dtype=np.int64)
 
-    def phases(self, slots: IntArray) -> IntArray:
-        """Resampling phase of each stream; streams pushed together must share it."""
-        ratio = self.resampler.ratio
-        return np.asarray(-self._n_in[slots] * ratio.numerator % ratio.denominator, dtype=np.int64)
-
     def push(self, slots: IntArray, samples: FloatArray | WideFloatArray) -> Conditioned:
         """Condition the next samples of several streams.
 

@@ -220,9 +220,14 @@ class Continuity:
     def _skip_first_gap(self) -> list[Piece]:
         """Give up what is missing first; what follows in sequence can be joined."""
         seq = min(self._waiting)
+        received = self._waiting.pop(seq)
+        if received.chunk.end_ns <= self._expected_ns + self._tolerance_ns:
+            # A sequence number that was wrong: its time is over, the count goes on as it was.
+            self.counts["late"] += 1
+            return []
         if seq > self._next_seq:
             self._skipped.extend(range(max(self._next_seq, seq - REMEMBERED_GAPS), seq))
-        return [*self._join(self._waiting.pop(seq)), *self._contiguous_waiting()]
+        return [*self._join(received), *self._contiguous_waiting()]
 
     def _release(self) -> list[Piece]:
         pieces: list[Piece] = []
@@ -238,7 +243,8 @@ class Continuity:
 
     def _behind(self, received: _Received) -> list[Piece]:
         chunk = received.chunk
-        if chunk.start_ns >= self._expected_ns - self._tolerance_ns:
+        middle_ns = (chunk.start_ns + chunk.end_ns) // 2
+        if middle_ns >= self._expected_ns:
             self.counts["restart"] += 1
             released = self._release()
             return [*released, *self._join(received)]

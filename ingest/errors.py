@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+MAX_DETAIL = 400
+
 
 class IngestError(Exception):
     """Root of all errors of :mod:`ingest`."""
@@ -33,6 +35,8 @@ class BadChunk(IngestError):
     """
 
     def __init__(self, reason: str, detail: str) -> None:
+        # Names and values come from the wire: no control characters for logs, no page-long fields.
+        detail = "".join(char if char.isprintable() else "?" for char in detail[:MAX_DETAIL])
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

@@ -74,7 +74,8 @@ def producer(settings: Settings, **overrides: object) -> KafkaProducer:
         compression_type="gzip",
         linger_ms=5,
         batch_size=_BATCH_BYTES,
-        max_request_size=settings.ingest.max_record_bytes + _BATCH_BYTES,
+        # A dead letter holds its record in base64.
+        max_request_size=2 * (settings.ingest.max_record_bytes + _BATCH_BYTES),
         metrics_enabled=False,
     )
     config.update(overrides)

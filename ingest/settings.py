@@ -66,6 +66,8 @@ class IngestSettings(BaseModel):
         default=0.25, gt=0, description="a contiguous chunk further off restarts the stream"
     )
     gap_reset_s: float = Field(default=4.0, gt=0, description="a longer gap restarts filters and windows")
+    max_chunk_s: float = Field(default=10.0, gt=0, le=600, description="a longer chunk is refused")
+    max_ecg_channels: int = Field(default=16, ge=1, le=64, description="an ECG with more is refused")
     device_silence_s: float = Field(
         default=10.0, gt=0, description="after this another device may take the signal"
     )
@@ -95,7 +97,8 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = "; ".join(
-            f"{_variable(item['loc'])}={item['input']!r}: {item['msg']}" for item in error.errors()
+            f"{_variable(item['loc'])}={_shown(item['loc'], item['type'], item['input'])}: {item['msg']}"
+            for item in error.errors()
         )
         raise SettingsError(lines) from error
 
@@ -103,3 +106,10 @@ def load_settings(**overrides: object) -> Settings:
 def _variable(location: tuple[int | str, ...]) -> str:
     """Name of the environment variable of a setting."""
     return f"WARDWAVE_{'__'.join(str(part) for part in location).upper()}"
+
+
+def _shown(location: tuple[int | str, ...], problem: str, value: object) -> str:
+    """Value of a wrong setting; stars where it may be a secret, a mistyped name of one included."""
+    name = _variable(location)
+    hidden = problem == "extra_forbidden" or any(word in name for word in ("PASS", "SECRET", "KEY", "TOKEN"))
+    return "***" if hidden else repr(value)

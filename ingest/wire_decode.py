@@ -22,7 +22,7 @@ from ingest.wire_fields import Moment, Stream, check_pacer, short, validate_mome
 from ingest.wire_schema import AVRO, DEFAULT_MAX_RECORD_BYTES, HEAD_SCHEMA, JSON, SCHEMA_VERSION, TAIL_SCHEMA
 
 _MAX_STREAMS: Final = 50_000
-_MAX_HEAD_LENGTHS: Final = 24
+_MAX_HEAD_LENGTHS: Final = 64
 # Whatever fastavro raises on bytes that are not of the schema.
 _AVRO_ERRORS: Final = (
     EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error

@@ -59,6 +59,7 @@ class PlainCard:
     """The part of a model's card that the monitor reads."""
 
     name: str = "plain"
+    sha256: str = "plain"
     fs_hz: float = 125.0
     band_hz: tuple[float, float] = (0.5, 40.0)
     window_s: float = 8.0

@@ -1,6 +1,7 @@
 """From continuous ECG to numbers and alarms, with a threshold in the network's place."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference import snapshot
+from inference.errors import UnfitModel
 from inference.monitor import EcgMonitor, Outcome
 from inference.no_data import NoData
 from inference.snapshot import Snapshot
@@ -242,3 +244,86 @@ def test_a_worker_that_stood_still_does_not_blame_the_devices() -> None:
     assert watch.tick(100.5, T0) == []
     assert watch.tick(130.0, T0) == []
     assert watch.heard(("bed", "ecg"), part, 1, now_s=130.1) is None
+
+
+def later(line: list[Piece], shift_s: float, restart: bool = True) -> list[Piece]:
+    """The same pieces at another device time, as a stream of its own."""
+    shift_ns = round(shift_s * NS_PER_S)
+    return [
+        replace(piece, start_ns=piece.start_ns + shift_ns, restart=restart and place == 0)
+        for place, piece in enumerate(line)
+    ]
+
+
+def test_a_clock_set_back_blinds_nobody(monitor: EcgMonitor) -> None:
+    run(monitor, pieces(beats(np.arange(0.5, 40, 0.8), 40)))
+    got = run(monitor, later(pieces(beats(np.arange(0.5, 10, 0.8), 40)), -3600))
+    assert ("asystole", "active") in kinds(got)
+    assert got.vitals[-1].heart_rate_bpm == 0.0
+
+
+@pytest.mark.parametrize("lost", ["all", "flagged and missing"])
+def test_no_usable_lead_is_said(monitor: EcgMonitor, lost: str) -> None:
+    line = beats(np.arange(0.5, 60, 0.8), 60)
+    made = pieces(line, lead_off=lambda at_s: False)
+    for piece in made[20:]:
+        piece.samples[:, 1] = np.nan
+        if lost == "all":
+            piece.samples[:, 0] = np.nan
+        else:
+            chunk = replace(piece.chunk, lead_off=(True, False))
+            made[made.index(piece)] = replace(piece, chunk=chunk)
+    got = run(monitor, made)
+    assert kinds(got) == [("unusable", "active")]
+    assert 20 < seconds_after_start(got.alarms[0].raised_ns) <= 30
+
+
+@pytest.mark.parametrize("pattern", ["30 % of each second", "every 4th second", "one lead"])
+def test_missing_samples_do_not_silence_asystole(monitor: EcgMonitor, pattern: str) -> None:
+    made = pieces(beats(np.arange(0.5, 20, 0.8), 50))
+    for second, piece in enumerate(made):
+        if pattern == "every 4th second" and second % 4 == 0:
+            piece.samples[:] = np.nan
+        elif pattern == "30 % of each second":
+            piece.samples[:75] = np.nan
+        elif pattern == "one lead":
+            piece.samples[:75, 0] = np.nan
+    got = run(monitor, made)
+    assert [alarm.kind for alarm in got.alarms] == ["asystole"]
+    assert seconds_after_start(got.alarms[0].raised_ns) <= 20 + 10
+
+
+def test_signal_in_bursts_does_not_silence_asystole(monitor: EcgMonitor) -> None:
+    beating = run(monitor, pieces(beats(np.arange(0.5, 20, 0.8), 20)))
+    assert beating.alarms == []
+    got = Outcome()
+    for burst in range(6):
+        silent = pieces(beats([], 5, seed=burst))
+        got.extend(run(monitor, later(silent, 20 + 10 * burst)))
+    assert "asystole" in [alarm.kind for alarm in got.alarms]
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches=st.lists(st.integers(1, 12), min_size=1, max_size=30))
+def test_any_batching_of_polls_gives_the_same_alarms(plain_predictor_class: type, batches: list[int]) -> None:
+    stopped = pieces(beats(np.arange(0.5, 30, 0.8), 38))
+    again = later(pieces(beats(np.arange(0.5, 20, 0.8), 20, seed=2)), 45)
+    line = [*stopped, *again]
+    one_by_one = run(EcgMonitor(plain_predictor_class(), lambda: T0), line)
+    assert kinds(one_by_one) == [("asystole", "active"), ("asystole", "ended")]
+    monitor = EcgMonitor(plain_predictor_class(), lambda: T0)
+    got, place = Outcome(), 0
+    while place < len(line):
+        size = batches[len(got.vitals) % len(batches)]
+        got.extend(monitor.push([("bed", piece) for piece in line[place : place + size]]))
+        place += size
+    assert got.alarms == one_by_one.alarms
+    assert got.vitals == one_by_one.vitals
+
+
+def test_a_model_that_the_rules_cannot_read_is_refused(plain_predictor: object) -> None:
+    class Unfit:
+        spec = replace(plain_predictor.spec, thresholds={"beat": 0.5})
+
+    with pytest.raises(UnfitModel, match="'vf'"):
+        EcgMonitor(Unfit(), lambda: T0)

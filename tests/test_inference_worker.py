@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from kafka import TopicPartition
 
+from inference.errors import NotDelivered
 from inference.types import Alarm, DeadLetter, PredictionBatch, VitalBatch
 from inference.worker import Worker, WorkerOptions
 from ingest import kafka as clients
@@ -97,6 +98,7 @@ def working(settings: Settings, predictor: object, **options: float) -> Iterator
 def crash(worker: Worker, stop: threading.Event, thread: threading.Thread) -> None:
     """As near to ``kill -9`` as one process can: nothing is flushed, left, or committed."""
     worker.close = lambda: None
+    worker._commit = lambda numbers: None
     stop.set()
     thread.join(60)
     worker._consumer.close(autocommit=False)
@@ -228,3 +230,82 @@ def test_two_workers_share_the_beds_and_one_takes_over(kafka: Settings, plain_pr
         vitals = read_all(kafka, kafka.topics.vitals, lambda got: len(got) > 0)
     assert len(predictions(made)) == 12 * 30
     assert all(msgspec.json.decode(value, type=VitalBatch).items for value in vitals)
+
+
+class Breaks:
+    """A network that fails after some windows, as a GPU that runs out of memory."""
+
+    def __init__(self, predictor: object, after: int) -> None:
+        self.spec = predictor.spec
+        self._predictor = predictor
+        self._left = after
+
+    def __call__(self, windows: np.ndarray) -> object:
+        self._left -= len(windows)
+        if self._left < 0:
+            raise RuntimeError("out of memory")
+        return self._predictor(windows)
+
+
+def test_what_was_read_before_an_error_is_not_committed(kafka: Settings, plain_predictor: object) -> None:
+    start_ns = time.time_ns() - 60 * NS_PER_S
+    with Publisher(kafka, device="m") as publisher:
+        publish(publisher, "bed-01", heart(20, stops_s=20), start_ns, 0, 20)
+        broken = Worker(kafka, Breaks(plain_predictor, after=5), WorkerOptions())
+        with pytest.raises(RuntimeError, match="out of memory"):
+            broken.run(lambda: False)
+        with working(kafka, plain_predictor):
+            made = read_all(kafka, kafka.topics.predictions, lambda got: len(predictions(got)) >= 20)
+    assert len(predictions(made)) == 20
+
+
+def test_an_output_that_is_not_delivered_is_not_committed(kafka: Settings, plain_predictor: object) -> None:
+    start_ns = time.time_ns() - 60 * NS_PER_S
+    with Publisher(kafka, device="m") as publisher:
+        publish(publisher, "bed-01", heart(20, stops_s=20), start_ns, 0, 20)
+        worker = Worker(kafka, plain_predictor, WorkerOptions(snapshot_s=0.2))
+        worker._outputs._note_failure(TimeoutError("expired"))
+        with pytest.raises(NotDelivered, match="expired"):
+            worker.run(lambda: False)
+        with working(kafka, plain_predictor) as successor:
+            deadline = time.monotonic() + 60
+            while successor.stats.counts["chunks_in"] < 20:
+                assert time.monotonic() < deadline, "what was not committed was not read again"
+                time.sleep(0.1)
+
+
+class NotUtf8(str):
+    """A header name that kafka-python's consumer cannot decode."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+def test_a_record_that_cannot_be_parsed_is_stepped_over(kafka: Settings, plain_predictor: object) -> None:
+    start_ns = time.time_ns() - 60 * NS_PER_S
+    line = heart(20, stops_s=20)
+    poison = clients.producer(kafka, compression_type=None)
+    with Publisher(kafka, device="m") as publisher, working(kafka, plain_predictor) as worker:
+        publish(publisher, "bed-01", line, start_ns, 0, 8)
+        poison.send(kafka.topics.raw, b"?", key=b"bed-01", headers=[(NotUtf8("x"), b"1")])
+        poison.flush()
+        publish(publisher, "bed-01", line, start_ns, 8, 20)
+        made = read_all(kafka, kafka.topics.predictions, lambda got: len(predictions(got)) >= 20)
+        assert worker.stats.counts["unreadable"] == 1
+    poison.close()
+    assert len(predictions(made)) == 20
+
+
+def test_a_refused_record_of_full_size_reaches_the_dead_letters(
+    kafka: Settings, plain_predictor: object
+) -> None:
+    value = b"\x02" + b"x" * 999_000
+    sender = clients.producer(kafka, compression_type=None)
+    with working(kafka, plain_predictor):
+        sender.send(kafka.topics.raw, value, key=b"bed-01", headers=wire.headers(wire.AVRO))
+        sender.flush()
+        (letter,) = read_all(kafka, kafka.topics.dead_letters, lambda got: len(got) >= 1)
+    sender.close()
+    assert base64.b64decode(msgspec.json.decode(letter, type=DeadLetter).value_base64) == value

@@ -152,3 +152,21 @@ def test_every_sample_that_came_in_time_is_there_once(
     known = got[~np.isnan(got)]
     expected = np.concatenate([np.arange(k * 100, k * 100 + 100) for k in range(20) if k not in dropped])
     np.testing.assert_array_equal(known, expected)
+
+
+@pytest.mark.parametrize("chunk_s", [0.1, 0.2, 1.0])
+def test_every_chunk_sent_twice_counts_once(line: Continuity, chunk_s: float) -> None:
+    n = round(100 * chunk_s)
+    sent = [chunk(k, n=n) for k in range(20) for _ in range(2)]
+    assert len(samples(feed(line, sent))) == 20 * n
+    assert line.counts["duplicate"] == 20
+
+
+def test_one_wrong_sequence_number_does_not_turn_time_back(line: Continuity) -> None:
+    wrong = chunk(2**62, start_s=10.0)
+    pieces = feed(line, [*[chunk(k) for k in range(10)], wrong, *[chunk(k) for k in range(10, 20)]])
+    pieces += line.expire()
+    pieces += feed(line, [chunk(k) for k in range(20, 25)])
+    assert sum(piece.restart for piece in pieces) == 1
+    assert np.isfinite(samples(pieces)).all()
+    assert len(samples(pieces)) == 2500
