@@ -279,6 +279,7 @@ def test_a_remembered_stream_does_not_hide_a_change() -> None:
 
 def test_the_memory_of_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_decode, "_MAX_STREAMS", 50)
+    monkeypatch.setattr(wire_decode, "_MAX_HEAD_LENGTHS", 24)
     monkeypatch.setattr(wire_decode, "_cache", wire_decode._StreamCache())
     for i in range(500):
         bed = f"bed-{i}" + "x" * (i % 50)
