@@ -24,6 +24,9 @@ from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 OF_WINDOWS = 3
 """The network's rhythm counts when two of the last three windows say so."""
 
+HYSTERESIS_BPM = 5.0
+"""A rate alarm ends only this far on the good side of its limit."""
+
 RHYTHM_ONSET_S = 2.0
 """A rhythm fills most of its window's last 4 s, so that it began at least this long before the end."""
 
@@ -108,6 +111,11 @@ def _limit(rule: Rule) -> float:
     return rule.limit
 
 
+def _is_active(evidence: Evidence, rule: Rule) -> BoolArray:
+    active: BoolArray = evidence.active[:, ECG_RULES.index(rule)]
+    return active
+
+
 def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
     """Whether two of the last three windows show a rhythm."""
     return np.asarray(_votes(evidence, name).sum(axis=1) >= 2, dtype=np.bool_)
@@ -136,7 +144,7 @@ def _asystole(evidence: Evidence) -> _Finding:
 def _fibrillation(evidence: Evidence) -> _Finding:
     # A fibrillation that waxes or turns into a tachycardia for a moment is not over.
     lethal = (_votes(evidence, "vf") | _votes(evidence, "vt")).any(axis=1)
-    goes_on = evidence.active[:, ECG_RULES.index(VF)] & lethal
+    goes_on = _is_active(evidence, VF) & lethal
     none = np.full(len(evidence.slots), np.nan)
     return _Finding(rhythm_holds(evidence, "vf") | goes_on, _rhythm_onset(evidence, "vf"), none)
 
@@ -157,14 +165,16 @@ def _ventricular_tachycardia(evidence: Evidence) -> _Finding:
 def _extreme_tachycardia(evidence: Evidence) -> _Finding:
     rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -16:], 16))
     fresh = evidence.frontier_ns - evidence.beats.times_ns[:, -1] <= 2 * NS_PER_S
-    return _Finding((rate > _limit(EXTREME_TACHYCARDIA)) & fresh, evidence.beats.times_ns[:, -17], rate)
+    limit = _limit(EXTREME_TACHYCARDIA) - HYSTERESIS_BPM * _is_active(evidence, EXTREME_TACHYCARDIA)
+    return _Finding((rate > limit) & fresh, evidence.beats.times_ns[:, -17], rate)
 
 
 def _extreme_bradycardia(evidence: Evidence) -> _Finding:
     rate = mean_rate_bpm(evidence.beats.intervals_s[:, -4:], 4)
     # Few beats are found in a fibrillating line: that is no slow heart.
     fibrillates = rhythm_holds(evidence, "vf") & evidence.settled
-    true = (np.nan_to_num(rate, nan=np.inf) < _limit(EXTREME_BRADYCARDIA)) & ~fibrillates
+    limit = _limit(EXTREME_BRADYCARDIA) + HYSTERESIS_BPM * _is_active(evidence, EXTREME_BRADYCARDIA)
+    true = (np.nan_to_num(rate, nan=np.inf) < limit) & ~fibrillates
     return _Finding(true, np.maximum(evidence.beats.times_ns[:, -5], NEVER), np.nan_to_num(rate))
 
 

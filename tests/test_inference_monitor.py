@@ -327,3 +327,10 @@ def test_a_model_that_the_rules_cannot_read_is_refused(plain_predictor: object) 
 
     with pytest.raises(UnfitModel, match="'vf'"):
         EcgMonitor(Unfit(), lambda: T0)
+
+
+def test_a_rate_around_the_limit_is_one_alarm(monitor: EcgMonitor) -> None:
+    intervals = [60 / 38, 60 / 38, 60 / 38, 60 / 42, 60 / 42, 60 / 42] * 12
+    got = run(monitor, pieces(beats(0.5 + np.cumsum(intervals), 100)))
+    assert kinds(got)[0] == ("extreme_bradycardia", "active")
+    assert len({alarm.id for alarm in got.alarms if alarm.kind == "extreme_bradycardia"}) == 1
