@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser(modules).parse_args(arguments)
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)
+    # It warns of every task over 0.1 s, which on a busy machine says nothing.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     try:
         return int(args.run(args))
     except KeyboardInterrupt:

@@ -99,7 +99,7 @@ class BeatHistory:
 
 
 def heart_rate_bpm(intervals_s: WideFloatArray) -> WideFloatArray:
-    """Heart rate as monitors show it (ALARMS.md, "HR meter").
+    """Heart rate as monitors show it (docs/alarms.md).
 
     The mean of the last 12 R-R intervals, or of the last 4 when three in a row exceed 1,200 ms.
 

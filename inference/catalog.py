@@ -1,4 +1,4 @@
-"""The alarms of the first set, as data (ALARMS.md). Delays and limits are defaults."""
+"""The alarms of the first set, as data (docs/alarms.md). Delays and limits are defaults."""
 
 from __future__ import annotations
 

@@ -73,14 +73,16 @@ def run_score(args: argparse.Namespace) -> int:
     from ingest.settings import load_settings
 
     wanted = set(args.records.split(",")) if args.records else None
-    records = [
-        header.with_suffix("")
-        for folder in args.wfdb.split(",")
-        for header in sorted(Path(folder).glob("*.hea"))
-        if wanted is None or header.stem in wanted
+    found = [
+        header.with_suffix("") for part in args.wfdb.split(",") for header in sorted(Path(part).glob("*.hea"))
     ]
-    if not records:
-        raise InferenceError(f"--wfdb {args.wfdb}: no such WFDB records; name folders that hold .hea files")
+    if not found:
+        raise InferenceError(f"--wfdb {args.wfdb}: no WFDB records there; name folders that hold .hea files")
+    absent = (wanted or set()) - {record.name for record in found}
+    if absent:
+        known = ", ".join(record.name for record in found)
+        raise InferenceError(f"--records: no {', '.join(sorted(absent))} in {args.wfdb}; there are {known}")
+    records = [record for record in found if wanted is None or record.name in wanted]
     scores = score.score_records(records, Predictor(args.model, args.device), load_settings().ingest)
     print("\n".join(score.report(scores)))
     return 0

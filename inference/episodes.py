@@ -1,6 +1,6 @@
 """What annotations say should have alarmed, and whether it did: onset, alarm, delay, episode by episode.
 
-Reference episodes are rhythm marks of at least 4 s (ALARMS.md, "Scores"). This is a look at single records;
+Reference episodes are rhythm marks of at least 4 s (docs/alarms.md). This is a look at single records;
 scoring a whole set with intervals is another matter.
 """
 

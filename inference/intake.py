@@ -98,7 +98,7 @@ class Partition:
                 return
             pieces = stream.continuity.push(chunk, record.offset, record.timestamp)
         except BadChunk as bad:
-            into.dead_letters.append(dead_letter(record, bad))
+            into.dead_letters.append(dead_letter(record, bad, self._settings.max_record_bytes))
             return
         self._note(stream, chunk, record, bool(pieces), into)
         if chunk.kind in BAND_OF:
@@ -180,16 +180,18 @@ class Partition:
                     into.pieces.extend((stream.bed, piece) for piece in pieces)
 
 
-def dead_letter(record: RawRecord, bad: BadChunk) -> DeadLetter:
-    """Wrap a refused record: the reason and the original bytes."""
+def dead_letter(record: RawRecord, bad: BadChunk, most_bytes: int) -> DeadLetter:
+    """Wrap a refused record: the reason and the original bytes, of an oversized one the first."""
+    value = record.value or b""
+    cut = f" (the first {most_bytes} of {len(value)} bytes are kept)" if len(value) > most_bytes else ""
     return DeadLetter(
         reason=bad.reason,
-        detail=bad.detail,
+        detail=bad.detail + cut,
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,
         key_base64=None if record.key is None else base64.b64encode(record.key).decode(),
         headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
-        value_base64=base64.b64encode(record.value or b"").decode(),
+        value_base64=base64.b64encode(value[:most_bytes]).decode(),
     )

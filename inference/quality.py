@@ -39,7 +39,7 @@ class LeadStatus:
 
 
 def lead_status(bank: Bank, due: Due) -> LeadStatus:
-    """Judge all leads of the due windows from unfiltered samples (ALARMS.md, "lead off")."""
+    """Judge all leads of the due windows from unfiltered samples (docs/alarms.md)."""
     rate_hz = bank.spec.rate_hz
     raw, present, lead_off = bank.recent(due, round(FLAT_S * rate_hz))
     exists = np.arange(raw.shape[1]) < bank.n_channels[due.slots][:, None]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
+from tqdm import tqdm
 
 from inference.episodes import ANSWERS, TOLERANCE_S, Answer, Episode, match, reference_episodes
 from inference.monitor import EcgMonitor, Outcome
@@ -84,6 +85,8 @@ def _play(sources: Sequence[Source], predictor: Predictor, settings: IngestSetti
     streams = [source_chunks(source, START_NS, source.signal.n_samples, 1.0, "score") for source in sources]
     heard = Outcome()
     offset = 0
+    longest_s = max((source.signal.duration_s for source in sources), default=0.0)
+    bar = tqdm(total=round(longest_s), unit="s", desc=f"{len(sources)} records", disable=None)
     while streams:
         turn = [(stream, next(stream, None)) for stream in streams]
         streams = [stream for stream, chunk in turn if chunk is not None]
@@ -95,6 +98,8 @@ def _play(sources: Sequence[Source], predictor: Predictor, settings: IngestSetti
         ]
         heard.alarms.extend(monitor.push(pieces).alarms)
         offset += 1
+        bar.update()
+    bar.close()
     return heard
 
 

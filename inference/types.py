@@ -12,7 +12,7 @@ import msgspec
 
 
 class Priority(StrEnum):
-    """Alarm priorities (ALARMS.md)."""
+    """Alarm priorities (docs/alarms.md)."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -82,7 +82,7 @@ class VitalBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="vitals/1"
 
 
 class Delay(msgspec.Struct, frozen=True):
-    """The three parts of an alarm's delay in seconds (ALARMS.md)."""
+    """The three parts of an alarm's delay in seconds (docs/alarms.md)."""
 
     measurement_s: float
     configured_s: float

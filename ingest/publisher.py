@@ -20,7 +20,7 @@ import numpy.typing as npt
 from kafka.errors import KafkaError
 
 from ingest import kafka, wire
-from ingest.errors import PublishError
+from ingest.errors import BadChunk, PublishError
 from ingest.settings import Settings, load_settings
 from ingest.wire_encode import Scale
 
@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 _MAX_IN_FLIGHT: Final = 2_000
 """Records inside kafka-python, beyond which they wait in the own queue, where the oldest can be dropped."""
+
+
+_LEAST_NS: Final = 10**16
+"""April 1970: a smaller number of ns is another unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +217,31 @@ class Publisher:
                 battery=battery,
                 content_type=self._content_type,
             )
+            self._check(value, start_ns)
             self._next_seq[stream] = number + 1
             self._accept(_Record(bed.encode(), value))
+
+    def _check(self, value: bytes, start_ns: int) -> None:
+        """Refuse at once what the worker would refuse for its size or its clock.
+
+        Raises
+        ------
+        BadChunk
+            ``oversized`` or ``time_travel``.
+        """
+        limit = self._settings.ingest.max_record_bytes
+        if len(value) > limit:
+            raise BadChunk(
+                "oversized",
+                f"the chunk takes {len(value)} bytes, more than max_record_bytes={limit}; "
+                "send shorter chunks",
+            )
+        if start_ns < _LEAST_NS:
+            raise BadChunk(
+                "time_travel",
+                f"start_ns={start_ns}: that is no time in ns since the epoch (seconds perhaps?); "
+                "time.time_ns() is",
+            )
 
     def send_raw(self, key: bytes, value: bytes) -> None:
         """Send bytes as they are, for tools that send what a broken device would send.

@@ -1,5 +1,6 @@
 """What the worker takes from the raw topic, and what it refuses."""
 
+import base64
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,7 +85,10 @@ def test_bad_records_are_refused_by_name_and_stop_nothing(record: Record, reason
 
 def test_the_size_limit_is_the_setting() -> None:
     _, _, taken = take(Record(encoded(n_samples=750)), settings=IngestSettings(max_record_bytes=2000))
-    assert [letter.reason for letter in taken.dead_letters] == ["oversized"]
+    (letter,) = taken.dead_letters
+    assert letter.reason == "oversized"
+    assert "the first 2000 of" in letter.detail
+    assert len(base64.b64decode(letter.value_base64)) == 2000
 
 
 def test_a_bed_in_a_foreign_partition_is_refused() -> None:

@@ -274,3 +274,19 @@ def test_raw_bytes_go_as_they_are(kafka: Settings) -> None:
     finally:
         consumer.close(autocommit=False)
     assert values == [b"\x00broken"]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("start_ns", "n_samples", "word"),
+    [(1_795_241_998, 250, "seconds perhaps"), (1_795_241_998 * 10**9, 600_000, "max_record_bytes")],
+)
+def test_what_the_worker_would_refuse_is_refused_at_once(
+    kafka: Settings, start_ns: int, n_samples: int, word: str
+) -> None:
+    samples = np.zeros((n_samples, 1), np.int16)
+    with Publisher(kafka, device="m") as publisher, pytest.raises(BadChunk, match=word):
+        publisher.publish(
+            bed="b", kind="ecg", channels=("II",), unit="mV", fs_hz=250.0, start_ns=start_ns,
+            samples=samples, gain=200.0, baseline=0,
+        )  # fmt: skip

@@ -57,7 +57,11 @@ def run_train(args: argparse.Namespace) -> int:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
 
-        model = trainer.run(progress)
+        try:
+            model = trainer.run(progress)
+        except KeyboardInterrupt:
+            print(f"\nstopped at step {trainer.state.step}; the same command goes on from {out}")
+            return 130
     step_s = recipe.architecture.front_end.stride / 125.0
     thresholds = choose_thresholds(run_recordings(model, session.validation), step_s)
     spec = make_spec(
