@@ -9,7 +9,7 @@ from typing import Self
 import msgspec
 from kafka import TopicPartition
 
-from dashboard.payload import alarm_text
+from dashboard.summary import alarm_text
 from inference.types import Alarm, AlarmState
 from ingest import kafka
 from ingest.settings import Settings

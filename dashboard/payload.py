@@ -20,12 +20,11 @@ import msgspec
 import numpy as np
 
 from dashboard.snapshots import BedSnapshot, StreamSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
+from dashboard.summary import alarm_text, summarise
 from dashboard.ward import Ward
-from inference.types import Alarm
 from ingest.types import MISSING_INT16, FloatArray, SignalKind
 
 MAX_TRACES: Final = 12
-STALE_S: Final = 3.0
 NUMBER_STALE_S: Final = 5.0
 """A number older than this is no longer shown."""
 
@@ -65,17 +64,29 @@ class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
     ventricular: float | None
     quality: float | None
     finding: str | None
+    unanalysed: float | None
     alarms: list[AlarmHeader]
     traces: list[TraceHeader]
 
 
+class UrgentHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """The gravest alarm of the ward."""
+
+    bed: str
+    priority: str
+    text: str
+
+
 class FeedHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One feed."""
+    """One feed; the head line is that of all beds, also on the page of one."""
 
     view: str
     seq: int
     connected: bool
     silent: float
+    counts: str
+    urgent: UrgentHeader | None
+    no_analysis: float | None
     beds: list[BedHeader]
 
 
@@ -114,12 +125,6 @@ class ViewSession:
         return "ward" if self.bed is None else "bed"
 
 
-def alarm_text(alarm: Alarm) -> str:
-    """Return the message with the prefix of its priority (ALARMS.md), added where the worker left it out."""
-    prefix = {"high": "***", "medium": "**", "low": "*", "technical": "!!!"}[alarm.priority]
-    return alarm.message if alarm.message.startswith(("*", "!")) else f"{prefix} {alarm.message}"
-
-
 def quantise(samples: FloatArray) -> tuple[bytes, float]:
     """Return samples ``(n, c)`` as channel-major int16 and the scale that gives them back."""
     with np.errstate(invalid="ignore"):
@@ -151,11 +156,16 @@ def build_feed(ward: Ward, session: ViewSession, snapshot: WardSnapshot) -> byte
     session.seq += 1
     bodies: list[bytes] = []
     beds = [bed for bed in snapshot.beds if session.bed in (None, bed.bed)]
+    summary = summarise(snapshot)
+    urgent = summary.urgent
     header = FeedHeader(
         view=session.view,
         seq=session.seq,
         connected=snapshot.connected,
         silent=round(snapshot.silent_s, 2),
+        counts=summary.counts,
+        urgent=UrgentHeader(urgent.bed, urgent.priority, urgent.text) if urgent else None,
+        no_analysis=_tenths(summary.no_analysis_s),
         beds=[_bed_header(ward, session, bed, bodies) for bed in beds],
     )
     text = msgspec.json.encode(header)
@@ -179,6 +189,7 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         ventricular=_rounded(shown.ventricular_per_min if shown else None),
         quality=_quality(vital),
         finding=_finding(bed),
+        unanalysed=_tenths(bed.unanalysed_s),
         alarms=[
             AlarmHeader(priority=alarm.priority, state=alarm.state, text=alarm_text(alarm))
             for alarm in bed.alarms[:4]
@@ -220,6 +231,10 @@ def _trace_header(window: TraceWindow, channels: list[int], bodies: list[bytes])
         lead_off=[lead_off[index] for index in channels],
         scale=scale,
     )
+
+
+def _tenths(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _rounded(value: float | None) -> float | None:

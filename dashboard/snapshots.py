@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from inference.types import Alarm
 from ingest.types import FloatArray, SignalKind
+
+LIVE_S: Final = 5.0
+"""Raw chunks newer than this: the signal comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,11 @@ class FindingSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class BedSnapshot:
-    """One bed. ``age_s`` is that of its newest data of any kind, ``None`` if none was ever received."""
+    """One bed. ``age_s`` is that of its newest data of any kind, ``None`` if none was ever received.
+
+    ``unanalysed_s`` says for how long an ECG has come without vital signs, ``None`` where it is analysed (or
+    the bed has no live ECG to judge).
+    """
 
     bed: str
     age_s: float | None
@@ -75,6 +83,12 @@ class BedSnapshot:
     vitals: tuple[VitalSnapshot, ...]
     findings: tuple[FindingSnapshot, ...]
     alarms: tuple[Alarm, ...]
+    unanalysed_s: float | None = None
+
+    @property
+    def live_ecg(self) -> bool:
+        """Whether an ECG comes from this bed now."""
+        return any(stream.kind is SignalKind.ECG and stream.age_s < LIVE_S for stream in self.streams)
 
     @property
     def vital(self) -> VitalSnapshot | None:

@@ -10,8 +10,9 @@ from typing import Final
 import streamlit as st
 
 from dashboard.monitor import mount_canvas, send_feed
-from dashboard.payload import ViewSession, alarm_text, build_feed
+from dashboard.payload import ViewSession, build_feed
 from dashboard.snapshots import BedSnapshot, WardSnapshot
+from dashboard.summary import alarm_text
 from dashboard.ward import Ward
 from inference.types import Alarm, AlarmState
 

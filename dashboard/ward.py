@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from dashboard.snapshots import BedSnapshot, FindingSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
+from dashboard.snapshots import LIVE_S, BedSnapshot, FindingSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
 from dashboard.traces import Trace
 from inference.types import Alarm, AlarmState, Prediction, Priority, Vital
 from ingest.types import Chunk, SignalKind
@@ -18,6 +18,10 @@ from ingest.types import Chunk, SignalKind
 MAX_BEDS: Final = 128
 MAX_CURRENT_ALARMS: Final = 1_000
 MAX_ALARMS: Final = 200
+VITAL_LATE_S: Final = 6.0
+"""An ECG whose newest vital signs are older is not analysed: the worker sends them every second."""
+VITAL_FIRST_S: Final = 10.0
+"""So long the worker may take for the first vital signs of an ECG that has just begun."""
 PRIORITY_RANK: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2, Priority.TECHNICAL: 3}
 
 
@@ -26,6 +30,23 @@ class _Bed:
     traces: dict[SignalKind, Trace] = field(default_factory=dict)
     vitals: dict[str, tuple[Vital, float]] = field(default_factory=dict)
     predictions: dict[str, tuple[Prediction, float]] = field(default_factory=dict)
+    ecg_since: float | None = None
+    ecg_at: float = 0.0
+
+    def note_ecg(self, fresh_at: float) -> None:
+        """Note that ECG came; after a silence the worker is given time for its first numbers again."""
+        if self.ecg_since is None or fresh_at - self.ecg_at > LIVE_S:
+            self.ecg_since = fresh_at
+        self.ecg_at = max(self.ecg_at, fresh_at)
+
+    def unanalysed_s(self, now: float) -> float | None:
+        """For how long ECG has come without vital signs; ``None`` where it is analysed or none comes."""
+        if self.ecg_since is None or now - self.ecg_at >= LIVE_S:
+            return None
+        vital = self.vitals.get(SignalKind.ECG.value)
+        first = vital is None or vital[1] < self.ecg_since
+        wait_s = now - (self.ecg_since if vital is None or first else vital[1])
+        return wait_s if wait_s > (VITAL_FIRST_S if first else VITAL_LATE_S) else None
 
 
 def natural_order(label: str) -> list[tuple[int, int, str]]:
@@ -81,7 +102,8 @@ class Ward:
             trace = bed.traces.get(chunk.kind)
             if trace is None:
                 trace = bed.traces[chunk.kind] = Trace(chunk, self._history_s)
-            trace.push(chunk, fresh_at)
+            if trace.push(chunk, fresh_at) and chunk.kind is SignalKind.ECG:
+                bed.note_ecg(fresh_at)
 
     def add_vital(self, vital: Vital, age_s: float = 0.0) -> None:
         """Take in a vital, unless a newer one of the same bed and signal is held."""
@@ -185,6 +207,7 @@ class Ward:
             vitals=vitals,
             findings=findings,
             alarms=tuple(alarm for alarm in current if alarm.bed == name),
+            unanalysed_s=bed.unanalysed_s(now),
         )
 
 

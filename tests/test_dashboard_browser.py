@@ -61,6 +61,7 @@ class Beds(threading.Thread):
         self._settings = settings
         self._halt = threading.Event()
         self.silent: set[str] = set()
+        self.analysed = True
 
     def run(self) -> None:
         began = time.time()
@@ -73,7 +74,8 @@ class Beds(threading.Thread):
                     if bed not in self.silent:
                         self._send(publisher, bed, second, start_ns, 56.0 + 6 * index)
                 items = [self._vital(bed, second, start_ns, 56.0 + 6 * i) for i, bed in enumerate(BEDS)]
-                numbers.send(self._settings.topics.vitals, value=msgspec.json.encode(VitalBatch(items)))
+                if self.analysed:
+                    numbers.send(self._settings.topics.vitals, value=msgspec.json.encode(VitalBatch(items)))
                 second += 1
                 self._halt.wait(max(0.0, began + second - time.time()))
         numbers.close()
@@ -253,10 +255,19 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     assert float(ward.get_attribute("data-fps")) > 1
     assert float(ward.get_attribute("data-bytes-per-second")) < 200_000
 
+    beds.analysed = False
+    until("nobody analyses", lambda: "NO ANALYSIS" in page.locator(".link").inner_text(), 20)
+    assert "!!! NOT ANALYSED" in bed1.locator(".strip").inner_text()
+    page.screenshot(path=str(_screenshot_folder(tmp_path) / "unanalysed.png"))
+    beds.analysed = True
+    until("analysis is back", lambda: page.locator(".link").inner_text() == "live", 10)
+
     bed1.click()
     page.wait_for_url("**/bed*", timeout=15_000)
     until("one tile", lambda: page.locator(".tile").count() == 1, 20)
     page.wait_for_selector('[data-testid="stDataFrame"]')
+    assert "bed-03  *** VENT FIB" in page.locator(".urgent").inner_text()
+    assert "8 beds" in page.locator(".count").inner_text()
     before = pixels(page, "bed-01")
     until("the trace of the bed page moves", lambda: pixels(page, "bed-01") != before, 10)
     page.screenshot(path=str(_screenshot_folder(tmp_path) / "bed.png"))

@@ -450,3 +450,77 @@ def _wait_for_problem(feed: Feed) -> str:
             return problem
         time.sleep(0.05)
     raise AssertionError("the feed said nothing about the missing broker")
+
+
+class TestAnalysis:
+    """A bed whose ECG comes but that no worker analyses says so."""
+
+    def run(self, clock: Clock, ward: Ward, first: int, last: int, *beds: str, analysed: bool) -> None:
+        for second in range(first, last):
+            clock.now = 100.0 + second
+            for bed in beds:
+                ward.add_chunk(chunk(second, bed=bed))
+                if analysed:
+                    ward.add_vital(msgspec.structs.replace(vital(float(second), second), bed=bed))
+
+    def header(self, ward: Ward, bed: str | None = None) -> dict:
+        return header_of(build_feed(ward, ViewSession("v", bed=bed), ward.snapshot()))
+
+    def test_a_worker_that_died_is_told(self) -> None:
+        clock = Clock()
+        ward = Ward(clock=clock)
+        self.run(clock, ward, 0, 20, "bed-01", "bed-02", analysed=True)
+        assert self.header(ward)["noAnalysis"] is None
+        self.run(clock, ward, 20, 43, "bed-01", "bed-02", analysed=False)
+        header = self.header(ward)
+        assert header["noAnalysis"] == 23.0
+        assert [bed["unanalysed"] for bed in header["beds"]] == [23.0, 23.0]
+        assert header["counts"] == "2 beds · 0 high · 0 medium · 2 technical"
+        assert header["urgent"]["text"] == "!!! NOT ANALYSED 23 s: alarms suspended"
+        self.run(clock, ward, 43, 44, "bed-01", "bed-02", analysed=True)
+        assert self.header(ward)["noAnalysis"] is None
+
+    def test_a_bed_that_the_worker_refuses_is_told_but_the_ward_is_analysed(self) -> None:
+        clock = Clock()
+        ward = Ward(clock=clock)
+        for second in range(12):
+            self.run(clock, ward, second, second + 1, "bed-01", analysed=True)
+            self.run(clock, ward, second, second + 1, "bed-02", analysed=False)
+        header = self.header(ward)
+        assert [bed["unanalysed"] for bed in header["beds"]] == [None, 11.0]
+        assert header["noAnalysis"] is None
+
+    def test_a_bed_that_has_just_begun_or_begun_again_is_given_time(self) -> None:
+        clock = Clock()
+        ward = Ward(clock=clock)
+        self.run(clock, ward, 0, 10, "bed-01", analysed=False)
+        assert self.header(ward)["beds"][0]["unanalysed"] is None
+        self.run(clock, ward, 10, 12, "bed-01", analysed=True)
+        self.run(clock, ward, 30, 38, "bed-01", analysed=False)
+        assert self.header(ward)["beds"][0]["unanalysed"] is None
+        self.run(clock, ward, 38, 42, "bed-01", analysed=False)
+        assert self.header(ward)["beds"][0]["unanalysed"] == 11.0
+
+    def test_a_silent_bed_and_one_without_ecg_are_not_judged(self) -> None:
+        clock = Clock()
+        ward = Ward(clock=clock)
+        for second in range(20):
+            clock.now = 100.0 + second
+            ward.add_chunk(chunk(second, bed="eeg", kind=SignalKind.EEG))
+            if second < 12:
+                ward.add_chunk(chunk(second, bed="silent"))
+        header = self.header(ward)
+        assert [bed["unanalysed"] for bed in header["beds"]] == [None, None]
+        assert header["noAnalysis"] is None
+        assert header["counts"] == "2 beds · 0 high · 0 medium · 1 technical"
+        assert header["urgent"] == {"bed": "silent", "priority": "technical", "text": "!!! NO DATA 8 s"}
+
+    def test_the_page_of_a_bed_tells_the_alarms_of_all(self) -> None:
+        clock = Clock()
+        ward = Ward(clock=clock)
+        self.run(clock, ward, 0, 5, "bed-01", "bed-02", analysed=True)
+        ward.add_alarm(alarm(bed="bed-02"))
+        header = self.header(ward, bed="bed-01")
+        assert [bed["bed"] for bed in header["beds"]] == ["bed-01"]
+        assert header["counts"] == "2 beds · 1 high · 0 medium · 0 technical"
+        assert header["urgent"] == {"bed": "bed-02", "priority": "high", "text": "*** VENT FIB"}

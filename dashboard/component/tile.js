@@ -32,6 +32,7 @@ class Tile {
     this.screen = element(this.node, "div", "screen");
     this.canvas = element(this.screen, "canvas", "trace");
     this.labels = element(this.screen, "div", "labels");
+    this.strip = element(this.screen, "div", "strip");
     this.cover = element(this.screen, "div", "cover");
     const numbers = element(this.node, "div", "numbers");
     show(element(numbers, "span", "name"), "HR");
@@ -128,6 +129,9 @@ class Tile {
     if (lost) show(this.cover, `CONNECTION LOST ${Math.floor(lostS)} s`);
     else if (stale) show(this.cover, Number.isFinite(age) ? `NO DATA ${Math.floor(age)} s` : "NO DATA");
     else show(this.cover, "");
+    const unanalysed = !lost && !stale && header.unanalysed !== null;
+    this.node.classList.toggle("unanalysed", unanalysed);
+    show(this.strip, unanalysed ? `!!! NOT ANALYSED ${Math.floor(header.unanalysed + sinceFeed)} s: alarms suspended` : "");
     const numberAge = header.numberAge === null ? Infinity : header.numberAge + sinceFeed;
     const valid = !lost && !stale && header.heartRate !== null && numberAge < 5;
     show(this.rate, valid ? String(header.heartRate) : "--");

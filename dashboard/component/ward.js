@@ -106,9 +106,12 @@ class Ward {
     const brokerLost = this.feed !== null && !this.feed.connected;
     this.node.classList.toggle("lost", lost !== null);
     this.node.classList.toggle("brokerlost", brokerLost && lost === null);
+    const unanalysed = lost === null && !brokerLost && this.feed !== null && this.feed.noAnalysis !== null;
+    this.node.classList.toggle("unanalysed", unanalysed);
     show(this.time, new Date().toLocaleTimeString("en-GB"));
     if (lost !== null) show(this.link, `CONNECTION LOST ${Math.floor(lost)} s`);
     else if (brokerLost) show(this.link, `BROKER LOST ${Math.floor(this.feed.silent + silence)} s`);
+    else if (unanalysed) show(this.link, `NO ANALYSIS ${Math.floor(this.feed.noAnalysis + silence)} s`);
     else show(this.link, this.feed === null ? "waiting for data" : "live");
     this.summary(lost !== null);
     const seconds = now - this.startedAt;
@@ -117,15 +120,13 @@ class Ward {
     this.node.dataset.bytesPerSecond = (this.bytes / seconds).toFixed(0);
   }
 
+  // Of all beds, also on the page of one: counted by the server.
   summary(lost) {
-    const alarms = this.feed === null ? [] : this.feed.beds.flatMap((bed) => bed.alarms.map((alarm) => [bed.bed, alarm]));
-    const count = (priority) => alarms.filter(([, alarm]) => alarm.priority === priority).length;
-    show(this.count, `${this.tiles.size} ${this.tiles.size === 1 ? "bed" : "beds"} · ${count("high")} high · ` +
-      `${count("medium")} medium · ${count("technical")} technical`);
-    alarms.sort(([, a], [, b]) => PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority));
-    const first = lost ? undefined : alarms[0];
-    show(this.urgent, first ? `${first[0]}  ${first[1].text}` : "");
-    for (const priority of PRIORITIES) this.urgent.classList.toggle(priority, first?.[1].priority === priority);
+    if (this.feed === null) return;
+    show(this.count, this.feed.counts);
+    const urgent = lost ? null : this.feed.urgent;
+    show(this.urgent, urgent ? `${urgent.bed}  ${urgent.text}` : "");
+    for (const priority of PRIORITIES) this.urgent.classList.toggle(priority, urgent?.priority === priority);
   }
 
   stop() {
