@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.monitor import mount_canvas, send_feed
 from dashboard.payload import ViewSession, build_feed
 from dashboard.snapshots import BedSnapshot, WardSnapshot
-from dashboard.summary import alarm_text
+from dashboard.summary import alarm_text, summarise
 from dashboard.ward import Ward
-from inference.types import Alarm, AlarmState
+from inference.types import Alarm, AlarmState, Priority
 
 FEED_S: Final = 0.5
 LIST_S: Final = 1.0
@@ -27,6 +29,15 @@ PAGE_STYLE: Final = """<style>
 [data-testid="stStatusWidget"] { display: none; }
 [data-testid="stElementContainer"] { opacity: 1 !important; transition: none !important; }
 [data-testid="stVerticalBlock"] { gap: .4rem; }
+/* Streamlit's box "server is not responding" would cover the beds; CONNECTION LOST says it. */
+[data-testid="stDialog"], [data-baseweb="modal"] { display: none !important; }
+.ward-head { display: flex; gap: 20px; align-items: center; font-size: 17px; font-weight: 700; }
+.ward-head span { padding: 3px 10px; border-radius: 4px; }
+.ward-head .high { background: #ff3b3b; color: #fff; }
+.ward-head .medium { background: #ffd42a; color: #1a1500; }
+.ward-head .low, .ward-head .technical { background: #0b3a47; color: #35d6ff; }
+.ward-head .warning { background: #fff; color: #000; }
+.ward-head .live { color: #3dff7c; }
 </style>"""
 
 
@@ -80,6 +91,36 @@ def alarm_rows(alarms: Sequence[Alarm]) -> list[dict[str, str | float]]:
     ]
 
 
+def ward_head(snapshot: WardSnapshot) -> None:
+    """Show the head line of all beds: counts, the gravest alarm, whether the beds are analysed."""
+    summary = summarise(snapshot)
+    pieces = [("count", summary.counts)]
+    if summary.urgent:
+        pieces.append((str(summary.urgent.priority), f"{summary.urgent.bed}  {summary.urgent.text}"))
+    if not snapshot.connected:
+        pieces.append(("warning", f"BROKER LOST {snapshot.silent_s:.0f} s"))
+    elif summary.no_analysis_s is not None:
+        pieces.append(("warning", f"NO ANALYSIS {summary.no_analysis_s:.0f} s"))
+    else:
+        pieces.append(("live", "live"))
+    # Labels come over the wire: text, never markup.
+    spans = "".join(f'<span class="{name}">{html.escape(text)}</span>' for name, text in pieces)
+    st.html(f'<div class="ward-head" role="status">{spans}</div>')
+
+
+ROW_STYLE: Final = {
+    Priority.HIGH: "background-color: #8f1212; color: #fff; font-weight: 700",
+    Priority.MEDIUM: "background-color: #5e4d00; color: #fff",
+    Priority.LOW: "background-color: #0b3a47; color: #fff",
+    Priority.TECHNICAL: "background-color: #0b3a47; color: #fff",
+}
+
+
+def row_style(priority: str, state: str) -> str:
+    """Return the CSS of an alarm's row: only what is still active is coloured."""
+    return ROW_STYLE[Priority(priority)] if state == AlarmState.ACTIVE else ""
+
+
 def alarm_list(snapshot: WardSnapshot, bed: str | None = None) -> None:
     """Show current alarms, then the ended ones, newest first."""
     problem = connection_line(snapshot)
@@ -90,7 +131,12 @@ def alarm_list(snapshot: WardSnapshot, bed: str | None = None) -> None:
     if not alarms:
         st.caption("No alarm in the last 12 hours.")
         return
-    st.dataframe(alarm_rows(alarms), hide_index=True, width="stretch")
+    table = pd.DataFrame(alarm_rows(alarms))
+    coloured = table.style.apply(
+        lambda row: [row_style(row["Priority"], row["State"])] * len(row), axis=1
+    ).format(precision=2)
+    st.dataframe(coloured, hide_index=True, width="stretch")
+    st.caption("Times are UTC.")
 
 
 def bed_numbers(bed: BedSnapshot) -> None:

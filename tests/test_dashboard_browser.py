@@ -213,7 +213,13 @@ def pixels(page, bed: str) -> str:
 def test_a_ward_that_lives_and_says_when_it_does_not(
     kafka: Settings, beds: Beds, server: tuple[Child, str], page, tmp_path: Path
 ) -> None:
-    child, _ = server
+    child, url = server
+    foreign: list[str] = []
+    page.on(
+        "request",
+        lambda request: foreign.append(request.url) if request.url.startswith("http") else None,
+    )
+    page.reload()
     tile = page.locator
     until("eight tiles", lambda: tile(".tile").count() == len(BEDS), 60)
     bed1 = page.locator('.tile[data-bed="bed-01"]')
@@ -262,11 +268,25 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     beds.analysed = True
     until("analysis is back", lambda: page.locator(".link").inner_text() == "live", 10)
 
+    page.get_by_role("link", name="Alarms").click()
+    head = page.locator(".ward-head")
+    until("the head of the alarms page", lambda: head.count() == 1, 20)
+    assert "bed-03 *** VENT FIB" in head.inner_text()
+    assert "8 beds · 1 high · 1 medium" in head.inner_text()
+    page.wait_for_selector('[data-testid="stDataFrame"]')
+    page.screenshot(path=str(_screenshot_folder(tmp_path) / "alarms.png"))
+
+    page.get_by_role("link", name="Bed").click()
+    until("the gravest bed is preset", lambda: page.locator('.tile[data-bed="bed-03"]').count() == 1, 20)
+    page.get_by_role("link", name="Ward").click()
+    until("eight tiles again", lambda: tile(".tile").count() == len(BEDS), 20)
+    assert [address for address in foreign if not address.startswith(url)] == []
+
     bed1.click()
     page.wait_for_url("**/bed*", timeout=15_000)
     until("one tile", lambda: page.locator(".tile").count() == 1, 20)
     page.wait_for_selector('[data-testid="stDataFrame"]')
-    assert "bed-03  *** VENT FIB" in page.locator(".urgent").inner_text()
+    assert "bed-03 *** VENT FIB" in page.locator(".urgent").inner_text()
     assert "8 beds" in page.locator(".count").inner_text()
     before = pixels(page, "bed-01")
     until("the trace of the bed page moves", lambda: pixels(page, "bed-01") != before, 10)
