@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 FLUSH_S = 30.0
-MAX_RECORDS = 4_000
+MAX_RECORDS = 1_000
+"""Records of one poll. Bounds the arrays of a batch when a backlog is worked off."""
 
 
 @dataclass(frozen=True, slots=True)
