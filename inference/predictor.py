@@ -17,7 +17,7 @@ BATCH_SIZES = (16, 64, 256)
 
 CPU_BATCH_SIZES = (16, 32, 64)
 """The same on a CPU. Measured: one window costs what 16 do; 64 cost 270 µs each and 256, whose layers leave
-the cache, 420; and each new size makes oneDNN keep another set of primitives, so that free sizes cost memory."""
+the cache, 420; and each new size makes oneDNN keep another set of primitives: free sizes cost memory."""
 
 
 @dataclass(frozen=True, slots=True)
