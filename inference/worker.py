@@ -85,11 +85,14 @@ class Worker:
             settings, settings.topics.raw, group_id=settings.kafka.group_id, max_poll_records=MAX_RECORDS
         )
         self._producer = kafka.producer(settings)
-        self._homes: dict[str, int] = {}
-        self._outputs = Outputs(self._producer, settings.topics, self._homes.__getitem__)
+        self._outputs = Outputs(self._producer, settings.topics, self._home)
         self._reader = RawReader(self._consumer, self._unreadable)
         self._ticked_s = -math.inf
         self._logged_s: dict[str, float] = {}
+
+    def _home(self, bed: str) -> int:
+        """Partition of a bed; intake refuses it anywhere else."""
+        return kafka.partition_for(bed, self._settings.kafka.partitions)
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until told to stop, then leave state and commit.
@@ -127,7 +130,6 @@ class Worker:
             for record in new:
                 partition.take(record, taken)
             self.stats.counts["chunks_in"] += len(new)
-            self._homes.update((bed, partition.number) for bed, _ in partition.streams)
         received_ms = self._newest_receipt(polled)
         self._emit(taken, received_ms)
         self._leave_state(time.monotonic())
@@ -162,7 +164,7 @@ class Worker:
             self._outputs.send_alarm(alarm)
             self.stats.counts["alarms"] += 1
             # A successor must know of it: its state is left at once.
-            self._snapshot_due_s[self._homes[alarm.bed]] = 0.0
+            self._snapshot_due_s[self._home(alarm.bed)] = 0.0
         outcome = self._monitor.push(taken.pieces) if taken.pieces else Outcome()
         self._outputs.send(outcome)
         self._count(taken, outcome, received_ms)
@@ -281,7 +283,6 @@ class Worker:
         key = (state.bed, state.signal)
         self._no_data.restore(key, state.no_data, state.next_offset - 1, time.monotonic())
         partition.streams[key] = stream
-        self._homes[state.bed] = partition.number
 
     def _leave_state(self, now_s: float) -> None:
         """Flush outputs, leave the state of the partitions whose turn it is, commit."""

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -204,6 +205,7 @@ def _topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
+@lru_cache(maxsize=65_536)
 def partition_for(bed: str, n_partitions: int) -> int:
     """Return the partition of a bed: Kafka's murmur2 over the key, as every default partitioner does."""
     return int((murmur2(bed.encode()) & 0x7FFFFFFF) % n_partitions)

@@ -31,7 +31,7 @@ from ingest.recording import Signal, sample_time_ns
 from ingest.types import Chunk
 
 if TYPE_CHECKING:
-    from ingest.publisher import PublisherStats
+    from ingest.publisher import Publisher, PublisherStats
 
 _log = logging.getLogger(__name__)
 
@@ -295,6 +295,14 @@ def write_stats(path: Path, stats: PublisherStats) -> None:
     partial.replace(path)
 
 
+def finish(publisher: Publisher, stats: Path | None) -> None:
+    """Wait until all is stored; say and write the counts."""
+    publisher.flush()
+    _log.info("%s", publisher.stats)
+    if stats is not None:
+        write_stats(stats, publisher.stats)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``wardwave replay``."""
     parser.add_argument(
@@ -360,8 +368,5 @@ def run(args: argparse.Namespace) -> int:
             )
         except KeyboardInterrupt:
             _log.info("stopped")
-        publisher.flush()
-        _log.info("%s", publisher.stats)
-        if args.stats is not None:
-            write_stats(args.stats, publisher.stats)
+        finish(publisher, args.stats)
     return 0

@@ -14,7 +14,7 @@ from ingest.errors import SettingsError
 from ingest.faults import Faults
 from ingest.pacing import SystemClock, device_start_ns, parse_speed, play, progress_bar, publish_through
 from ingest.recording import Coding, sample_time_ns
-from ingest.replay import Schedule, add_pacing_arguments, write_stats
+from ingest.replay import Schedule, add_pacing_arguments, finish
 from ingest.rhythms import Beats
 from ingest.sim_blocks import BlockStream
 from ingest.sim_events import (
@@ -289,10 +289,7 @@ def run(args: argparse.Namespace) -> int:
             )
         except KeyboardInterrupt:
             _log.info("stopped")
-        publisher.flush()
-        _log.info("%s", publisher.stats)
-        if args.stats is not None:
-            write_stats(args.stats, publisher.stats)
+        finish(publisher, args.stats)
     return 0
 
 
