@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from dashboard.errors import ChildDied
+from ingest.processes import die_with
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-_PR_SET_PDEATHSIG: Final = 1
 _LAST_LINES: Final = 12
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Child:
@@ -49,10 +47,7 @@ class Child:
         def before_exec() -> None:
             # A shell's background job ignores SIGINT, and children would inherit that.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            if _libc is not None:
-                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-                if os.getppid() != parent:
-                    os._exit(1)
+            die_with(parent)
 
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         with self.log_path.open("wb") as log:

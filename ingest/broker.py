@@ -9,29 +9,26 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import logging
 import os
-import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import Final, Self
 
 import psutil
 
 from ingest.errors import BrokerError
+from ingest.processes import die_with
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_MEMORY_BYTES: Final = 2_000_000_000
-_PR_SET_PDEATHSIG: Final = 1
 _CHECK_S: Final = 0.5
 _ATTEMPTS: Final = 3
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class EmbeddedBroker:
@@ -197,14 +194,6 @@ class EmbeddedBroker:
         url = f"tcp://{self.bootstrap_servers}"
         command = [binary, "broker", "--listener-url", url, "--advertised-listener-url", url]
         command += ["--storage-engine", "memory://tansu/"]
-        parent = os.getpid()
-
-        def die_with_parent() -> None:
-            if _libc is not None:
-                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-                if os.getppid() != parent:
-                    os._exit(1)
-
         try:
             process = subprocess.Popen(  # noqa: S603 - a fixed command
                 command,
@@ -215,7 +204,7 @@ class EmbeddedBroker:
                 errors="replace",
                 # Ctrl-C is for the parent: workers still flush into the broker.
                 start_new_session=True,
-                preexec_fn=die_with_parent if _libc is not None else None,  # noqa: PLW1509
+                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
             )
         except OSError as error:
             self._spawn_error = error
