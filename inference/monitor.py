@@ -85,7 +85,7 @@ class EcgMonitor:
         self.beats = BeatHistory(n_slots)
         self.engine = AlarmEngine(ECG_RULES, n_slots)
         self.lead = np.zeros(n_slots, dtype=np.int64)
-        self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.rhythm_classes)), np.nan)
+        self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.window_classes)), np.nan)
         self.clocks = np.full((n_slots, N_CLOCKS), NEVER, dtype=np.int64)
         self._predictor = predictor
         self._card = card
@@ -247,7 +247,7 @@ class EcgMonitor:
             quiet_since_ns,
             quiet_ns / NS_PER_S,
             self.rhythms[slots],
-            self._card.rhythm_classes,
+            self._card.window_classes,
             self._card.thresholds,
             status.off,
             status.unusable,
@@ -257,7 +257,7 @@ class EcgMonitor:
 
     def _quality(self, status: LeadStatus, leads: IntArray, said: Probabilities) -> WideFloatArray:
         """Share of samples present, times the network's word that it is no noise; 0 where unusable."""
-        noise = said.rhythms[:, self._card.rhythm_classes.index("noise")]
+        noise = said.rhythms[:, self._card.window_classes.index("noise")]
         share = status.present[np.arange(len(leads)), leads]
         return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
 
@@ -292,7 +292,7 @@ class EcgMonitor:
             due.offsets.tolist(),
             strict=True,
         )
-        names, signal = self._card.rhythm_classes, self.bank.kind.value
+        names, signal = self._card.window_classes, self.bank.kind.value
         return [
             Prediction(
                 id=f"{self._names[slot]}:{signal}:prediction:{end_ns}",
@@ -395,8 +395,8 @@ def _check_fit(card: ModelSpec) -> None:
     if card.hop_s != 1.0:
         raise UnfitModel(f"model {card.name}: hop_s={card.hop_s:g}, but the alarm rules step by 1 s")
     for name in ("vf", "vt", "noise"):
-        if name not in card.rhythm_classes:
-            raise UnfitModel(f"model {card.name}: rhythm_classes lacks {name!r}; train with it")
+        if name not in card.window_classes:
+            raise UnfitModel(f"model {card.name}: window_classes lacks {name!r}; train with it")
     for name in ("beat", "vf", "vt"):
         if name not in card.thresholds:
             raise UnfitModel(

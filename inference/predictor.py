@@ -79,7 +79,7 @@ class Predictor:
             batch = torch.from_numpy(np.ascontiguousarray(windows)).to(self.device, non_blocking=True)
             output = self._network(batch[:, None, :])
             steps = output.step_logits.softmax(-1)[:n_windows]
-            rhythms = output.rhythm_logits.softmax(-1)[:n_windows]
+            rhythms = output.window_logits.softmax(-1)[:n_windows]
             return Probabilities(steps.cpu().numpy(), rhythms.cpu().numpy())
 
 

@@ -29,14 +29,14 @@ class Output:
     ----------
     step_logits : Tensor, shape (B, T, K)
         One row a time step: no beat, N, S, V, F.
-    rhythm_logits : Tensor, shape (B, K)
+    window_logits : Tensor, shape (B, K)
         State of the window's last seconds.
     attention : Tensor, shape (B, T)
         Weights with which the rhythm head looked at the steps; sum 1, zero before the last seconds.
     """
 
     step_logits: Tensor
-    rhythm_logits: Tensor
+    window_logits: Tensor
     attention: Tensor
 
 
@@ -160,9 +160,9 @@ class CnnLstm(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.step_mix = nn.Conv1d(width, width // 2, 3, padding=1)
         self.step_head = nn.Linear(width // 2, config.step_classes)
-        self.rhythm_score = nn.Linear(width, 1)
-        self.rhythm_mix = nn.Linear(width, width)
-        self.rhythm_head = nn.Linear(2 * width, config.rhythm_classes)
+        self.window_score = nn.Linear(width, 1)
+        self.window_mix = nn.Linear(width, width)
+        self.window_head = nn.Linear(2 * width, config.window_classes)
 
     def recurrent_states(self, x_BFT: Tensor) -> Tensor:
         """Features (B, F, T) to the states that attention sees, (B, R, F)."""
@@ -179,12 +179,12 @@ class CnnLstm(nn.Module):
         merged_BTF = functional.relu(self.dropout(x_BFT.transpose(1, 2) + context_BTF))
         mixed_BFT = functional.relu(self.step_mix(merged_BTF.transpose(1, 2)))
         step_logits = self.step_head(mixed_BFT.transpose(1, 2))
-        first = max(0, n_steps - self.config.rhythm_steps)
+        first = max(0, n_steps - self.config.window_steps)
         last_BTF = merged_BTF[:, first:]
-        score_BT = self.rhythm_score(torch.tanh(self.rhythm_mix(last_BTF))).squeeze(-1).softmax(-1)
+        score_BT = self.window_score(torch.tanh(self.window_mix(last_BTF))).squeeze(-1).softmax(-1)
         pooled_BF = (score_BT.unsqueeze(-1) * last_BTF).sum(1)
-        rhythm_logits = self.rhythm_head(torch.cat([pooled_BF, last_BTF.mean(1)], dim=-1))
-        return Output(step_logits, rhythm_logits, functional.pad(score_BT, (first, 0)))
+        window_logits = self.window_head(torch.cat([pooled_BF, last_BTF.mean(1)], dim=-1))
+        return Output(step_logits, window_logits, functional.pad(score_BT, (first, 0)))
 
     def forward(self, x_BCN: Tensor) -> Output:
         """Windows in the unit of the signal (ECG: mV), (B, C, N)."""

@@ -68,7 +68,7 @@ def explain(
         features_BFT.requires_grad_(True)
         output = model.head_outputs(features_BFT)
         if rhythm is not None:
-            target = output.rhythm_logits[:, rhythm].sum()
+            target = output.window_logits[:, rhythm].sum()
         else:
             assert beat is not None
             target = output.step_logits[:, :, beat].max(dim=1).values.sum()

@@ -79,8 +79,8 @@ class Architecture(Frozen):
     heads: int = Field(default=4, ge=1, le=64)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     step_classes: int = Field(default=len(STEP_CLASSES), ge=0, le=64)
-    rhythm_classes: int = Field(default=len(RHYTHM_CLASSES), ge=1, le=64)
-    rhythm_steps: int = Field(
+    window_classes: int = Field(default=len(RHYTHM_CLASSES), ge=1, le=64)
+    window_steps: int = Field(
         default=63, ge=1, description="the window's label is the state of these last steps"
     )
 
@@ -130,11 +130,11 @@ class ModelSpec(Frozen):
     right_context_s: float = Field(
         default=1.0, ge=0, description="a step is final once it has this much after it"
     )
-    rhythm_s: float = Field(
+    window_label_s: float = Field(
         default=4.0, gt=0, description="the window's rhythm is the state of its last seconds"
     )
-    beat_classes: tuple[str, ...] = STEP_CLASSES
-    rhythm_classes: tuple[str, ...] = RHYTHM_CLASSES
+    step_classes: tuple[str, ...] = STEP_CLASSES
+    window_classes: tuple[str, ...] = RHYTHM_CLASSES
     beat_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     thresholds: dict[str, float]
     normalisation: str
@@ -170,8 +170,8 @@ class ModelSpec(Frozen):
             raise ValueError(
                 f"step_s={self.step_s} but the front end's stride at {self.fs_hz} Hz gives {step_s}"
             )
-        if len(self.beat_classes) != self.architecture.step_classes:
-            raise ValueError("beat_classes and architecture.step_classes disagree")
-        if len(self.rhythm_classes) != self.architecture.rhythm_classes:
-            raise ValueError("rhythm_classes and architecture.rhythm_classes disagree")
+        if len(self.step_classes) != self.architecture.step_classes:
+            raise ValueError("step_classes and architecture.step_classes disagree")
+        if len(self.window_classes) != self.architecture.window_classes:
+            raise ValueError("window_classes and architecture.window_classes disagree")
         return self

@@ -67,7 +67,7 @@ class PlainCard:
     step_s: float = 0.064
     right_context_s: float = 1.0
     beat_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
-    rhythm_classes: tuple[str, ...] = ("vf", "vt", "asystole", "af", "noise", "other")
+    window_classes: tuple[str, ...] = ("vf", "vt", "asystole", "af", "noise", "other")
     thresholds: dict[str, float] = field(default_factory=lambda: {"beat": 0.5, "vf": 0.5, "vt": 0.5})
 
 

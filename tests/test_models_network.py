@@ -19,7 +19,7 @@ SMALL = Architecture(
     hidden=8,
     attention_width=8,
     heads=2,
-    rhythm_steps=20,
+    window_steps=20,
 )
 WITHOUT_POOL = Architecture(recurrent_stride=1, hidden=16, channels=2)
 SIZES = [Architecture(), SMALL, WITHOUT_POOL]
@@ -40,7 +40,7 @@ def test_every_size_gives_a_row_a_step_and_a_rhythm_a_window(
         output = network(config)(torch.randn(n_windows, config.channels, n_samples))
     steps = -(-n_samples // config.front_end.stride)
     assert output.step_logits.shape == (n_windows, steps, len(STEP_CLASSES))
-    assert output.rhythm_logits.shape == (n_windows, len(RHYTHM_CLASSES))
+    assert output.window_logits.shape == (n_windows, len(RHYTHM_CLASSES))
     assert output.attention.shape == (n_windows, steps)
 
 
@@ -49,7 +49,7 @@ def test_attention_sums_to_one_and_looks_at_the_last_seconds_only(config: Archit
     with torch.inference_mode():
         attention = network(config)(torch.randn(4, config.channels, 1000)).attention
     assert torch.allclose(attention.sum(-1), torch.ones(4), atol=1e-5)
-    before = max(0, attention.shape[1] - config.rhythm_steps)
+    before = max(0, attention.shape[1] - config.window_steps)
     assert float(attention[:, :before].abs().sum()) == 0.0
     assert float(attention[:, before:].min()) > 0.0
 
@@ -60,13 +60,13 @@ def test_a_window_does_not_depend_on_its_neighbours_in_the_batch(config: Archite
     with torch.inference_mode():
         together, alone = model(windows), model(windows[2:3])
     assert torch.allclose(together.step_logits[2:3], alone.step_logits, atol=1e-5)
-    assert torch.allclose(together.rhythm_logits[2:3], alone.rhythm_logits, atol=1e-5)
+    assert torch.allclose(together.window_logits[2:3], alone.window_logits, atol=1e-5)
 
 
 def test_scaling_is_fixed_so_a_small_signal_is_not_blown_up() -> None:
     model, window = network(Architecture()), torch.randn(1, 1, 1000)
     with torch.inference_mode():
-        assert not torch.allclose(model(window).rhythm_logits, model(0.1 * window).rhythm_logits, atol=1e-3)
+        assert not torch.allclose(model(window).window_logits, model(0.1 * window).window_logits, atol=1e-3)
 
 
 def test_the_shipped_size_is_within_its_budget() -> None:

@@ -52,7 +52,7 @@ def test_a_saved_model_is_loaded_by_folder_stem_card_or_weights(
     windows = torch.randn(2, 1, 1000)
     with torch.inference_mode():
         assert torch.equal(loaded(windows).step_logits, model(windows).step_logits)
-        assert torch.equal(loaded(windows).rhythm_logits, model(windows).rhythm_logits)
+        assert torch.equal(loaded(windows).window_logits, model(windows).window_logits)
     assert not loaded.training
 
 
@@ -93,7 +93,7 @@ def test_a_pickle_is_refused_even_when_the_card_names_it(saved: tuple[Path, CnnL
         ("step_s", 0.1, "step_s"),
         ("surprise", 1, "surprise"),
         ("thresholds", None, "thresholds"),
-        ("beat_classes", ["none", "N"], "beat_classes"),
+        ("step_classes", ["none", "N"], "step_classes"),
     ],
 )
 def test_a_card_that_is_no_spec_is_refused(

@@ -35,5 +35,5 @@ def total_loss(
     """Total, step and rhythm loss."""
     weights_K = torch.tensor(config.step_class_weights, device=steps_BTK.device)
     of_steps = step_loss(output.step_logits, steps_BTK, weight_BT, weights_K)
-    of_rhythm = rhythm_loss(output.rhythm_logits, allowed_BK, config.label_smoothing)
+    of_rhythm = rhythm_loss(output.window_logits, allowed_BK, config.label_smoothing)
     return of_steps + config.rhythm_weight * of_rhythm, of_steps, of_rhythm

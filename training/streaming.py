@@ -46,7 +46,7 @@ def run_windows(model: CnnLstm, windows: FloatArray, batch: int = 256) -> tuple[
             part = torch.from_numpy(np.ascontiguousarray(windows[begin : begin + batch]))[:, None].to(device)
             output = model(part)
             steps.append(output.step_logits.softmax(-1).cpu().numpy())
-            rhythms.append(output.rhythm_logits.softmax(-1).cpu().numpy())
+            rhythms.append(output.window_logits.softmax(-1).cpu().numpy())
     return np.concatenate(steps), np.concatenate(rhythms)
 
 
