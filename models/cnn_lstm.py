@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.errors import BadArchitecture
-from models.spec import Architecture, Conv1dFrontEnd, Cost, FrontEnd
+from models.beats import BeatFeatures
+from models.spec import Architecture, BeatsFrontEnd, Conv1dFrontEnd, Cost, FrontEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Output:
     Attributes
     ----------
     step_logits : Tensor, shape (B, T, K)
-        One row a time step: no beat, N, S, V, F.
+        One row a time step (monitor: no beat, N, S, V, F); K = 0 without this head.
     window_logits : Tensor, shape (B, K)
-        State of the window's last seconds.
+        State of the window's last seconds; K = 0 without this head.
     attention : Tensor, shape (B, T)
-        Weights with which the rhythm head looked at the steps; sum 1, zero before the last seconds.
+        Weights with which the window head looked at the steps; sum 1, zero before the last ``window_steps``.
     """
 
     step_logits: Tensor
@@ -66,8 +66,9 @@ class ResidualBlock(nn.Module):
 class Conv1dFeatures(nn.Module):
     """Waveform to features: (B, C, N) to (B, F, T), T = ceil(N / stride)."""
 
-    def __init__(self, channels: int, config: Conv1dFrontEnd) -> None:
+    def __init__(self, channels: int, gain: float, config: Conv1dFrontEnd) -> None:
         super().__init__()
+        self.gain = gain
         self.width = config.widths[-1]
         self.stem = nn.Conv1d(
             channels,
@@ -89,14 +90,17 @@ class Conv1dFeatures(nn.Module):
         )
 
     def forward(self, x_BCN: Tensor) -> Tensor:
-        """(B, C, N) to (B, F, T)."""
+        """(B, C, N) in the signal's unit to (B, F, T)."""
+        x_BCN = torch.asinh(self.gain * x_BCN)
         features: Tensor = self.blocks(functional.relu(self.stem_norm(self.stem(x_BCN))))
         return features
 
 
-def build_front_end(channels: int, config: FrontEnd) -> Conv1dFeatures:
-    """Front end by its configuration; any module with ``width`` and (B, …) to (B, width, T) would serve."""
-    return Conv1dFeatures(channels, config)
+def build_front_end(channels: int, gain: float, config: FrontEnd) -> Conv1dFeatures | BeatFeatures:
+    """Front end by its configuration: any module with ``width`` and (B, …) to (B, width, T) serves."""
+    if isinstance(config, BeatsFrontEnd):
+        return BeatFeatures(gain, config)
+    return Conv1dFeatures(channels, gain, config)
 
 
 class AttentionWithSkip(nn.Module):
@@ -136,59 +140,85 @@ class CnnLstm(nn.Module):
     config : Architecture
         The numbers it is built from.
 
-    Raises
-    ------
-    BadArchitecture
-        If the rhythm head would look at no step.
+    The recurrent part, the attention with its skip, and either head can be left out by the configuration.
     """
 
     def __init__(self, config: Architecture) -> None:
         super().__init__()
-        if config.step_classes < 2:
-            raise BadArchitecture(
-                f"step_classes={config.step_classes}: need 'none' and at least one beat class"
-            )
         self.config = config
-        self.front_end = build_front_end(config.channels, config.front_end)
+        self.front_end = build_front_end(config.channels, config.input_gain, config.front_end)
         width, attention_width = self.front_end.width, config.attention_width
         stride = config.recurrent_stride
         self.to_recurrent = nn.Conv1d(width, attention_width, stride + 1 - stride % 2, stride, stride // 2)
-        self.recurrent = nn.LSTM(attention_width, config.hidden, batch_first=True, bidirectional=True)
-        self.from_recurrent = nn.Linear(2 * config.hidden, attention_width)
-        self.attention = AttentionWithSkip(attention_width, config.heads)
+        self.recurrent: nn.LSTM | None = None
+        if config.recurrent:
+            self.recurrent = nn.LSTM(attention_width, config.hidden, batch_first=True, bidirectional=True)
+            self.from_recurrent = nn.Linear(2 * config.hidden, attention_width)
+        self.attention: AttentionWithSkip | None = None
+        if config.attention:
+            self.attention = AttentionWithSkip(attention_width, config.heads)
         self.to_steps = nn.Linear(attention_width, width)
         self.dropout = nn.Dropout(config.dropout)
-        self.step_mix = nn.Conv1d(width, width // 2, 3, padding=1)
-        self.step_head = nn.Linear(width // 2, config.step_classes)
-        self.window_score = nn.Linear(width, 1)
-        self.window_mix = nn.Linear(width, width)
-        self.window_head = nn.Linear(2 * width, config.window_classes)
+        if config.step_classes:
+            self.step_mix = nn.Conv1d(width, width // 2, 3, padding=1)
+            self.step_head = nn.Linear(width // 2, config.step_classes)
+        if config.window_classes:
+            self.window_score = nn.Linear(width, 1)
+            self.window_mix = nn.Linear(width, width)
+            self.window_head = nn.Linear(2 * width, config.window_classes)
 
     def recurrent_states(self, x_BFT: Tensor) -> Tensor:
         """Features (B, F, T) to the states that attention sees, (B, R, F)."""
-        states, _ = self.recurrent(functional.relu(self.to_recurrent(x_BFT)).transpose(1, 2))
+        inputs_BRF = functional.relu(self.to_recurrent(x_BFT)).transpose(1, 2)
+        if self.recurrent is None:
+            return inputs_BRF
+        states, _ = self.recurrent(inputs_BRF)
         projected: Tensor = self.from_recurrent(states)
         return projected
 
     def head_outputs(self, x_BFT: Tensor) -> Output:
         """From the front end's features (B, F, T) to the outputs."""
         n_steps = x_BFT.shape[-1]
-        context_BRF = self.attention(self.recurrent_states(x_BFT))
+        context_BRF = self.recurrent_states(x_BFT)
+        if self.attention is not None:
+            context_BRF = self.attention(context_BRF)
         context_BRF = self.to_steps(context_BRF)
         context_BTF = context_BRF.repeat_interleave(self.config.recurrent_stride, dim=1)[:, :n_steps]
         merged_BTF = functional.relu(self.dropout(x_BFT.transpose(1, 2) + context_BTF))
+        window_logits, score_BT = self._window(merged_BTF)
+        return Output(self._steps(merged_BTF), window_logits, score_BT)
+
+    def _steps(self, merged_BTF: Tensor) -> Tensor:
+        if not self.config.step_classes:
+            return merged_BTF.new_zeros((*merged_BTF.shape[:2], 0))
         mixed_BFT = functional.relu(self.step_mix(merged_BTF.transpose(1, 2)))
-        step_logits = self.step_head(mixed_BFT.transpose(1, 2))
-        first = max(0, n_steps - self.config.window_steps)
+        logits: Tensor = self.step_head(mixed_BFT.transpose(1, 2))
+        return logits
+
+    def _window(self, merged_BTF: Tensor) -> tuple[Tensor, Tensor]:
+        first = max(0, merged_BTF.shape[1] - self.config.window_steps)
         last_BTF = merged_BTF[:, first:]
+        if not self.config.window_classes:
+            uniform_BT = torch.full_like(last_BTF[:, :, 0], 1.0 / last_BTF.shape[1])
+            return merged_BTF.new_zeros((len(merged_BTF), 0)), functional.pad(uniform_BT, (first, 0))
         score_BT = self.window_score(torch.tanh(self.window_mix(last_BTF))).squeeze(-1).softmax(-1)
         pooled_BF = (score_BT.unsqueeze(-1) * last_BTF).sum(1)
-        window_logits = self.window_head(torch.cat([pooled_BF, last_BTF.mean(1)], dim=-1))
-        return Output(step_logits, window_logits, functional.pad(score_BT, (first, 0)))
+        logits: Tensor = self.window_head(torch.cat([pooled_BF, last_BTF.mean(1)], dim=-1))
+        return logits, functional.pad(score_BT, (first, 0))
 
-    def forward(self, x_BCN: Tensor) -> Output:
-        """Windows in the unit of the signal (ECG: mV), (B, C, N)."""
-        return self.head_outputs(self.front_end(torch.asinh(self.config.input_gain * x_BCN)))
+    def forward(self, x: Tensor) -> Output:
+        """Inputs of the front end: windows (B, C, N) in the signal's unit, or beats (B, T, M)."""
+        return self.head_outputs(self.front_end(x))
+
+
+BEATS_OF_AN_EXAMPLE = 48
+
+
+def example_input(config: Architecture, window_samples: int, batch: int = 1) -> Tensor:
+    """An input of zeros, of the shape that a network of this configuration takes."""
+    if isinstance(config.front_end, BeatsFrontEnd):
+        return torch.zeros(batch, BEATS_OF_AN_EXAMPLE, config.front_end.segment + config.front_end.context)
+    return torch.zeros(batch, config.channels, window_samples)
 
 
 def cost_of(config: Architecture, window_samples: int) -> Cost:
@@ -210,7 +240,7 @@ def cost_of(config: Architecture, window_samples: int) -> Cost:
     for module in model.modules():
         module.register_forward_hook(count)
     with torch.inference_mode():
-        model(torch.zeros(1, config.channels, window_samples))
+        model(example_input(config, window_samples))
     total = macs["recurrent"] + macs["rest"]
     return Cost(
         parameters=sum(parameter.numel() for parameter in model.parameters()),

@@ -5,8 +5,7 @@
     ModelError
     ├── ModelNotFound       no model of this name or at this path: names the models there are
     ├── DamagedWeights      the weights are unreadable, of a wrong format, or not those the card describes
-    ├── CardMismatch        the card is not a valid spec, or its weights do not fit the network it describes
-    └── BadArchitecture     a network cannot be built from these numbers
+    └── CardMismatch        the card is not a valid spec, or its weights do not fit the network it describes
 
 None is retriable: the same call fails again until a file or an argument changes.
 """
@@ -30,7 +29,3 @@ class DamagedWeights(ModelError):
 
 class CardMismatch(ModelError):
     """The card is no valid spec, or the weights do not fit the network that it describes."""
-
-
-class BadArchitecture(ModelError):
-    """A network cannot be built from these numbers."""

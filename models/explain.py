@@ -64,7 +64,7 @@ def explain(
     x_BCN = torch.from_numpy(np.ascontiguousarray(windows)).to(device)
     # cuDNN's LSTM gives no gradients in evaluation mode; the plain kernels do.
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        features_BFT: Tensor = model.front_end(torch.asinh(model.config.input_gain * x_BCN)).detach()
+        features_BFT: Tensor = model.front_end(x_BCN).detach()
         features_BFT.requires_grad_(True)
         output = model.head_outputs(features_BFT)
         if rhythm is not None:
@@ -76,7 +76,13 @@ def explain(
     cam_BT = nn.functional.relu((gradient_BFT.mean(-1, keepdim=True) * features_BFT).sum(1)).detach()
     cam_BT = cam_BT / cam_BT.amax(-1, keepdim=True).clamp(min=1e-12)
     with torch.inference_mode():
-        self_attention = model.attention.weights(model.recurrent_states(features_BFT.detach()))
+        states_BRF = model.recurrent_states(features_BFT.detach())
+        n_steps = states_BRF.shape[1]
+        self_attention = (
+            torch.eye(n_steps).expand(len(states_BRF), -1, -1)
+            if model.attention is None
+            else model.attention.weights(states_BRF)
+        )
     return Explanation(
         cam_BT.cpu().numpy(), output.attention.detach().cpu().numpy(), self_attention.cpu().numpy()
     )

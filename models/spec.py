@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -61,8 +61,35 @@ class Conv1dFrontEnd(Frozen):
         return total
 
 
-FrontEnd = Conv1dFrontEnd
-"""The front ends there are; a further one (log-mel and 2-D) becomes a union told apart by ``kind``."""
+class BeatsFrontEnd(Frozen):
+    """Time steps are beats: a piece of signal around each, and numbers that tell its place in time.
+
+    The input has shape (B, T, segment + context): T beats, for each ``segment`` samples around its peak, then
+    ``context`` numbers (R-R intervals and ratios).
+    """
+
+    kind: Literal["beats"] = "beats"
+    segment: int = Field(default=108, ge=8, le=4096, description="samples of a beat's piece of signal")
+    context: int = Field(default=8, ge=0, le=256, description="numbers beside it")
+    widths: tuple[int, ...] = (16, 32, 48)
+    kernels: tuple[int, ...] = (7, 5, 5)
+    strides: tuple[int, ...] = (2, 2, 2)
+    width: int = Field(default=64, ge=1, le=1024, description="features of a beat")
+
+    @model_validator(mode="after")
+    def _same_lengths(self) -> BeatsFrontEnd:
+        if len({len(self.widths), len(self.kernels), len(self.strides)}) != 1 or not self.widths:
+            raise ValueError("widths, kernels and strides need one entry a block, at least one block")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Items of the input's time axis per step: one beat."""
+        return 1
+
+
+FrontEnd = Annotated[Conv1dFrontEnd | BeatsFrontEnd, Field(discriminator="kind")]
+"""The front ends there are, told apart by ``kind``."""
 
 
 class Architecture(Frozen):
@@ -78,8 +105,10 @@ class Architecture(Frozen):
     attention_width: int = Field(default=48, ge=1, le=1024)
     heads: int = Field(default=4, ge=1, le=64)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    step_classes: int = Field(default=len(STEP_CLASSES), ge=0, le=64)
-    window_classes: int = Field(default=len(RHYTHM_CLASSES), ge=1, le=64)
+    recurrent: bool = Field(default=True, description="False leaves the LSTM out (ablation)")
+    attention: bool = Field(default=True, description="False leaves attention and its skip out (ablation)")
+    step_classes: int = Field(default=len(STEP_CLASSES), ge=0, le=64, description="0: no head per step")
+    window_classes: int = Field(default=len(RHYTHM_CLASSES), ge=0, le=64, description="0: no head per window")
     window_steps: int = Field(
         default=63, ge=1, description="the window's label is the state of these last steps"
     )
@@ -88,6 +117,10 @@ class Architecture(Frozen):
     def _heads_divide(self) -> Architecture:
         if self.attention_width % self.heads:
             raise ValueError(f"attention_width={self.attention_width} is no multiple of heads={self.heads}")
+        if not self.step_classes and not self.window_classes:
+            raise ValueError("step_classes and window_classes are both 0: give the network a head")
+        if self.step_classes == 1:
+            raise ValueError("step_classes=1: need 'none' and at least one class")
         return self
 
 
@@ -119,6 +152,7 @@ class ModelSpec(Frozen):
     schema_version: Literal["model/1"] = "model/1"
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)
     notice: str = NOTICE
+    task: str = Field(default="monitor", description="what it is for: training.session.open_task")
     description: str
     signal: str = "ecg"
     unit: str = "mV"
@@ -126,7 +160,7 @@ class ModelSpec(Frozen):
     band_hz: tuple[float, float] = (0.5, 40.0)
     window_s: float = Field(default=8.0, gt=0)
     hop_s: float = Field(default=1.0, gt=0)
-    step_s: float = Field(default=0.064, gt=0)
+    step_s: float = Field(default=0.064, ge=0, description="0 where a step is a beat")
     right_context_s: float = Field(
         default=1.0, ge=0, description="a step is final once it has this much after it"
     )
@@ -165,7 +199,8 @@ class ModelSpec(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
-        step_s = self.architecture.front_end.stride / self.fs_hz
+        waveform = isinstance(self.architecture.front_end, Conv1dFrontEnd)
+        step_s = self.architecture.front_end.stride / self.fs_hz if waveform else 0.0
         if abs(step_s - self.step_s) > 1e-9:
             raise ValueError(
                 f"step_s={self.step_s} but the front end's stride at {self.fs_hz} Hz gives {step_s}"

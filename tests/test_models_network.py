@@ -8,9 +8,8 @@ import torch
 from pydantic import ValidationError
 
 from models.cnn_lstm import CnnLstm, cost_of
-from models.errors import BadArchitecture
 from models.explain import explain
-from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Architecture, Conv1dFrontEnd
+from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Architecture, BeatsFrontEnd, Conv1dFrontEnd
 
 SMALL = Architecture(
     front_end=Conv1dFrontEnd(
@@ -85,8 +84,10 @@ def test_cost_counts_a_known_network() -> None:
 
 
 def test_numbers_that_make_no_network_are_refused() -> None:
-    with pytest.raises(BadArchitecture, match="step_classes=1"):
-        CnnLstm(Architecture(step_classes=1))
+    with pytest.raises(ValidationError, match="step_classes=1"):
+        Architecture(step_classes=1)
+    with pytest.raises(ValidationError, match="give the network a head"):
+        Architecture(step_classes=0, window_classes=0)
     with pytest.raises(ValidationError, match="multiple of heads"):
         Architecture(attention_width=10, heads=4)
     with pytest.raises(ValidationError, match="odd"):
@@ -116,3 +117,31 @@ def test_explanations_follow_the_weights() -> None:
 def test_an_explanation_is_of_one_output() -> None:
     with pytest.raises(ValueError, match="exactly one"):
         explain(network(SMALL), np.zeros((1, 1, 1000), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    "left_out", [{"recurrent": False}, {"attention": False}, {"recurrent": False, "attention": False}]
+)
+def test_parts_can_be_left_out(left_out: dict[str, bool]) -> None:
+    model = network(SMALL.model_copy(update=left_out))
+    said = model(torch.zeros(2, SMALL.channels, 1000))
+    assert said.step_logits.shape[-1] == SMALL.step_classes
+    assert cost_of(model.config, 1000).parameters < cost_of(SMALL, 1000).parameters
+
+
+@pytest.mark.parametrize(("steps", "windows"), [(0, 3), (4, 0), (5, 6)])
+def test_heads_are_there_as_asked(steps: int, windows: int) -> None:
+    config = SMALL.model_copy(update={"step_classes": steps, "window_classes": windows})
+    said = network(config)(torch.zeros(2, config.channels, 1000))
+    assert (said.step_logits.shape[-1], said.window_logits.shape[-1]) == (steps, windows)
+    torch.testing.assert_close(said.attention.sum(-1), torch.ones(2))
+
+
+def test_steps_can_be_beats() -> None:
+    config = Architecture(front_end=BeatsFrontEnd(segment=100, context=6), recurrent_stride=1, step_classes=5)
+    x = torch.randn(3, 20, 106)
+    said = network(config)(x)
+    assert said.step_logits.shape == (3, 20, 5)
+    x[0, 4, 103] += 1.0
+    assert not torch.allclose(network(config)(x).step_logits[0], said.step_logits[0])
+    assert cost_of(config, 0).parameters > 0

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from models.spec import RHYTHM_CLASSES
 from training.errors import BadRecipe
-from training.losses import rhythm_loss, step_loss
+from training.monitor_losses import rhythm_loss, step_loss
+from training.monitor_sampling import step_targets
+from training.monitor_windows import allowed_rhythms
 from training.recipes import RECIPES, get_recipe
-from training.sampling import step_targets
 from training.scoring import (
     balanced_accuracy,
     beat_scores,
@@ -24,7 +25,6 @@ from training.scoring import (
 )
 from training.sources import BEAT_CLASS, bit
 from training.splits import DS1, DS2, MITDB_VALIDATION, PACED, VFDB_TEST, VFDB_VALIDATION, side_of
-from training.windows import allowed_rhythms
 
 
 def test_no_patient_stands_on_two_sides() -> None:

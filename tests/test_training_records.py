@@ -9,10 +9,12 @@ import pytest
 
 from ingest.conditioning import ECG
 from models import store
-from training.corpus import load_side
+from training.corpus import load_names
 from training.errors import DataMissing
-from training.evaluate import evaluate
+from training.monitor_scores import evaluate
+from training.monitor_tables import to_evaluation
 from training.report import to_markdown
+from training.session import thresholds_of
 from training.sources import Recording, bit, read_annotated, readers
 
 pytestmark = pytest.mark.data
@@ -51,10 +53,11 @@ def test_an_alarm_of_cinc2015_says_what_it_knows(data_dir: Path) -> None:
 
 
 def test_the_cache_gives_what_the_reader_gives(data_dir: Path, tmp_path: Path) -> None:
-    first = load_side(data_dir, ["vfdb"], "validation", ECG, tmp_path)
+    names = ("vfdb/419", "vfdb/423", "vfdb/610")
+    first = load_names(data_dir, names, ECG, tmp_path)
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     (next(iter(stamps))).write_bytes(b"damaged")
-    again = load_side(data_dir, ["vfdb"], "validation", ECG, tmp_path)
+    again = load_names(data_dir, names, ECG, tmp_path)
     assert len(first) == len(again) == len(stamps) == 3
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.signal, two.signal)
@@ -76,11 +79,11 @@ def test_bad_data_is_named(data_dir: Path, tmp_path: Path) -> None:
 def test_the_shipped_model_finds_beats_and_fibrillation_of_patients_it_never_saw(data_dir: Path) -> None:
     model, spec = store.load("ecg-cnn-lstm-1")
     unseen = [read(data_dir, "mitdb", "103"), read(data_dir, "mitdb", "200"), read(data_dir, "vfdb", "422")]
-    report = evaluate(model, spec, unseen)
+    report = evaluate(model, spec.step_s, thresholds_of(spec), unseen)
     assert report.metrics["qrs_se"].value > 0.99
     assert report.metrics["qrs_ppv"].value > 0.99
     assert report.metrics["veb_f1"].value > 0.8
     assert report.metrics["rhythm_shockable_sensitivity"].value > 0.7
-    text = to_markdown(report, spec, "test")
+    text = to_markdown(to_evaluation(report), spec, "test")
     assert "| 103 |" in text
     assert "vfdb/422" in text

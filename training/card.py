@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import torch
 
-from ingest.conditioning import ECG
 from models.cnn_lstm import cost_of
-from models.spec import Interval, ModelSpec
+from models.spec import ModelSpec
 from training.loop import State
-from training.recipes import Recipe
-from training.sampling import LENGTH
-from training.splits import PACED, SAME_PERSON_AS_201, VFDB_TEST
-from training.thresholds import Thresholds
+from training.task import Names, Split, Task
 
-CAVEATS = (
-    "Research software, no medical device.",
-    "Ventricular fibrillation and flutter come from few patients: figures on them have wide intervals.",
-    "Asystole was trained mostly on one recording (vfdb 427) and on lines made from noise.",
-    "vfdb's rhythm marks are coarse, and its beats are not annotated: heart rates there were not scored.",
-    "cinc2015 says only that an alarm was true, not when: its windows are labelled weakly.",
-    "cinc2017 is hand-held, one lead: atrial fibrillation on ward monitors was scored on two patients.",
-    "Paced rhythm was never trained on.",
-)
 Value = str | int | float | bool | None | list[float] | list[str]
 
 
@@ -63,54 +52,42 @@ def flatten(tree: dict[str, object], prefix: str = "") -> dict[str, Value]:
     return flat
 
 
-def split_of(
-    recipe: Recipe, training: Sequence[str], validation: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
-    """Who stood where; the two sets that are split by hash are described by their rule."""
+SHOWN_NAMES: Final = 60
+"""A side of more records than this is described by their number and hash."""
 
-    def named(side: Sequence[str]) -> tuple[str, ...]:
-        by_name = [name for name in side if name.startswith(("mitdb/", "vfdb/"))]
-        hashed = [
-            f"{source}: {sum(name.startswith(source) for name in side)} records by splits.hashed_side"
-            for source in recipe.data.sources
-            if source not in ("mitdb", "vfdb")
-        ]
-        return (*by_name, *hashed)
 
-    return {
-        "train": named(training),
-        "validation": named(validation),
-        "test": (
-            "mitdb: DS2 of de Chazal 2004",
-            *(f"vfdb/{record}" for record in VFDB_TEST),
-            "cinc2015, cinc2017: by training.splits.hashed_side",
-        ),
-        "left_out": (
-            *(f"mitdb/{r}: paced" for r in PACED),
-            f"mitdb/{SAME_PERSON_AS_201}: same person as 201",
-        ),
-    }
+def describe_side(names: Names) -> tuple[str, ...]:
+    """Names of a side's records, data set by data set; a long list as its number and hash."""
+    found: list[str] = []
+    for source in dict.fromkeys(name.split("/", 1)[0] for name in names):
+        own = [name for name in names if name.split("/", 1)[0] == source]
+        if len(own) <= SHOWN_NAMES:
+            found += own
+        else:
+            digest = hashlib.sha256("\n".join(sorted(own)).encode()).hexdigest()[:12]
+            found.append(f"{source}: {len(own)} records, sha256 of their names {digest}")
+    return tuple(found)
 
 
 def make_spec(
-    recipe: Recipe,
-    state: State,
-    thresholds: Thresholds,
-    training: Sequence[str],
-    validation: Sequence[str],
-    metrics: dict[str, Interval] | None = None,
+    task: Task, state: State, thresholds: Mapping[str, float], split: Split, from_weights: str | None
 ) -> ModelSpec:
     """Card of a model just trained; the test side is scored by ``wardwave evaluate --update-card``.
 
     Parameters
     ----------
-    recipe, state, thresholds
-        What it was made of.
-    training, validation : sequence of str
-        ``source/record`` of each recording of the two sides.
-    metrics : dict of str to Interval
-        Figures, if there are any yet.
+    task : Task
+        With its recipe.
+    state : State
+        Where the training ended.
+    thresholds : mapping of str to float
+        Chosen on the validation side.
+    split : Split
+        Who stood where.
+    from_weights : str or None
+        The model it began with.
     """
+    recipe, fields = task.recipe, task.card_fields(thresholds)
     settings = flatten(recipe.model_dump(exclude={"architecture", "name", "description"}))
     settings |= {
         "steps_done": state.step,
@@ -118,23 +95,29 @@ def make_spec(
         "minutes": round(state.seconds / 60, 1),
         "hardware": f"{recipe.run.threads} CPU threads, {platform.machine()}",
         "torch": torch.__version__,
+        "from_weights": from_weights,
     }
-    defaults = f"Thresholds of {', '.join(thresholds.defaults)} are defaults: too few validation windows."
     return ModelSpec(
         name=recipe.name,
+        task=recipe.task,
         description=recipe.description,
-        fs_hz=ECG.rate_hz,
-        band_hz=(ECG.low_hz, ECG.high_hz),
-        step_s=recipe.architecture.front_end.stride / ECG.rate_hz,
-        beat_gains=thresholds.gains,
-        thresholds=thresholds.values,
-        normalisation=f"fixed: asinh({recipe.architecture.input_gain:g} x) of mV after the causal band-pass",
+        signal=fields.signal,
+        unit=fields.unit,
+        fs_hz=fields.fs_hz,
+        band_hz=fields.band_hz,
+        window_s=fields.window_s,
+        step_s=fields.step_s,
+        step_classes=fields.step_classes,
+        window_classes=fields.window_classes,
+        thresholds={name: value for name, value in thresholds.items() if not name.startswith("gain_")},
+        normalisation=fields.normalisation,
         architecture=recipe.architecture,
-        cost=cost_of(recipe.architecture, LENGTH),
-        data=f"PhysioNet {', '.join(recipe.data.sources)}; noise of nstdb (bw, ma)",
-        split=split_of(recipe, training, validation),
-        metrics=metrics or {},
-        caveats=(*CAVEATS, defaults) if thresholds.defaults else CAVEATS,
+        cost=cost_of(recipe.architecture, round(fields.window_s * fields.fs_hz)),
+        data=fields.data,
+        split={side: describe_side(getattr(split, side)) for side in ("train", "validation", "test")},
+        metrics={},
+        caveats=fields.caveats,
         training=settings,
         code_commit=code_commit(),
+        **fields.extra,
     )

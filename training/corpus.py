@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest import conditioning, filters, resample
-from ingest.conditioning import ConditioningSpec
+from ingest.conditioning import ECG, ConditioningSpec
 from training import sources
 from training.errors import DataMissing
 from training.sources import FloatArray, IntArray, Recording, WideFloatArray
-from training.splits import Side, side_of
 
 logger = logging.getLogger(__name__)
 
@@ -75,19 +74,30 @@ def _cached(path: Path, read: Callable[[], Recording], cache: Path, key: str) ->
     return recording
 
 
-def load_side(
-    data: Path, names: Iterable[str], side: Side, spec: ConditioningSpec, cache: Path
-) -> list[Recording]:
-    """Read all recordings of one side of the split.
+def names_of(data: Path, wanted: Iterable[str]) -> tuple[str, ...]:
+    """``source/record`` of each record of the data sets, in order.
+
+    Raises
+    ------
+    DataMissing
+        A folder is not there or holds no records.
+    """
+    return tuple(
+        f"{source}/{path.name}"
+        for source in wanted
+        for path, _ in sources.readers(source, data / source, ECG)
+    )
+
+
+def load_names(data: Path, names: Sequence[str], spec: ConditioningSpec, cache: Path) -> list[Recording]:
+    """Read recordings through the cache.
 
     Parameters
     ----------
     data : Path
         Folder that holds one folder a data set.
-    names : iterable of str
-        Data sets.
-    side : {"train", "validation", "test"}
-        Which patients.
+    names : sequence of str
+        ``source/record``.
     spec : ConditioningSpec
         Of the serving chain.
     cache : Path
@@ -96,19 +106,24 @@ def load_side(
     Raises
     ------
     DataMissing
-        A folder is not there, or no record of it stands on this side.
+        No names at all (an empty side of a split), or a record of them is not there.
     """
+    if not names:
+        raise DataMissing(f"no records asked for under {data}: this side of the split is empty")
     code = _code_hash()
-    found: list[Recording] = []
-    for name in names:
-        before = len(found)
-        for path, read in sources.readers(name, data / name, spec):
-            if side_of(name, path.name) == side:
-                found.append(_cached(path, read, cache, _content_hash(path, code, spec)))
-        if len(found) == before:
-            raise DataMissing(f"{data / name}: no record of the {side} side in it")
-    logger.info("%s: %d recordings", side, len(found))
-    return found
+    asked = set(names)
+    found: dict[str, Recording] = {}
+    for source in dict.fromkeys(name.split("/", 1)[0] for name in names):
+        for path, read in sources.readers(source, data / source, spec):
+            name = f"{source}/{path.name}"
+            if name in asked:
+                found[name] = _cached(path, read, cache, _content_hash(path, code, spec))
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataMissing(
+            f"{data}: no record {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''} in it"
+        )
+    return [found[name] for name in names]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Everything between a recipe and a trained model: data, noise, validation."""
+"""From a recipe to a trained model on disk: the task, its split, the loop, thresholds and the card."""
 
 from __future__ import annotations
 
@@ -6,73 +6,112 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import wfdb
-
-from ingest import conditioning
-from ingest.conditioning import ECG
+from models import store
 from models.cnn_lstm import CnnLstm
-from training.corpus import build_corpus, load_side
-from training.errors import DataMissing
-from training.loop import State, Trainer
-from training.recipes import Recipe
-from training.sampling import Sampler
-from training.sources import FloatArray, Recording
-from training.validate import Validation, validate
-
-CACHE = Path(".cache/training")
+from models.spec import ModelSpec
+from training.card import make_spec
+from training.config import Recipe
+from training.errors import BadRecipe
+from training.loop import Trainer
+from training.recipes import RECIPES
+from training.task import CACHE, Split, Task
 
 
-def load_noise(data: Path) -> FloatArray:
-    """Baseline wander and muscle noise of nstdb, conditioned as the signals are, unit standard deviation.
+def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
+    """The task that a recipe is for.
 
     Raises
     ------
-    DataMissing
-        nstdb is not there.
+    BadRecipe
+        No task of that kind.
     """
-    parts = []
-    for name in ("bw", "ma"):
-        try:
-            record = wfdb.rdrecord(str(data / "nstdb" / name))
-        except (OSError, ValueError) as error:
-            raise DataMissing(f"{data / 'nstdb' / name}: {error}") from error
-        samples = conditioning.condition(record.p_signal, float(record.fs), ECG)
-        parts.append((samples / samples.std(0)).T.reshape(-1))
-    return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
+    if recipe.task == "monitor":
+        from training.monitor_task import MonitorTask
+
+        return MonitorTask(recipe, data, cache)
+    raise BadRecipe(f"recipe {recipe.name}: no task {recipe.task!r}")
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A trainer with its data."""
+class Trained:
+    """A model as it was trained, with its card."""
 
-    trainer: Trainer
-    training: list[str]
-    validation: list[Recording]
+    model: CnnLstm
+    spec: ModelSpec
+    thresholds: dict[str, float]
 
 
-def open_session(
-    recipe: Recipe,
-    data: Path,
+def fit(
+    task: Task,
+    split: Split,
     out: Path,
+    *,
     device: str = "cpu",
-    on_best: Callable[[CnnLstm, Validation, State], None] | None = None,
-) -> Session:
-    """Load the data of a recipe and make its trainer (resumed if ``out`` holds a checkpoint)."""
-    training = load_side(data, recipe.data.sources, "train", ECG, CACHE)
-    held_out = load_side(data, recipe.data.sources, "validation", ECG, CACHE)
-    sampler = Sampler(
-        build_corpus(training),
-        load_noise(data),
-        recipe.data,
-        recipe.augment,
-        recipe.loss,
-        recipe.architecture,
-    )
-    step_s = recipe.architecture.front_end.stride / ECG.rate_hz
+    from_weights: str | None = None,
+    progress: Callable[[Trainer], Callable[[int, float], None]] | None = None,
+) -> Trained:
+    """Train (or go on), choose thresholds on the validation side, write ``OUT/model``.
 
-    def check(model: CnnLstm) -> Validation:
-        return validate(model, held_out, step_s)
+    Parameters
+    ----------
+    task : Task
+        With its recipe.
+    split : Split
+        Sides; the test side is not touched.
+    out : Path
+        Folder for checkpoints, logs and the model.
+    device : str
+        A torch device.
+    from_weights : str or None
+        A model to begin with: name of a shipped one, or path.
+    progress : callable or None
+        Given the trainer before it starts, returns what is called after each step.
 
-    trainer = Trainer(recipe, sampler, check, out, device, on_best)
-    return Session(trainer, [r.name for r in training], held_out)
+    Raises
+    ------
+    BadCheckpoint, DataMissing, ModelNotFound
+        See their own words.
+    """
+    start = None if from_weights is None else store.load(from_weights)[0].state_dict()
+    trainer = Trainer(task, split, out, device, start)
+    model = trainer.run(None if progress is None else progress(trainer))
+    thresholds = task.thresholds(model, split.validation)
+    spec = make_spec(task, trainer.state, thresholds, split, from_weights)
+    return Trained(model, store.save(model, spec, out / "model"), thresholds)
+
+
+def recipe_of_model(spec: ModelSpec) -> Recipe:
+    """The recipe that a card tells: that of its name where there is one, with the card's own settings.
+
+    Raises
+    ------
+    BadRecipe
+        No recipe is known for the card's task.
+    """
+    by_task = {RECIPES[name]().task: name for name in reversed(RECIPES)}
+    name = spec.name if spec.name in RECIPES else by_task.get(spec.task)
+    if name is None:
+        raise BadRecipe(f"model {spec.name}: no recipe for its task {spec.task!r}")
+    tree = RECIPES[name]().model_dump()
+    for key, value in spec.training.items():
+        *parents, last = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.get(parent, {})
+        # A setting of an older version, or one that only tells how the training went, has no place there.
+        if last in node and not isinstance(node[last], dict):
+            node[last] = value
+    tree |= {"name": spec.name, "description": spec.description}
+    tree["architecture"] = spec.architecture.model_dump()
+    return type(RECIPES[name]()).model_validate(tree)
+
+
+def task_of_model(spec: ModelSpec, data: Path, cache: Path = CACHE) -> Task:
+    """The task that a model was trained for."""
+    return open_task(recipe_of_model(spec), data, cache)
+
+
+def thresholds_of(spec: ModelSpec) -> dict[str, float]:
+    """What was chosen on validation patients, as :meth:`training.task.Task.thresholds` gave it."""
+    gains = zip(spec.step_classes[1:], spec.beat_gains, strict=False)
+    return spec.thresholds | {f"gain_{name}": gain for name, gain in gains}

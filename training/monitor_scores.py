@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from models.cnn_lstm import CnnLstm
-from models.spec import RHYTHM_CLASSES, Interval, ModelSpec
+from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Interval
+from training.monitor_thresholds import GAIN
+from training.monitor_validate import Scored, run_recordings, score_beats, window_rhythms
 from training.scoring import (
     balanced_accuracy,
     beat_scores,
@@ -18,9 +20,8 @@ from training.scoring import (
     rhythm_table,
     shockable,
 )
-from training.sources import ALARM_S, IntArray, Recording, bit
+from training.sources import ALARM_S, FloatArray, IntArray, Recording, bit
 from training.streaming import FS_HZ, HOP_S, WINDOW_S
-from training.validate import Scored, run_recordings, score_beats, window_rhythms
 
 HARD_RECORD: Final = "232"
 """Holds nine tenths of the supraventricular beats of the test side here: figures are given without it too."""
@@ -50,6 +51,8 @@ class Report:
         Beat table of each record (rows none, N, S, V, F, no class).
     rhythms : dict of str to ndarray, shape (6, 6)
         Rhythm table of each record.
+    windows : dict of str to (ndarray of int64, shape (n,), ndarray of float32, shape (n, 6))
+        Class and probabilities of each window of known rhythm.
     alarms : dict of str to Alarms
         By kind.
     metrics : dict of str to Interval
@@ -58,6 +61,7 @@ class Report:
 
     beats: dict[str, IntArray]
     rhythms: dict[str, IntArray]
+    windows: dict[str, tuple[IntArray, FloatArray]]
     alarms: dict[str, Alarms]
     metrics: dict[str, Interval]
 
@@ -121,7 +125,7 @@ def _alarm_of(scored: Sequence[Scored], name: str, threshold: float) -> tuple[bo
     return bool(last == bit(name)), upheld
 
 
-def score_alarms(records: Sequence[Sequence[Scored]], thresholds: dict[str, float]) -> dict[str, Alarms]:
+def score_alarms(records: Sequence[Sequence[Scored]], thresholds: Mapping[str, float]) -> dict[str, Alarms]:
     """Which alarms of CinC 2015 the rhythm head upholds, on any ECG lead, in the 10 s before them."""
     found: dict[str, Alarms] = {}
     for name in ("vf", "vt", "asystole"):
@@ -135,27 +139,36 @@ def score_alarms(records: Sequence[Sequence[Scored]], thresholds: dict[str, floa
     return found
 
 
-def evaluate(model: CnnLstm, spec: ModelSpec, recordings: Sequence[Recording]) -> Report:
+def evaluate(
+    model: CnnLstm, step_s: float, thresholds: Mapping[str, float], recordings: Sequence[Recording]
+) -> Report:
     """Score a model on recordings: beats and rhythm windows on the first lead, alarms on all ECG leads.
 
     Parameters
     ----------
-    model, spec
-        As :func:`models.store.load` gives them; the card's thresholds and gains are used as they are.
+    model : CnnLstm
+        In evaluation mode.
+    step_s : float
+        Seconds a step.
+    thresholds : mapping of str to float
+        As :func:`training.monitor_thresholds.choose_thresholds` gives them.
     recordings : sequence of Recording
         Of one side of the split.
     """
+    gains = tuple(thresholds.get(GAIN + name, 1.0) for name in STEP_CLASSES[1:])
     alarmed = [r for r in recordings if r.source == "cinc2015"]
     scored = run_recordings(model, [r for r in recordings if r.source != "cinc2015"])
     beats = {
-        one.recording.record: score_beats(one, spec.step_s, spec.thresholds["beat"], spec.beat_gains)
+        one.recording.record: score_beats(one, step_s, thresholds["beat"], gains)
         for one in scored
         if len(one.recording.beats)
     }
     rhythms: dict[str, IntArray] = {}
+    windows: dict[str, tuple[IntArray, FloatArray]] = {}
     for one in scored:
         labels, found = window_rhythms(one)
         if len(labels):
+            windows[one.recording.name] = (labels, found)
             rhythms[one.recording.name] = rhythm_table(labels, found.argmax(1))
     leads = [run_recordings(model, [r], all_leads=True) for r in alarmed]
     metrics: dict[str, Interval] = {}
@@ -169,4 +182,4 @@ def evaluate(model: CnnLstm, spec: ModelSpec, recordings: Sequence[Recording]) -
         metrics |= _rhythm_metrics(monitored, "rhythm_")
     if handheld:
         metrics |= _rhythm_metrics(handheld, "cinc2017_")
-    return Report(beats, rhythms, score_alarms([x for x in leads if x], spec.thresholds), metrics)
+    return Report(beats, rhythms, windows, score_alarms([x for x in leads if x], thresholds), metrics)

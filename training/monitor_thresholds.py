@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
 import numpy as np
 
-from models.spec import RHYTHM_CLASSES
+from models.spec import RHYTHM_CLASSES, STEP_CLASSES
+from training.monitor_validate import Scored, score_beats, window_rhythms
 from training.scoring import beat_scores
 from training.sources import FloatArray, IntArray
-from training.validate import Scored, score_beats, window_rhythms
+
+logger = logging.getLogger(__name__)
 
 BEAT_GRID: Final = (0.3, 0.4, 0.5, 0.6, 0.7)
 GAIN_GRID: Final = (0.3, 1.0, 3.0)
@@ -20,15 +22,8 @@ RHYTHM_GRID: Final = tuple(round(0.3 + 0.05 * i, 2) for i in range(14))
 LETHAL: Final = ("vf", "vt", "asystole")
 FEW: Final = 60
 """With fewer positive windows than this a threshold is not chosen but set to one half."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Thresholds of beat and rhythms, gains of N, S, V, F; ``defaults`` names those that were not chosen."""
-
-    values: dict[str, float]
-    gains: tuple[float, ...]
-    defaults: tuple[str, ...]
+GAIN: Final = "gain_"
+"""Prefix of the beat classes' gains among the thresholds."""
 
 
 def _choose_beats(scored: Sequence[Scored], step_s: float) -> tuple[float, tuple[float, ...]]:
@@ -71,16 +66,22 @@ def _choose_rhythm(labels: IntArray, found: FloatArray, index: int) -> float:
     return max(RHYTHM_GRID, key=lambda value: (round(merit(value), 3), -abs(value - 0.5)))
 
 
-def choose_thresholds(scored: Sequence[Scored], step_s: float) -> Thresholds:
-    """Choose everything from what a model says of the validation patients."""
+def choose_thresholds(scored: Sequence[Scored], step_s: float) -> dict[str, float]:
+    """Choose everything from what a model says of the validation patients.
+
+    Returns
+    -------
+    dict of str to float
+        ``beat`` and each rhythm: least probability; ``gain_N`` and so on: factors of the beat classes.
+    """
     threshold, gains = _choose_beats([one for one in scored if len(one.recording.beats)], step_s)
     parts = [window_rhythms(one) for one in scored]
     labels, found = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-    values, defaults = {"beat": threshold}, []
+    values = {"beat": threshold}
     for index, name in enumerate(RHYTHM_CLASSES[:-1]):
         if int((labels == index).sum()) < FEW:
+            logger.warning("threshold of %s is a default: too few validation windows", name)
             values[name] = 0.5
-            defaults.append(name)
         else:
             values[name] = _choose_rhythm(labels, found, index)
-    return Thresholds(values, gains, tuple(defaults))
+    return values | {GAIN + name: gain for name, gain in zip(STEP_CLASSES[1:], gains, strict=True)}

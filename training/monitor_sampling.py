@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Architecture
 from training.corpus import Corpus
 from training.errors import DataMissing
-from training.recipes import AugmentConfig, DataConfig, LossConfig
+from training.monitor_recipes import AugmentConfig, DataConfig, LossConfig
+from training.monitor_windows import Windows, windows_of
 from training.sources import FloatArray, IntArray, WideFloatArray, bit
-from training.windows import Windows, windows_of
 
 FS_HZ = 125.0
 RHYTHM_S = 4.0
 LENGTH = 1000
 FLAT, ASYSTOLE, NOISE = "made_flat", "made_asystole", "made_noise"
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Windows and what is true of them.
-
-    Attributes
-    ----------
-    x : ndarray of float32, shape (B, 1, N)
-        mV.
-    steps : ndarray of float32, shape (B, T, 5)
-        Probability of each step class; a beat shares its mass between the two steps nearest to its peak.
-    step_weight : ndarray of float32, shape (B, T)
-        0 where nothing is known.
-    allowed : ndarray of float32, shape (B, 6)
-        1 for each rhythm that may hold; all 0 where nothing is known.
-    """
-
-    x: FloatArray
-    steps: FloatArray
-    step_weight: FloatArray
-    allowed: FloatArray
 
 
 def unpack(masks: npt.NDArray[np.uint8]) -> FloatArray:
@@ -148,8 +124,16 @@ class Sampler:
             chosen[i] = part[int(rng.integers(len(part)))]
         return chosen, np.asarray(kinds, dtype=np.int64)
 
-    def batch(self, seed: int, step: int, n: int) -> Batch:
-        """Batch number ``step``: the same numbers for the same seed and step."""
+    def batch(self, seed: int, step: int, n: int) -> dict[str, FloatArray]:
+        """Batch number ``step``: the same numbers for the same seed and step.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            ``x`` (n, 1, N), mV; ``steps`` (n, T, 5), probability of each step class (a beat shares its mass
+            between the two steps nearest to its peak); ``step_weight`` (n, T), 0 where nothing is known;
+            ``allowed`` (n, 6), 1 for each rhythm that may hold, all 0 where nothing is known.
+        """
         rng = np.random.default_rng([seed, step])
         chosen, kinds = self._draw(rng, n)
         start = self.windows.start[chosen].astype(np.float64)
@@ -179,7 +163,7 @@ class Sampler:
             allowed[rows] = bit("noise")
         late = self.n_steps - round(FS_HZ / self.stride)
         weight[:, late:] *= self.loss.last_second_weight
-        return Batch(x[:, None], steps, weight, unpack(allowed))
+        return {"x": x[:, None], "steps": steps, "step_weight": weight, "allowed": unpack(allowed)}
 
     def _lead_begin(self, start: IntArray) -> IntArray:
         return self.corpus.begins[np.searchsorted(self.corpus.ends, start, side="right")]

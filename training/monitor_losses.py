@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.cnn_lstm import Output
-from training.recipes import LossConfig
+from training.monitor_recipes import LossConfig
 
 
 def step_loss(logits_BTK: Tensor, target_BTK: Tensor, weight_BT: Tensor, class_weights_K: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""Parts that every recipe has: typed, immutable, unknown keys refused."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.spec import Architecture
+
+
+class Part(BaseModel):
+    """Base of all parts: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class OptimizerConfig(Part):
+    """How weights are moved; an exponential average of them is what is validated and kept."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(default=3e-3, gt=0, le=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd (Nesterov)")
+    weight_decay: float = Field(default=0.02, ge=0)
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    warmup_steps: int = Field(default=150, ge=0)
+    plateau_factor: float = Field(
+        default=0.3, gt=0, lt=1, description="plateau: the rate times this after a worse validation"
+    )
+    steps: int = Field(default=5000, ge=1)
+    batch: int = Field(default=128, ge=1, le=65_536)
+    clip: float = Field(default=1.0, gt=0)
+    average_decay: float = Field(default=0.998, ge=0, lt=1)
+
+
+class RunConfig(Part):
+    """Seeds, threads, and how often things happen (in steps)."""
+
+    seed: int = 7
+    threads: int = Field(default=2, ge=1, le=256)
+    amp: bool = Field(default=False, description="mixed precision, on a GPU only")
+    validate_every: int = Field(default=1250, ge=1)
+    checkpoint_every: int = Field(default=250, ge=1)
+    log_every: int = Field(default=25, ge=1)
+    patience: int = Field(default=6, ge=1, description="validations without a better one before it stops")
+    tensorboard: bool = Field(default=False, description="write TensorBoard events beside the CSV log")
+
+
+class Recipe(Part):
+    """All that makes a model: same recipe, same data, same code, same loss curve.
+
+    Each task has a subclass with its own parts (data, augmentation, loss).
+    """
+
+    task: ClassVar[str] = ""
+    name: str
+    description: str
+    architecture: Architecture = Architecture()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    run: RunConfig = RunConfig()

@@ -1,0 +1,105 @@
+"""What an evaluation found, as plain data: the report, the card and the comparison of models read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from models.spec import Interval
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+SignalArray = npt.NDArray[np.float32]
+Cell = str | float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Items of one classification, with truth and what the model said.
+
+    Attributes
+    ----------
+    title : str
+        What is classified: "beats at the annotations", "windows of 4 s".
+    classes : tuple of str
+        K names.
+    item : tuple of str
+        n names of items: ``mitdb/200 @ 123.4 s``.
+    patient : tuple of str
+        n names of whom they are from: the unit of the bootstrap.
+    truth, decided : ndarray of int64, shape (n,)
+        Index into ``classes``; ``decided`` after thresholds.
+    probabilities : ndarray of float64, shape (n, K)
+        Rows sum to 1.
+    weight : ndarray of float64, shape (n,)
+        1, or what re-weights the classes.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    item: tuple[str, ...]
+    patient: tuple[str, ...]
+    truth: IntArray
+    probabilities: FloatArray
+    decided: IntArray
+    weight: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as it is printed; numbers are already in the unit that the head names."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A piece of signal worth looking at, with marks (seconds from its start, text).
+
+    Attributes
+    ----------
+    signal : ndarray of float32, shape (n_leads, n_samples)
+        In mV, or the unit that the title names.
+    """
+
+    title: str
+    fs_hz: float
+    signal: SignalArray
+    marks: tuple[tuple[float, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything that an evaluation found.
+
+    Attributes
+    ----------
+    metrics : dict of str to Interval
+        Named figures with 95 % intervals; they enter the card.
+    """
+
+    predictions: tuple[Predictions, ...] = ()
+    tables: tuple[Table, ...] = ()
+    metrics: dict[str, Interval] = field(default_factory=dict)
+    strips: tuple[Strip, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def pool(parts: list[Predictions]) -> Predictions:
+    """Join the out-of-fold predictions of one classification."""
+    first = parts[0]
+    return Predictions(
+        first.title,
+        first.classes,
+        tuple(item for part in parts for item in part.item),
+        tuple(patient for part in parts for patient in part.patient),
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.decided for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+    )
