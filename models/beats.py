@@ -10,21 +10,22 @@ from models.spec import BeatsFrontEnd
 
 
 class BeatFeatures(nn.Module):
-    """Beats to features: (B, T, segment + context) to (B, width, T).
+    """Beats to features: (B, T, pieces * segment + context) to (B, width, T); 0 where a row is all zeros.
 
     Parameters
     ----------
     gain : float
-        The network sees asinh(gain x) of the segment; the context as it is.
+        The network sees asinh(gain x) of the pieces; the context as it is.
     config : BeatsFrontEnd
         Widths, kernels and strides of the convolutions over one beat.
     """
 
     def __init__(self, gain: float, config: BeatsFrontEnd) -> None:
         super().__init__()
-        self.gain, self.segment, self.width = gain, config.segment, config.width
+        self.gain, self.pieces, self.segment = gain, config.pieces, config.segment
+        self.width = config.width
         layers: list[nn.Module] = []
-        before, length = 1, config.segment
+        before, length = config.pieces, config.segment
         for width, kernel, stride in zip(config.widths, config.kernels, config.strides, strict=True):
             layers += [
                 nn.Conv1d(before, width, kernel, stride, kernel // 2, bias=False),
@@ -35,10 +36,22 @@ class BeatFeatures(nn.Module):
         self.shape = nn.Sequential(*layers)
         self.join = nn.Linear(before * length + config.context, config.width)
 
+    def features(self, rows_NM: Tensor) -> Tensor:
+        """Features of single beats, (N, pieces * segment + context) to (N, width)."""
+        signal = self.pieces * self.segment
+        pieces = torch.asinh(self.gain * rows_NM[:, :signal]).view(len(rows_NM), self.pieces, self.segment)
+        joined: Tensor = self.join(torch.cat([self.shape(pieces).flatten(1), rows_NM[:, signal:]], dim=-1))
+        return functional.relu(joined)
+
     def forward(self, x_BTM: Tensor) -> Tensor:
-        """(B, T, segment + context) to (B, width, T)."""
+        """(B, T, pieces * segment + context) to (B, width, T)."""
         n, beats, _ = x_BTM.shape
-        segment = torch.asinh(self.gain * x_BTM[:, :, : self.segment]).reshape(n * beats, 1, self.segment)
-        shape = self.shape(segment).flatten(1).view(n, beats, -1)
-        joined: Tensor = self.join(torch.cat([shape, x_BTM[:, :, self.segment :]], dim=-1))
-        return functional.relu(joined).transpose(1, 2)
+        rows_NM = x_BTM.flatten(0, 1)
+        real_N = (rows_NM != 0).any(-1)
+        if self.training:
+            # Rows that fill up would else enter the statistics of the batch normalisations.
+            found = self.features(rows_NM[real_N])
+            features = found.new_zeros(len(rows_NM), self.width).masked_scatter(real_N[:, None], found)
+        else:
+            features = self.features(rows_NM) * real_N[:, None]
+        return features.view(n, beats, self.width).transpose(1, 2)

@@ -217,7 +217,7 @@ BEATS_OF_AN_EXAMPLE = 48
 def example_input(config: Architecture, window_samples: int, batch: int = 1) -> Tensor:
     """An input of zeros, of the shape that a network of this configuration takes."""
     if isinstance(config.front_end, BeatsFrontEnd):
-        return torch.zeros(batch, BEATS_OF_AN_EXAMPLE, config.front_end.segment + config.front_end.context)
+        return torch.zeros(batch, BEATS_OF_AN_EXAMPLE, config.front_end.row)
     return torch.zeros(batch, config.channels, window_samples)
 
 
@@ -228,9 +228,9 @@ def cost_of(config: Architecture, window_samples: int) -> Cost:
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         if isinstance(module, nn.Conv1d) and isinstance(output, Tensor):
-            macs["rest"] += output[0].numel() * module.in_channels * module.kernel_size[0]
+            macs["rest"] += output.numel() * module.in_channels * module.kernel_size[0]
         elif isinstance(module, nn.Linear) and isinstance(output, Tensor):
-            macs["rest"] += output[0].numel() * module.in_features
+            macs["rest"] += output.numel() * module.in_features
         elif isinstance(module, nn.LSTM):
             steps = inputs[0].shape[1]
             macs["recurrent"] += steps * 8 * module.hidden_size * (module.input_size + module.hidden_size)

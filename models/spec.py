@@ -62,13 +62,15 @@ class Conv1dFrontEnd(Frozen):
 
 
 class BeatsFrontEnd(Frozen):
-    """Time steps are beats: a piece of signal around each, and numbers that tell its place in time.
+    """Time steps are beats: pieces of signal that tell of each, and numbers that tell its place in time.
 
-    The input has shape (B, T, segment + context): T beats, for each ``segment`` samples around its peak, then
-    ``context`` numbers (R-R intervals and ratios).
+    The input has shape (B, T, pieces * segment + context): T beats, for each ``segment`` samples around its
+    peak, further pieces of that length (the typical beat), then ``context`` numbers (R-R intervals and
+    ratios). Rows of zeros are no beats: they fill up short sequences and have features of zero.
     """
 
     kind: Literal["beats"] = "beats"
+    pieces: int = Field(default=1, ge=1, le=16, description="pieces of signal a beat, a channel each")
     segment: int = Field(default=108, ge=8, le=4096, description="samples of a beat's piece of signal")
     context: int = Field(default=8, ge=0, le=256, description="numbers beside it")
     widths: tuple[int, ...] = (16, 32, 48)
@@ -81,6 +83,11 @@ class BeatsFrontEnd(Frozen):
         if len({len(self.widths), len(self.kernels), len(self.strides)}) != 1 or not self.widths:
             raise ValueError("widths, kernels and strides need one entry a block, at least one block")
         return self
+
+    @property
+    def row(self) -> int:
+        """Numbers of a beat in the input."""
+        return self.pieces * self.segment + self.context
 
     @property
     def stride(self) -> int:
