@@ -1,0 +1,219 @@
+"""Recordings of the task "af": conditioned leads, the detector's beats in them, what is true of them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ingest.conditioning import ECG
+from models import decode, store
+from models.cnn_lstm import CnnLstm
+from models.decode import WideFloatArray, accept, decode_beats, refine_peaks
+from models.spec import ModelSpec
+from training import sources, streaming
+from training.af_beats import FS_HZ, FloatArray, IntArray
+from training.af_config import AF_CLASSES
+from training.corpus import load_names
+from training.errors import BadAnnotation, DataMissing
+from training.sources import UNCLASSED, Recording
+from training.streaming import WINDOW_S, final_beats, run_lead
+
+logger = logging.getLogger(__name__)
+
+MATCH_S: Final = 0.15
+"""EC57: a found beat is the annotated one nearer than this."""
+
+SHORTEST_S: Final = WINDOW_S - 1.0
+"""A lead is held for a second at its end: with it, it must fill a window of the detector."""
+
+FIRST_S: Final = 0.1
+"""Where the first window of a stream begins to be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """One lead, its beats as the detector finds them, and its truth.
+
+    Attributes
+    ----------
+    name : str
+        ``source/record``.
+    signal : ndarray of float32, shape (n,)
+        Conditioned, mV, 125 Hz.
+    time_s, probability : ndarray, shape (n_beats,)
+        The detector's beats in order.
+    beat_class : ndarray of int64, shape (n_beats,)
+        Index into ``STEP_CLASSES`` of the annotated beat that each is; -1 where nothing is known.
+    label : int
+        Index into ``AF_CLASSES``, -1 where the lead has no single label.
+    rhythm : ndarray of uint8, shape (n,)
+        Bit mask of the rhythms that may hold (:class:`~training.sources.Recording`).
+    """
+
+    name: str
+    signal: FloatArray
+    time_s: WideFloatArray
+    probability: FloatArray
+    beat_class: IntArray
+    label: int
+    rhythm: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of the lead."""
+        return len(self.signal) / FS_HZ
+
+
+class Detector:
+    """The network whose beats become time steps, with a cache of what it found.
+
+    Parameters
+    ----------
+    name : str
+        A shipped model's name, or a path (:func:`models.store.load`).
+    cache : Path
+        Folder of the cache.
+    """
+
+    def __init__(self, name: str, cache: Path) -> None:
+        self.spec: ModelSpec = store.read_spec(name)
+        self.cache = cache
+        self._name = name
+        self._model: CnnLstm | None = None
+        code = b"".join(Path(str(module.__file__)).read_bytes() for module in (decode, streaming))
+        self._key = hashlib.sha256(code + self.spec.sha256.encode()).hexdigest()
+
+    def beats(self, signal: FloatArray) -> tuple[WideFloatArray, FloatArray]:
+        """Times in seconds and probabilities of the beats of one lead, as a stream would find them.
+
+        The first window is believed from its start, and the lead is held for a second at its end, so that
+        its last beats become final.
+        """
+        if self._model is None:
+            self._model, _ = store.load(self._name)
+        held = np.concatenate([signal, np.full(round(FS_HZ), signal[-1], dtype=np.float32)])
+        stream = run_lead(self._model, held)
+        threshold, step_s, gains = self.spec.thresholds["beat"], self.spec.step_s, self.spec.beat_gains
+        found = final_beats(stream, step_s, threshold, gains)
+        first = decode_beats(
+            stream.steps[:1],
+            step_s,
+            threshold=threshold,
+            class_gains=gains,
+            final_from_s=FIRST_S,
+            final_to_s=WINDOW_S - streaming.RIGHT_CONTEXT_S - streaming.HOP_S - decode.OVERLAP_S,
+        )
+        placed = refine_peaks(stream.windows[:1], FS_HZ, first.window, first.position_s)
+        time_s = np.concatenate([placed, found.time_s])
+        probability = np.concatenate([first.probability, found.probability])
+        order = np.argsort(time_s, kind="stable")
+        kept = order[accept(time_s[order], probability[order])]
+        kept = kept[time_s[kept] < len(signal) / FS_HZ]
+        return time_s[kept], probability[kept].astype(np.float32)
+
+    def cached(self, recording: Recording) -> list[tuple[WideFloatArray, FloatArray]]:
+        """Beats of each lead of a recording, through the cache. A damaged entry is made anew."""
+        digest = hashlib.sha256(self._key.encode() + recording.signal.tobytes()).hexdigest()[:32]
+        entry = self.cache / f"beats-{recording.source}-{recording.record}-{digest}.npz"
+        if entry.exists():
+            try:
+                with np.load(entry, allow_pickle=False) as kept:
+                    return [
+                        (kept[f"time_{i}"], kept[f"probability_{i}"]) for i in range(len(recording.leads))
+                    ]
+            except (OSError, ValueError, KeyError) as error:
+                logger.warning("cache entry %s is damaged and is made anew: %s", entry.name, error)
+        found = [self.beats(signal) for signal in recording.signal]
+        arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.floating]]] = {}
+        for i, (time_s, probability) in enumerate(found):
+            arrays |= {f"time_{i}": time_s, f"probability_{i}": probability}
+        self.cache.mkdir(parents=True, exist_ok=True)
+        part = entry.with_suffix(".part.npz")
+        np.savez(part, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for options
+        part.replace(entry)
+        return found
+
+
+def classes_of(found_s: WideFloatArray, recording: Recording) -> IntArray:
+    """Class of the annotated beat nearest to each found one, -1 where none is near."""
+    reference_s = recording.beats / FS_HZ
+    if not len(reference_s):
+        return np.full(len(found_s), UNCLASSED, dtype=np.int64)
+    right = np.clip(np.searchsorted(reference_s, found_s), 1, max(1, len(reference_s) - 1))
+    right = np.minimum(right, len(reference_s) - 1)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(found_s - reference_s[left] < reference_s[right] - found_s, left, right)
+    near = np.abs(reference_s[nearest] - found_s) < MATCH_S
+    return np.where(near, recording.beat_classes[nearest], UNCLASSED).astype(np.int64)
+
+
+def labels_of(data: Path) -> dict[str, int]:
+    """Label of each record of cinc2017, as index into ``AF_CLASSES``.
+
+    Raises
+    ------
+    DataMissing
+        REFERENCE.csv is not there.
+    BadAnnotation
+        A label that the challenge does not have.
+    """
+    path = data / "cinc2017" / "REFERENCE.csv"
+    labels: dict[str, int] = {}
+    for record, label, *_ in sources.read_table(path):
+        if label not in AF_CLASSES:
+            raise BadAnnotation(f"{path}: {record} is {label!r}; the labels are {', '.join(AF_CLASSES)}")
+        labels[f"cinc2017/{record}"] = AF_CLASSES.index(label)
+    return labels
+
+
+def load_leads(
+    data: Path, names: Sequence[str], detector: Detector, *, every_lead: bool = False
+) -> list[Lead]:
+    """Read recordings and find their beats, both through the cache.
+
+    Parameters
+    ----------
+    data : Path
+        Folder that holds one folder a data set.
+    names : sequence of str
+        ``source/record``.
+    detector : Detector
+        Whose beats.
+    every_lead : bool
+        All leads of a record, or the first alone.
+
+    Raises
+    ------
+    DataMissing
+        A record is not there, or shorter than a window of the detector.
+    BadAnnotation
+        See :func:`labels_of`.
+    """
+    labels = labels_of(data) if any(name.startswith("cinc2017/") for name in names) else {}
+    leads = []
+    for recording in load_names(data, names, ECG, detector.cache):
+        n = recording.signal.shape[1]
+        if n < SHORTEST_S * FS_HZ:
+            raise DataMissing(
+                f"{recording.name}: {n / FS_HZ:.1f} s long, beats need {SHORTEST_S:g} s or more"
+            )
+        found = list(zip(recording.signal, detector.cached(recording), strict=True))
+        for signal, (time_s, probability) in found if every_lead else found[:1]:
+            leads.append(
+                Lead(
+                    recording.name,
+                    signal,
+                    time_s,
+                    probability,
+                    classes_of(time_s, recording),
+                    labels.get(recording.name, -1),
+                    recording.rhythm,
+                )
+            )
+    return leads
