@@ -11,7 +11,7 @@ def ecg_shock_1() -> ShockRecipe:
     """One lead of ECG, 4 s: VF or flutter, VT of at least 150/min, or neither."""
     return ShockRecipe(
         name="ecg-shock-1",
-        description="Shockable or not, from 4 s of any one lead of ECG: VF with flutter, VT of 150/min or more.",
+        description="Shockable or not, by 4 s of any one lead of ECG: VF with flutter, VT from 150/min.",
         architecture=Architecture(
             front_end=Conv1dFrontEnd(
                 stem_width=24,

@@ -60,8 +60,8 @@ def choose_thresholds(probabilities: FloatArray, truth: IntArray, patient: IntAr
     shock = probabilities[:, 0] + probabilities[:, 1]
     share = probabilities[:, 0] / np.maximum(shock, 1e-9)
 
-    def best(score: FloatArray, positive: IntArray) -> float:
-        group = 2 * patient + positive
+    def best(score: FloatArray, positive: IntArray, of: IntArray) -> float:
+        group = 2 * of + positive
         _, inverse, count = np.unique(group, return_inverse=True, return_counts=True)
         weight = 1.0 / np.sqrt(count[inverse])
         called = score[None] >= GRID[:, None]
@@ -72,8 +72,10 @@ def choose_thresholds(probabilities: FloatArray, truth: IntArray, patient: IntAr
     ventricular = truth < 2
     both = len(np.unique(truth[ventricular])) == 2
     return {
-        "shock": best(shock, ventricular.astype(np.int64)) if ventricular.any() else 0.5,
-        "vf": best(share[ventricular], (truth[ventricular] == 0).astype(np.int64)) if both else 0.5,
+        "shock": best(shock, ventricular.astype(np.int64), patient) if ventricular.any() else 0.5,
+        "vf": best(share[ventricular], (truth[ventricular] == 0).astype(np.int64), patient[ventricular])
+        if both
+        else 0.5,
     }
 
 
