@@ -22,9 +22,6 @@ class AfDataConfig(Part):
     window_s: float = Field(default=30.0, ge=8, le=120, description="longest window, and what is served")
     shortest_s: float = Field(default=9.0, ge=4, le=60, description="shortest window that is trained on")
     crop_probability: float = Field(default=0.6, ge=0, le=1, description="windows shorter than they could be")
-    beats_share: float = Field(
-        default=0.0, ge=0, le=1, description="share of a batch from mitdb: beat classes, AF or not"
-    )
 
 
 class AfAugmentConfig(Part):
@@ -46,11 +43,9 @@ class AfAugmentConfig(Part):
 
 
 class AfLossConfig(Part):
-    """Weights of the two heads."""
+    """How sure the targets are."""
 
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    step_weight: float = Field(default=0.5, ge=0, description="of beat classes, where mitdb is in the batch")
-    step_class_weights: tuple[float, ...] = (1.0, 1.0, 4.0, 2.0, 2.0)
 
 
 class AfRecipe(Recipe):

@@ -17,17 +17,14 @@ from models.cnn_lstm import CnnLstm
 from models.decode import WideFloatArray, accept, decode_beats, refine_peaks
 from models.spec import ModelSpec
 from training import sources, streaming
-from training.af_beats import FS_HZ, FloatArray, IntArray
+from training.af_beats import FS_HZ, FloatArray
 from training.af_config import AF_CLASSES
 from training.corpus import load_names
 from training.errors import BadAnnotation, DataMissing
-from training.sources import UNCLASSED, Recording
+from training.sources import Recording
 from training.streaming import WINDOW_S, final_beats, run_lead
 
 logger = logging.getLogger(__name__)
-
-MATCH_S: Final = 0.15
-"""EC57: a found beat is the annotated one nearer than this."""
 
 SHORTEST_S: Final = WINDOW_S - 1.0
 """A lead is held for a second at its end: with it, it must fill a window of the detector."""
@@ -48,8 +45,6 @@ class Lead:
         Conditioned, mV, 125 Hz.
     time_s, probability : ndarray, shape (n_beats,)
         The detector's beats in order.
-    beat_class : ndarray of int64, shape (n_beats,)
-        Index into ``STEP_CLASSES`` of the annotated beat that each is; -1 where nothing is known.
     label : int
         Index into ``AF_CLASSES``, -1 where the lead has no single label.
     rhythm : ndarray of uint8, shape (n,)
@@ -60,7 +55,6 @@ class Lead:
     signal: FloatArray
     time_s: WideFloatArray
     probability: FloatArray
-    beat_class: IntArray
     label: int
     rhythm: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -117,40 +111,23 @@ class Detector:
         kept = kept[time_s[kept] < len(signal) / FS_HZ]
         return time_s[kept], probability[kept].astype(np.float32)
 
-    def cached(self, recording: Recording) -> list[tuple[WideFloatArray, FloatArray]]:
-        """Beats of each lead of a recording, through the cache. A damaged entry is made anew."""
-        digest = hashlib.sha256(self._key.encode() + recording.signal.tobytes()).hexdigest()[:32]
+    def cached(self, recording: Recording) -> tuple[WideFloatArray, FloatArray]:
+        """Beats of a recording's first lead, through the cache. A damaged entry is made anew."""
+        signal = recording.signal[0]
+        digest = hashlib.sha256(self._key.encode() + signal.tobytes()).hexdigest()[:32]
         entry = self.cache / f"beats-{recording.source}-{recording.record}-{digest}.npz"
         if entry.exists():
             try:
                 with np.load(entry, allow_pickle=False) as kept:
-                    return [
-                        (kept[f"time_{i}"], kept[f"probability_{i}"]) for i in range(len(recording.leads))
-                    ]
+                    return kept["time_s"], kept["probability"]
             except (OSError, ValueError, KeyError) as error:
                 logger.warning("cache entry %s is damaged and is made anew: %s", entry.name, error)
-        found = [self.beats(signal) for signal in recording.signal]
-        arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.floating]]] = {}
-        for i, (time_s, probability) in enumerate(found):
-            arrays |= {f"time_{i}": time_s, f"probability_{i}": probability}
+        time_s, probability = self.beats(signal)
         self.cache.mkdir(parents=True, exist_ok=True)
         part = entry.with_suffix(".part.npz")
-        np.savez(part, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for options
+        np.savez(part, time_s=time_s, probability=probability)
         part.replace(entry)
-        return found
-
-
-def classes_of(found_s: WideFloatArray, recording: Recording) -> IntArray:
-    """Class of the annotated beat nearest to each found one, -1 where none is near."""
-    reference_s = recording.beats / FS_HZ
-    if not len(reference_s):
-        return np.full(len(found_s), UNCLASSED, dtype=np.int64)
-    right = np.clip(np.searchsorted(reference_s, found_s), 1, max(1, len(reference_s) - 1))
-    right = np.minimum(right, len(reference_s) - 1)
-    left = np.maximum(right - 1, 0)
-    nearest = np.where(found_s - reference_s[left] < reference_s[right] - found_s, left, right)
-    near = np.abs(reference_s[nearest] - found_s) < MATCH_S
-    return np.where(near, recording.beat_classes[nearest], UNCLASSED).astype(np.int64)
+        return time_s, probability
 
 
 def labels_of(data: Path) -> dict[str, int]:
@@ -172,10 +149,8 @@ def labels_of(data: Path) -> dict[str, int]:
     return labels
 
 
-def load_leads(
-    data: Path, names: Sequence[str], detector: Detector, *, every_lead: bool = False
-) -> list[Lead]:
-    """Read recordings and find their beats, both through the cache.
+def load_leads(data: Path, names: Sequence[str], detector: Detector) -> list[Lead]:
+    """Read the first lead of recordings and find its beats, both through the cache.
 
     Parameters
     ----------
@@ -185,8 +160,6 @@ def load_leads(
         ``source/record``.
     detector : Detector
         Whose beats.
-    every_lead : bool
-        All leads of a record, or the first alone.
 
     Raises
     ------
@@ -203,17 +176,7 @@ def load_leads(
             raise DataMissing(
                 f"{recording.name}: {n / FS_HZ:.1f} s long, beats need {SHORTEST_S:g} s or more"
             )
-        found = list(zip(recording.signal, detector.cached(recording), strict=True))
-        for signal, (time_s, probability) in found if every_lead else found[:1]:
-            leads.append(
-                Lead(
-                    recording.name,
-                    signal,
-                    time_s,
-                    probability,
-                    classes_of(time_s, recording),
-                    labels.get(recording.name, -1),
-                    recording.rhythm,
-                )
-            )
+        time_s, probability = detector.cached(recording)
+        label = labels.get(recording.name, -1)
+        leads.append(Lead(recording.name, recording.signal[0], time_s, probability, label, recording.rhythm))
     return leads
