@@ -5,7 +5,9 @@
     ModelError
     ├── ModelNotFound       no model of this name or at this path: names the models there are
     ├── DamagedWeights      the weights are unreadable, of a wrong format, or not those the card describes
-    └── CardMismatch        the card is not a valid spec, or its weights do not fit the network it describes
+    ├── CardMismatch        the card is not a valid spec, or its weights do not fit the network it describes
+    ├── CannotExport        a model cannot be written in another format, or what was written differs from it
+    └── CannotExplain       there is no such output to explain, or the input does not fit the network
 
 None is retriable: the same call fails again until a file or an argument changes.
 """
@@ -29,3 +31,11 @@ class DamagedWeights(ModelError):
 
 class CardMismatch(ModelError):
     """The card is no valid spec, or the weights do not fit the network that it describes."""
+
+
+class CannotExport(ModelError):
+    """A model cannot be written in another format, or what was written differs from it."""
+
+
+class CannotExplain(ModelError):
+    """There is no such output to explain, or the input does not fit the network."""

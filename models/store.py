@@ -116,7 +116,8 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[
     ModelNotFound
         No such model, or its weights are missing.
     DamagedWeights
-        The weights are not those that the card describes (SHA-256), or not readable as safetensors.
+        The weights are not those that the card describes (SHA-256), not readable as safetensors, or not
+        finite.
     CardMismatch
         The card is no valid spec, or describes another network than the weights are of.
     """
@@ -133,6 +134,9 @@ def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[
         tensors = load_tensors(content)
     except SafetensorError as error:
         raise DamagedWeights(f"{path}: {error}") from error
+    broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise DamagedWeights(f"{path}: {broken[0]} holds NaN or infinity; train the model again")
     model = CnnLstm(spec.architecture)
     try:
         model.load_state_dict(tensors)

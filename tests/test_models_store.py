@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 
 from models import store
 from models.cnn_lstm import CnnLstm, cost_of
@@ -74,8 +79,6 @@ def test_a_cut_file_is_refused(saved: tuple[Path, CnnLstm, ModelSpec]) -> None:
 
 
 def test_a_pickle_is_refused_even_when_the_card_names_it(saved: tuple[Path, CnnLstm, ModelSpec]) -> None:
-    import hashlib
-
     folder = saved[0]
     content = pickle.dumps({"weights": [1.0, 2.0]})
     (folder / "ecg-test.safetensors").write_bytes(content)
@@ -130,6 +133,74 @@ def test_an_unknown_model_is_named_with_those_there_are(tmp_path: Path) -> None:
 def test_weights_that_are_missing_are_named(saved: tuple[Path, CnnLstm, ModelSpec]) -> None:
     (saved[0] / "ecg-test.safetensors").unlink()
     with pytest.raises(ModelNotFound, match="ecg-test.safetensors"):
+        store.load(saved[0])
+
+
+def rewrite_sum(folder: Path, content: bytes) -> None:
+    """Put other weights there and a card that says they are the right ones."""
+    (folder / "ecg-test.safetensors").write_bytes(content)
+    fields = json.loads((folder / "ecg-test.json").read_text())
+    fields["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "ecg-test.json").write_text(json.dumps(fields))
+
+
+class Bomb:
+    """What a pickle can do to whoever opens it."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path(os.environ["WARDWAVE_TEST_BOMB"]),))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("write", [pickle.dump, torch.save])
+def test_a_pickle_renamed_to_safetensors_is_refused_and_never_run(
+    saved: tuple[Path, CnnLstm, ModelSpec], write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = saved[0] / "exploded"
+    monkeypatch.setenv("WARDWAVE_TEST_BOMB", str(mark))
+    buffer = io.BytesIO()
+    write(Bomb(), buffer)
+    rewrite_sum(saved[0], buffer.getvalue())
+    with pytest.raises(DamagedWeights, match="ecg-test.safetensors"):
+        store.load(saved[0])
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(
+    saved: tuple[Path, CnnLstm, ModelSpec], value: float
+) -> None:
+    folder, model, _ = saved
+    with torch.no_grad():
+        model.window_head.bias[0] = value
+    rewrite_sum(folder, save_tensors(model.state_dict()))
+    with pytest.raises(DamagedWeights, match="window_head.bias holds NaN"):
+        store.load(folder)
+
+
+def test_weights_of_another_network_are_refused_though_their_sum_is_right(
+    saved: tuple[Path, CnnLstm, ModelSpec],
+) -> None:
+    other = CnnLstm(CONFIG.model_copy(update={"recurrent": False}))
+    rewrite_sum(saved[0], save_tensors(other.state_dict()))
+    with pytest.raises(CardMismatch, match="another network"):
+        store.load(saved[0])
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(("architecture", "depth"), 3), (("cost", "price"), 1.0), (("architecture", "front_end", "x"), 1)],
+)
+def test_an_unknown_field_anywhere_in_the_card_is_named(
+    saved: tuple[Path, CnnLstm, ModelSpec], path: tuple[str, ...], value: object
+) -> None:
+    card_path = saved[0] / "ecg-test.json"
+    fields = json.loads(card_path.read_text())
+    node = fields
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    card_path.write_text(json.dumps(fields))
+    with pytest.raises(CardMismatch, match=path[-1]):
         store.load(saved[0])
 
 
