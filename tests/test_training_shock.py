@@ -30,7 +30,7 @@ from training.shock_records import (
     read_records,
 )
 from training.shock_sampling import ShockSampler
-from training.shock_scores import apart_rows, choose_thresholds, decide, describe
+from training.shock_scores import apart_rows, choose_thresholds, decide, describe, told_apart
 from training.shock_task import ShockTask, deal, masked_cross_entropy
 from training.shock_windows import windows_of
 from training.sources import FloatArray
@@ -193,7 +193,7 @@ def test_windows_never_straddle_a_span(lengths: list[int], hop_s: float) -> None
 def make_sampler(augment: ShockAugment) -> ShockSampler:
     records = [made_record(f"vfdb/{i}", "vf", "vt", "other", "slow vt") for i in range(3)]
     noise = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
-    return ShockSampler(records, noise, FS, ShockData(), augment)
+    return ShockSampler(records, noise, FS, ShockData(irregular_vt=0.0, regular_vf=1.0), augment)
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
@@ -213,6 +213,27 @@ def test_tachycardia_slowed_below_150_may_be_called_either_way() -> None:
     only_vt = [0.0, 1.0, 0.0]
     assert (as_is == only_vt).all(1).any()
     assert not (slowing == only_vt).all(1).any()
+
+
+def test_marks_are_doubted_where_regularity_speaks_against_them() -> None:
+    rng = np.random.default_rng(3)
+    regular = tachycardia(200, 30)
+    irregular = np.convolve(rng.standard_normal(len(regular)), np.hanning(25), "same").astype(np.float32)
+    n = len(regular)
+
+    def record(name: str, stratum: Stratum, allowed: int, lead: FloatArray) -> ShockRecord:
+        return ShockRecord(name, name, lead[None], (Span(0, n, "(", stratum, allowed, 200.0),))
+
+    records = [
+        record("vfdb/0", "vf", VF, irregular),
+        record("vfdb/1", "vf", VF, regular),
+        record("vfdb/2", "vt", VT, irregular),
+        record("vfdb/3", "vt", VT, regular),
+    ]
+    sampler = ShockSampler(records, np.zeros(5000, dtype=np.float32), FS, ShockData(), ShockAugment())
+    either = [float((sampler.allowed[sampler.windows.owner == i] == VF | VT).mean()) for i in range(4)]
+    assert either[0] < 0.1 < 0.9 < either[1]
+    assert either[3] < 0.1 < 0.9 < either[2]
 
 
 def test_patients_are_drawn_evenly_whatever_the_length_of_their_records() -> None:
@@ -282,9 +303,20 @@ def test_loss_asks_only_for_the_classes_that_may_hold() -> None:
     p = logits.softmax(-1)
     allowed = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
     expected = -(torch.log(p[0, 1] + p[0, 2]) + torch.log(p[1, 2])) / 2
-    assert masked_cross_entropy(logits, allowed, 0.0).item() == pytest.approx(expected.item(), rel=1e-5)
+    total, whether = masked_cross_entropy(logits, allowed, 1.0, 0.0)
+    assert total.item() == pytest.approx(expected.item(), rel=1e-5)
+    # Slow tachycardia may be called either way: only the second window asks whether.
+    assert whether.item() == pytest.approx(-torch.log(p[1, 2]).item() / 2, rel=1e-5)
     everything = torch.ones(2, 3)
-    assert masked_cross_entropy(logits, everything, 0.0).item() == pytest.approx(0.0, abs=1e-6)
+    assert masked_cross_entropy(logits, everything, 1.0, 0.0)[0].item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_weight_zero_asks_only_whether_a_window_is_shockable() -> None:
+    logits = torch.tensor([[4.0, -4.0, 0.0]])
+    is_vt = torch.tensor([[0.0, 1.0, 0.0]])
+    total, whether = masked_cross_entropy(logits, is_vt, 0.0, 0.0)
+    p = logits.softmax(-1)[0]
+    assert total.item() == whether.item() == pytest.approx(-torch.log(p[0] + p[1]).item(), rel=1e-5)
 
 
 def made_evaluation(record: str, truth: list[int], decided: list[int], slow: int) -> Evaluation:
@@ -300,7 +332,8 @@ def made_evaluation(record: str, truth: list[int], decided: list[int], slow: int
         np.array(decided),
         np.ones(len(truth)),
     )
-    return describe(predictions, [(record, "slow vt", 10, slow)], ["a note"])
+    clear = told_apart(predictions, np.ones(len(truth), dtype=np.bool_), 0.5)
+    return describe(predictions, clear, [(record, "slow vt", 10, slow)], ["a note"])
 
 
 def test_folds_pool_to_the_figures_of_all_windows(tmp_path: Path) -> None:
@@ -316,6 +349,7 @@ def test_folds_pool_to_the_figures_of_all_windows(tmp_path: Path) -> None:
     tables = {table.title: table.rows for table in pooled.tables}
     assert tables["Confusion"] == (("VF", 2, 0, 2), ("VT", 1, 1, 0), ("OTHER", 0, 1, 5))
     leads = {row[0]: row[1:] for row in tables["Both leads of a window"]}
+    assert [len(p.truth) for p in pooled.predictions] == [12, 6]
     assert leads == {"either lead": ("66.7", "66.7"), "both leads": ("66.7", "100.0")}
 
 

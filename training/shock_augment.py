@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.shock_config import ShockAugment
-from training.shock_records import FAST_BPM, OTHER, VT
+from training.shock_records import FAST_BPM, OTHER, VF, VT, WINDOW_S
 from training.shock_windows import ShockWindows
 from training.sources import FloatArray, IntArray, WideFloatArray
 
@@ -46,22 +46,24 @@ def _jumps(rng: np.random.Generator, n: int, length: int, rate_hz: float) -> Flo
 def vary(
     rng: np.random.Generator,
     windows: ShockWindows,
+    may_hold: IntArray,
     chosen: IntArray,
     partner: IntArray,
     noise: FloatArray,
     augment: ShockAugment,
     rate_hz: float,
-    length: int,
 ) -> tuple[FloatArray, IntArray]:
     """Cut the chosen windows and vary them.
 
     Parameters
     ----------
+    may_hold : ndarray of int64, shape (n_windows,)
+        Bits of the classes that may hold in each window.
     chosen, partner : ndarray of int64, shape (n,)
         Index of a window, -1 for noise alone; index of the window that is added to it, -1 for none.
     noise : ndarray of float32
         At unit standard deviation.
-    rate_hz, length
+    rate_hz : float
         Of the windows.
 
     Returns
@@ -70,7 +72,7 @@ def vary(
     allowed : ndarray of int64, shape (n,)
         Bits of the classes that may hold; VT slowed below 150/min may be called either way.
     """
-    n = len(chosen)
+    n, length = len(chosen), round(WINDOW_S * rate_hz)
     held = chosen >= 0
     index = np.maximum(chosen, 0)
     scale = np.where(
@@ -79,9 +81,9 @@ def vary(
     # A longer cut must not leave its span.
     scale = np.minimum(scale, (windows.room[index] - 1) / length)
     x = cut(windows.signal, windows.start[index], scale, length)
-    allowed = np.where(held, windows.allowed[index], OTHER)
-    slowed = held & (windows.bpm[index] * scale < FAST_BPM) & (allowed == VT)
-    allowed = np.where(slowed, VT | OTHER, allowed)
+    allowed = np.where(held, may_hold[index], OTHER)
+    slowed = held & (windows.bpm[index] * scale < FAST_BPM) & ((allowed == VT) | (allowed == (VF | VT)))
+    allowed = np.where(slowed, allowed | OTHER, allowed)
     second = partner >= 0
     if second.any():
         other = partner[second]

@@ -49,6 +49,18 @@ class ShockData(Part):
         "handheld noise": 0.03,
         "made noise": 0.03,
     }
+    irregular_vt: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="windows marked VT that repeat themselves less may be called VF too; 0 trusts the marks",
+    )
+    regular_vf: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="windows marked VF that repeat themselves more may be called VT too; 1 trusts the marks",
+    )
     full_seconds: float = Field(
         default=60.0, gt=0, description="a patient with this much of a kind is drawn as often as any other"
     )
@@ -72,8 +84,9 @@ class ShockAugment(Part):
 
 
 class ShockLoss(Part):
-    """Cross-entropy over the classes that may hold."""
+    """Cross-entropy over the classes that may hold, in two parts: shockable or not, then VF or VT."""
 
+    vf_vt_weight: float = Field(default=0.3, ge=0, le=1, description="of telling VF from VT")
     label_smoothing: float = Field(default=0.02, ge=0, lt=1)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from training.errors import DataMissing
 from training.shock_augment import vary
 from training.shock_config import KINDS, ShockAugment, ShockData
+from training.shock_rate import periods
 from training.shock_records import OTHER, STRATA, VF, VT, WINDOW_S, ShockRecord, Span
 from training.shock_windows import ShockWindows, windows_of
 from training.sources import FloatArray, IntArray, WideFloatArray
@@ -66,6 +67,7 @@ class ShockSampler:
         self.noise, self.augment, self.rate_hz = noise, augment, rate_hz
         self.length = round(WINDOW_S * rate_hz)
         kinds = self._kinds(records)
+        self.allowed = self._doubted(config)
         self.groups = {
             kind: self._group(np.flatnonzero(kinds == index), records, config.full_seconds)
             for index, kind in enumerate(KINDS)
@@ -88,6 +90,21 @@ class ShockSampler:
                 table[owner, index] = -1 if kind is None else KINDS.index(kind)
         w = self.windows
         return np.array([table[o, s] for o, s in zip(w.owner, w.span, strict=True)], dtype=np.int64)
+
+    def _doubted(self, config: ShockData) -> IntArray:
+        """Bits of each window; both of VF and VT where its regularity speaks against its mark.
+
+        VF repeats nothing and monomorphic VT repeats itself; the sets mark coarse stretches with one name.
+        """
+        allowed = self.windows.allowed.copy()
+        rows = np.flatnonzero((allowed == VF) | (allowed == VT))
+        for part in np.array_split(rows, max(1, len(rows) // 4096)):
+            cut = self.windows.signal[self.windows.start[part, None] + np.arange(self.length)]
+            _, regularity = periods(cut[:, None], self.rate_hz)
+            is_vt = allowed[part] == VT
+            doubted = np.where(is_vt, regularity < config.irregular_vt, regularity > config.regular_vf)
+            allowed[part[doubted]] = VF | VT
+        return allowed
 
     def _group(
         self, index: IntArray, records: Sequence[ShockRecord], full_seconds: float
@@ -122,12 +139,12 @@ class ShockSampler:
         _, chosen = self._draw(rng, n)
         partner = np.full(n, -1, dtype=np.int64)
         held = chosen >= 0
-        is_vf = held & (self.windows.allowed[chosen] == VF)
+        is_vf = held & (self.allowed[chosen] == VF)
         mixed = np.flatnonzero(is_vf & (rng.random(n) < self.augment.mix_probability))
         if len(mixed):
             partner[mixed] = rng.permutation(chosen[is_vf])[: len(mixed)]
         x, allowed = vary(
-            rng, self.windows, chosen, partner, self.noise, self.augment, self.rate_hz, self.length
+            rng, self.windows, self.allowed, chosen, partner, self.noise, self.augment, self.rate_hz
         )
         bits = (allowed[:, None] >> np.arange(3)) & 1
         return {"x": x[:, None].astype(np.float32), "allowed": bits.astype(np.float32)}

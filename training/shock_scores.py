@@ -7,15 +7,19 @@ or by rows of one record, so that folds can be joined in any form they were stor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from models.spec import Interval
 from training.evaluation import Cell, Evaluation, Predictions, Table
 from training.scoring import bootstrap
 from training.shock_records import CLASSES
 from training.sources import FloatArray, IntArray, WideFloatArray
+
+BoolArray = npt.NDArray[np.bool_]
 
 GRID: Final = np.round(np.linspace(0.05, 0.95, 91), 2)
 AS_GOOD: Final = 0.002
@@ -171,6 +175,10 @@ def record_rows(predictions: Predictions) -> tuple[tuple[Cell, ...], ...]:
     return tuple(rows)
 
 
+def _recall(table: IntArray, label: int) -> float:
+    return _ratio(table[label, label], table[label].sum())
+
+
 def _leads_table(predictions: Predictions) -> Table:
     """Windows of records with two leads, called where either, or both, are called."""
     at: dict[str, list[tuple[int, int]]] = {}
@@ -187,9 +195,55 @@ def _leads_table(predictions: Predictions) -> Table:
     return Table("Both leads of a window", ("called where", "Se", "Sp"), tuple(rows), "percent")
 
 
-def describe(predictions: Predictions, apart: Iterable[tuple[Cell, ...]], notes: Iterable[str]) -> Evaluation:
-    """Evaluation of windows whose truth is sure, beside rows (``APART_HEAD``) of those scored apart."""
+def told_apart(predictions: Predictions, clear: BoolArray, threshold: float) -> Predictions:
+    """Ventricular windows that are clearly what they are marked: VF or VT, by the share of VF.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of all windows.
+    clear : ndarray of bool, shape (n,)
+        Whether regularity agrees with the mark: VF repeats nothing, VT repeats itself.
+    threshold : float
+        Least share of VF.
+    """
+    keep = clear & (predictions.truth < 2)
+    ventricular = predictions.probabilities[keep, :2]
+    ventricular = ventricular / np.maximum(ventricular.sum(1, keepdims=True), 1e-9)
+    return Predictions(
+        "VF against VT where regularity agrees with the mark",
+        CLASSES[:2],
+        tuple(item for item, kept in zip(predictions.item, keep, strict=True) if kept),
+        tuple(patient for patient, kept in zip(predictions.patient, keep, strict=True) if kept),
+        predictions.truth[keep],
+        ventricular,
+        (ventricular[:, 0] < threshold).astype(np.int64),
+        np.ones(int(keep.sum())),
+    )
+
+
+def describe(
+    predictions: Predictions, clear: Predictions, apart: Iterable[tuple[Cell, ...]], notes: Iterable[str]
+) -> Evaluation:
+    """Evaluation of windows whose truth is sure.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of all classes.
+    clear : Predictions
+        Of VF against VT, as :func:`told_apart` gives them.
+    apart : iterable of tuple
+        Rows (``APART_HEAD``) of windows scored apart.
+    notes : iterable of str
+        Thresholds and the like.
+    """
     metrics = figures(predictions)
+    for label, name in enumerate(CLASSES[:2]):
+        tables = list(tables_of(clear, clear.patient).values())
+        count = sum(int(table[label].sum()) for table in tables)
+        if count:
+            metrics[f"clear_{name}_as_{name}"] = bootstrap(tables, partial(_recall, label=label), count)
     total = np.sum(list(tables_of(predictions, predictions.patient).values()), axis=0)
     rows = tuple((name.replace("_", " "), value.n, _with_interval(value)) for name, value in metrics.items())
     marks = tables_of(predictions, map(mark_of, predictions.item))
@@ -204,7 +258,7 @@ def describe(predictions: Predictions, apart: Iterable[tuple[Cell, ...]], notes:
         entry[0] += float(windows)
         entry[1] += float(called)
     return Evaluation(
-        predictions=(predictions,),
+        predictions=(predictions, clear),
         tables=(
             Table(
                 "Windows of 4 s: shockable (VF, VFL, VT ≥ 150/min)",

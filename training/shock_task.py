@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from training.errors import BadRecipe
 from training.evaluation import Cell, Evaluation, Predictions, pool
 from training.monitor_task import load_noise
 from training.shock_config import ShockRecipe
+from training.shock_rate import periods
 from training.shock_records import (
     CLASSES,
     GUARD_S,
@@ -29,7 +31,7 @@ from training.shock_records import (
     read_records,
 )
 from training.shock_sampling import ShockSampler
-from training.shock_scores import apart_rows, choose_thresholds, decide, describe
+from training.shock_scores import apart_rows, choose_thresholds, decide, describe, told_apart
 from training.shock_windows import ShockWindows, windows_of
 from training.sources import FloatArray
 from training.splits import PACED, side_of
@@ -60,19 +62,36 @@ def run_windows(model: CnnLstm, windows: ShockWindows) -> FloatArray:
     return np.concatenate(found) if found else np.zeros((0, len(CLASSES)), dtype=np.float32)
 
 
-def masked_cross_entropy(logits: Tensor, allowed: Tensor, smoothing: float) -> Tensor:
+def masked_cross_entropy(
+    logits: Tensor, allowed: Tensor, vf_vt_weight: float, smoothing: float
+) -> tuple[Tensor, Tensor]:
     """Minus log of the probability of the classes that may hold, mean over windows.
+
+    Parted by the chain rule: whether shockable, and then which of VF and VT.
 
     Parameters
     ----------
     logits, allowed : Tensor, shape (B, K)
         ``allowed`` is 1 where a class may hold.
+    vf_vt_weight : float
+        Weight of the second part.
     smoothing : float
         Share of a uniform target.
+
+    Returns
+    -------
+    total, whether : Tensor, scalar
+        ``whether`` is the first part alone.
     """
     log_p = logits.log_softmax(-1)
-    of_allowed = -torch.where(allowed > 0, log_p, torch.full_like(log_p, -torch.inf)).logsumexp(-1)
-    return ((1 - smoothing) * of_allowed - smoothing * log_p.mean(-1)).mean()
+
+    def of(may: Tensor) -> Tensor:
+        return -torch.where(may > 0, log_p, torch.full_like(log_p, -torch.inf)).logsumexp(-1)
+
+    shock = allowed[:, :2].amax(1, keepdim=True)
+    whether = of(torch.cat([shock, shock, allowed[:, 2:]], 1))
+    parted = whether + vf_vt_weight * (of(allowed) - whether)
+    return ((1 - smoothing) * parted - smoothing * log_p.mean(-1)).mean(), whether.mean()
 
 
 def deal(records: Sequence[ShockRecord], k: int) -> dict[str, int]:
@@ -166,8 +185,11 @@ class ShockTask(Task):
 
     def loss(self, model: CnnLstm, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Cross entropy over the classes that may hold."""
-        logits = model(batch["x"]).window_logits
-        return {"loss": masked_cross_entropy(logits, batch["allowed"], self.recipe.loss.label_smoothing)}
+        config = self.recipe.loss
+        total, whether = masked_cross_entropy(
+            model(batch["x"]).window_logits, batch["allowed"], config.vf_vt_weight, config.label_smoothing
+        )
+        return {"loss": total, "shock_loss": whether}
 
     def _scored(self, model: CnnLstm, names: Names) -> tuple[list[ShockRecord], ShockWindows, FloatArray]:
         records = self.records(tuple(name for name in names if name.partition("/")[0] in GUARD_S))
@@ -218,6 +240,7 @@ class ShockTask(Task):
             decided[sure],
             np.ones(int(sure.sum())),
         )
+        clear = told_apart(predictions, self._clear(windows)[sure], thresholds["vf"])
         called: dict[tuple[str, str], list[int]] = defaultdict(list)
         for owner, stratum, label in zip(
             windows.owner[~sure], windows.stratum[~sure], decided[~sure], strict=True
@@ -225,13 +248,22 @@ class ShockTask(Task):
             called[records[owner].name, STRATA[stratum]].append(int(label < 2))
         apart: list[tuple[Cell, ...]] = [(*key, len(calls), sum(calls)) for key, calls in called.items()]
         note = ", ".join(f"{name} {value:.2f}" for name, value in thresholds.items())
-        return describe(predictions, apart, [f"thresholds: {note}"])
+        return describe(predictions, clear, apart, [f"thresholds: {note}"])
+
+    def _clear(self, windows: ShockWindows) -> npt.NDArray[np.bool_]:
+        """Whether a window's regularity agrees with its mark, by the recipe's limits."""
+        cut = windows.signal[windows.start[:, None] + np.arange(round(WINDOW_S * ECG.rate_hz))]
+        _, regularity = periods(cut[:, None], ECG.rate_hz)
+        config = self.recipe.data
+        is_vf, is_vt = windows.stratum == 0, windows.stratum == 1
+        clear = (is_vf & (regularity <= config.regular_vf)) | (is_vt & (regularity >= config.irregular_vt))
+        return np.asarray(clear, dtype=np.bool_)
 
     def merge(self, parts: Sequence[Evaluation]) -> Evaluation:
         """Pools the windows of all folds, each decided by its own fold's thresholds."""
-        predictions = pool([part.predictions[0] for part in parts])
+        predictions, clear = (pool([part.predictions[i] for part in parts]) for i in range(2))
         apart = [row for part in parts for row in apart_rows(part)]
-        return describe(predictions, apart, [note for part in parts for note in part.notes])
+        return describe(predictions, clear, apart, [note for part in parts for note in part.notes])
 
     def card_fields(self, thresholds: Mapping[str, float]) -> CardFields:
         """ECG at the serving chain's rate and band, windows of 4 s."""
