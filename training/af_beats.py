@@ -162,8 +162,9 @@ def typical(pieces: FloatArray, steps: Steps) -> FloatArray:
     """Median of each window's beats, for each step, (n_steps, SEGMENT); 0 where a window has no beat."""
     medians = np.zeros((steps.n_windows, SEGMENT), dtype=np.float32)
     beats = np.flatnonzero(steps.beat >= 0)
-    window = steps.window[beats]
-    present, first = np.unique(window, return_index=True)
+    if not len(beats):
+        return medians[steps.window]
+    present, first = np.unique(steps.window[beats], return_index=True)
     for i, part in zip(present.tolist(), np.split(beats, first[1:]), strict=True):
         medians[i] = np.median(pieces[part], axis=0)
     return medians[steps.window]
