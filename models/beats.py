@@ -39,7 +39,9 @@ class BeatFeatures(nn.Module):
     def features(self, rows_NM: Tensor) -> Tensor:
         """Features of single beats, (N, pieces * segment + context) to (N, width)."""
         signal = self.pieces * self.segment
-        pieces = torch.asinh(self.gain * rows_NM[:, :signal]).view(len(rows_NM), self.pieces, self.segment)
+        pieces = torch.asinh(self.gain * rows_NM[:, :signal]).view(
+            rows_NM.shape[0], self.pieces, self.segment
+        )
         joined: Tensor = self.join(torch.cat([self.shape(pieces).flatten(1), rows_NM[:, signal:]], dim=-1))
         return functional.relu(joined)
 
@@ -51,7 +53,7 @@ class BeatFeatures(nn.Module):
         if self.training:
             # Rows that fill up would else enter the statistics of the batch normalisations.
             found = self.features(rows_NM[real_N])
-            features = found.new_zeros(len(rows_NM), self.width).masked_scatter(real_N[:, None], found)
+            features = found.new_zeros(rows_NM.shape[0], self.width).masked_scatter(real_N[:, None], found)
         else:
             features = self.features(rows_NM) * real_N[:, None]
         return features.view(n, beats, self.width).transpose(1, 2)

@@ -200,7 +200,7 @@ class CnnLstm(nn.Module):
         last_BTF = merged_BTF[:, first:]
         if not self.config.window_classes:
             uniform_BT = torch.full_like(last_BTF[:, :, 0], 1.0 / last_BTF.shape[1])
-            return merged_BTF.new_zeros((len(merged_BTF), 0)), functional.pad(uniform_BT, (first, 0))
+            return merged_BTF.new_zeros((merged_BTF.shape[0], 0)), functional.pad(uniform_BT, (first, 0))
         score_BT = self.window_score(torch.tanh(self.window_mix(last_BTF))).squeeze(-1).softmax(-1)
         pooled_BF = (score_BT.unsqueeze(-1) * last_BTF).sum(1)
         logits: Tensor = self.window_head(torch.cat([pooled_BF, last_BTF.mean(1)], dim=-1))

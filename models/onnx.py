@@ -73,8 +73,8 @@ def export_onnx(model: CnnLstm, spec: ModelSpec, path: Path) -> Path:
     """Write a model as ONNX.
 
     The input ``x`` is float32: windows (batch, channels, samples) in the signal's unit, or beats
-    (batch, beats, row). Outputs are those of :func:`output_names`, as :class:`models.cnn_lstm.Output` has them. The card is
-    the entry ``card`` of the file's metadata.
+    (batch, beats, row). Outputs are those of :func:`output_names`, as :class:`models.cnn_lstm.Output` has
+    them. The card is the entry ``card`` of the file's metadata.
 
     Parameters
     ----------
