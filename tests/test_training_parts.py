@@ -30,7 +30,7 @@ from training.splits import DS1, DS2, MITDB_VALIDATION, PACED, VFDB_TEST, VFDB_V
 def test_no_patient_stands_on_two_sides() -> None:
     assert set(DS1).isdisjoint(DS2)
     assert {side_of("mitdb", record) for record in DS2} == {"test"}
-    assert {side_of("mitdb", record) for record in DS1} == {"train", "validation"}
+    assert {side_of("mitdb", record) for record in DS1} == {"train", "validation", None}
     assert all(side_of("mitdb", record) is None for record in PACED)
     assert set(MITDB_VALIDATION) < set(DS1)
     assert set(VFDB_TEST).isdisjoint(VFDB_VALIDATION)
@@ -39,6 +39,11 @@ def test_no_patient_stands_on_two_sides() -> None:
 def test_the_person_of_201_and_202_is_on_one_side_only() -> None:
     assert side_of("mitdb", "201") == "train"
     assert side_of("mitdb", "202") is None
+
+
+def test_the_record_behind_the_noise_test_is_on_no_side() -> None:
+    assert side_of("mitdb", "118") is None
+    assert [record for record in DS1 if side_of("mitdb", record) is None] == ["118"]
 
 
 @pytest.mark.parametrize("source", ["cinc2015", "cinc2017"])

@@ -12,11 +12,11 @@ from training.config import OptimizerConfig, Part, Recipe, RunConfig
 class DataConfig(Part):
     """Which sets, and how often each kind of window is drawn (weights, normalised)."""
 
-    sources: tuple[str, ...] = ("mitdb", "vfdb", "cinc2015", "cinc2017")
+    sources: tuple[str, ...] = ("mitdb", "vfdb", "cinc2017")
     hop_samples: int = Field(default=32, ge=1, le=1000)
     draw: dict[str, float] = {
-        "beats": 0.16,
-        "beats_S": 0.15,
+        "beats": 0.24,
+        "beats_S": 0.12,
         "beats_V": 0.13,
         "beats_F": 0.03,
         "vf": 0.09,
@@ -25,15 +25,15 @@ class DataConfig(Part):
         "af": 0.07,
         "noise": 0.07,
         "other": 0.09,
-        "unsure": 0.05,
-        "made_asystole": 0.04,
+        "unsure": 0.03,
+        "made_asystole": 0.06,
         "made_flat": 0.02,
         "made_noise": 0.05,
     }
 
 
 class AugmentConfig(Part):
-    """How windows are varied. Probabilities, and ranges drawn log-uniformly."""
+    """How windows are varied. Probabilities, and ranges drawn log-uniformly (decibels uniformly)."""
 
     time_scale_probability: float = Field(default=0.5, ge=0, le=1)
     time_scale: tuple[float, float] = (0.87, 1.15)
@@ -41,13 +41,22 @@ class AugmentConfig(Part):
     flip_probability: float = Field(default=0.05, ge=0, le=1)
     noise_probability: float = Field(default=0.4, ge=0, le=1)
     noise_level: tuple[float, float] = (0.03, 0.8)
+    stress_probability: float = Field(
+        default=0.55, ge=0, le=1, description="of noise at a signal-to-noise ratio, where beats are known"
+    )
+    stress_snr_db: tuple[float, float] = (-8.0, 24.0)
+    jump_share: float = Field(default=0.3, ge=0, le=1, description="of those, with electrode jumps")
+    unread_below_db: float = Field(default=3.0, description="below it a window may be called noise as well")
+    high_silence_share: float = Field(
+        default=0.35, ge=0, le=1, description="of made asystole under noise as high as an ECG"
+    )
     white_probability: float = Field(default=0.2, ge=0, le=1)
 
 
 class LossConfig(Part):
     """Weights of the classes and of the two heads."""
 
-    step_class_weights: tuple[float, ...] = (1.0, 1.0, 2.0, 1.5, 1.5)
+    step_class_weights: tuple[float, ...] = (1.0, 1.0, 1.5, 1.5, 1.0)
     last_second_weight: float = Field(default=0.3, ge=0, le=1, description="steps that are never final")
     rhythm_weight: float = Field(default=0.5, ge=0)
     label_smoothing: float = Field(default=0.02, ge=0, lt=1)
@@ -67,6 +76,8 @@ def ecg_cnn_lstm_1() -> MonitorRecipe:
     return MonitorRecipe(
         name="ecg-cnn-lstm-1",
         description="Beats (N, S, V, F) at each 64 ms, rhythm of the last 4 s, from any one lead of ECG.",
+        optimizer=OptimizerConfig(steps=4500),
+        run=RunConfig(validate_every=1500),
     )
 
 

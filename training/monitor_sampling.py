@@ -8,14 +8,14 @@ import numpy.typing as npt
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Architecture
 from training.corpus import Corpus
 from training.errors import DataMissing
+from training.monitor_noise import FS_HZ, Disturber, log_uniform, noise_gain, qrs_amplitudes
 from training.monitor_recipes import AugmentConfig, DataConfig, LossConfig
 from training.monitor_windows import Windows, windows_of
 from training.sources import FloatArray, IntArray, WideFloatArray, bit
 
-FS_HZ = 125.0
 RHYTHM_S = 4.0
 LENGTH = 1000
-FLAT, ASYSTOLE, NOISE = "made_flat", "made_asystole", "made_noise"
+MADE = FLAT, ASYSTOLE, NOISE = ("made_flat", "made_asystole", "made_noise")
 
 
 def unpack(masks: npt.NDArray[np.uint8]) -> FloatArray:
@@ -53,11 +53,6 @@ def step_targets(
     return targets, weight
 
 
-def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], size: int) -> WideFloatArray:
-    """Draws between the bounds, uniform in the logarithm."""
-    return np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), size))
-
-
 class Sampler:
     """Draws batches of training windows.
 
@@ -85,7 +80,8 @@ class Sampler:
         loss: LossConfig,
         architecture: Architecture,
     ) -> None:
-        self.corpus, self.noise, self.augment, self.loss = corpus, noise, augment, loss
+        self.corpus, self.augment, self.loss = corpus, augment, loss
+        self.disturber, self.amplitude = Disturber(noise, LENGTH), qrs_amplitudes(corpus)
         self.stride = architecture.front_end.stride
         self.n_steps = -(-LENGTH // self.stride)
         self.windows = windows_of(corpus, LENGTH, round(RHYTHM_S * FS_HZ), config.hop_samples)
@@ -96,7 +92,7 @@ class Sampler:
 
     def _group(self, kind: str, windows: Windows) -> tuple[list[IntArray], WideFloatArray]:
         """Windows of a kind, one array a recording, and how often each recording is drawn."""
-        if kind in (FLAT, ASYSTOLE, NOISE, "beats"):
+        if kind in (*MADE, "beats"):
             where = windows.beats_known & windows.has[:, 1:].any(1)
         elif kind.startswith("beats_"):
             where = windows.beats_known & windows.has[:, STEP_CLASSES.index(kind[-1])]
@@ -140,36 +136,30 @@ class Sampler:
         scale = np.ones(n)
         scaled = rng.random(n) < self.augment.time_scale_probability
         scale[scaled] = log_uniform(rng, self.augment.time_scale, int(scaled.sum()))
-        owner_end = self._lead_end(self.windows.start[chosen])
+        lead = self._lead(self.windows.start[chosen])
+        owner_end = self.corpus.ends[lead]
         start -= (LENGTH * (scale - 1.0)).clip(0)
-        start = np.maximum(start, self._lead_begin(self.windows.start[chosen]).astype(np.float64))
+        start = np.maximum(start, self.corpus.begins[lead].astype(np.float64))
         scale = np.minimum(scale, (owner_end - 2 - start) / LENGTH)
         x = self._cut(start, scale)
         steps, weight = self._targets(start, scale)
         weight *= self.corpus.beats_known[self.windows.start[chosen]][:, None]
         weight *= self.windows.beats_known[chosen][:, None]
         allowed = self.windows.allowed[chosen].copy()
-        x *= log_uniform(rng, self.augment.gain, n)[:, None].astype(np.float32)
+        gain = log_uniform(rng, self.augment.gain, n).astype(np.float32)
+        x *= gain[:, None]
         x *= np.where(rng.random(n) < self.augment.flip_probability, -1.0, 1.0)[:, None].astype(np.float32)
-        self._add_noise(rng, x)
-        for kind, name in ((FLAT, "noise"), (ASYSTOLE, "asystole")):
-            if kind in self.kinds:
-                rows = np.flatnonzero(kinds == self.kinds.index(kind))
-                self._silence(rng, x, steps, rows, flat=kind == FLAT)
-                allowed[rows] = bit(name)
-        if NOISE in self.kinds:
-            rows = np.flatnonzero(kinds == self.kinds.index(NOISE))
-            self._drown(rng, x, weight, rows)
-            allowed[rows] = bit("noise")
+        made = np.isin(kinds, [self.kinds.index(kind) for kind in MADE if kind in self.kinds])
+        amplitude = gain * self.amplitude[lead]
+        amplitude *= self.windows.beats_known[chosen]
+        self._add_noise(rng, x, amplitude, allowed, made)
+        self._make(rng, kinds, x, steps, weight, allowed)
         late = self.n_steps - round(FS_HZ / self.stride)
         weight[:, late:] *= self.loss.last_second_weight
         return {"x": x[:, None], "steps": steps, "step_weight": weight, "allowed": unpack(allowed)}
 
-    def _lead_begin(self, start: IntArray) -> IntArray:
-        return self.corpus.begins[np.searchsorted(self.corpus.ends, start, side="right")]
-
-    def _lead_end(self, start: IntArray) -> IntArray:
-        return self.corpus.ends[np.searchsorted(self.corpus.ends, start, side="right")]
+    def _lead(self, start: IntArray) -> IntArray:
+        return np.asarray(np.searchsorted(self.corpus.ends, start, side="right"), dtype=np.int64)
 
     def _cut(self, start: WideFloatArray, scale: WideFloatArray) -> FloatArray:
         """Windows (B, N) by linear interpolation; ``scale`` > 1 makes time run faster."""
@@ -190,55 +180,60 @@ class Sampler:
             positions, self.corpus.beat_classes[index], window, len(start), self.n_steps, self.stride
         )
 
-    def _noise(self, rng: np.random.Generator, n: int) -> FloatArray:
-        start = rng.integers(0, len(self.noise) - LENGTH, size=n)
-        return np.asarray(self.noise[start[:, None] + np.arange(LENGTH)], dtype=np.float32)
+    def _add_noise(
+        self,
+        rng: np.random.Generator,
+        x: FloatArray,
+        amplitude: FloatArray,
+        allowed: npt.NDArray[np.uint8],
+        made: npt.NDArray[np.bool_],
+    ) -> None:
+        """Noise that is read through: beats and rhythm stay what they are.
 
-    def _add_noise(self, rng: np.random.Generator, x: FloatArray) -> None:
-        """Wander or muscle noise in proportion to the window's own spread, and a little white noise."""
-        rows = np.flatnonzero(rng.random(len(x)) < self.augment.noise_probability)
-        spread = x[rows].std(1) * log_uniform(rng, self.augment.noise_level, len(rows))
-        x[rows] += self._noise(rng, len(rows)) * spread[:, None].astype(np.float32)
-        rows = np.flatnonzero(rng.random(len(x)) < self.augment.white_probability)
+        Windows of known beats are stressed to a signal-to-noise ratio; the others get noise in proportion
+        to their own spread. A window whose rhythm may be lost in it may be called noise too.
+        """
+        config = self.augment
+        able = (amplitude > 0) & ~made
+        stressed = np.flatnonzero(able & (rng.random(len(x)) < config.stress_probability))
+        snr_db = rng.uniform(*config.stress_snr_db, size=len(stressed))
+        gain = noise_gain(amplitude[stressed], snr_db)
+        x[stressed] += self.disturber.mixed(rng, len(stressed), config.jump_share) * gain[:, None]
+        lost = stressed[(snr_db < config.unread_below_db) & (allowed[stressed] > 0)]
+        allowed[lost] |= bit("noise")
+        rows = np.flatnonzero(~able & (rng.random(len(x)) < config.noise_probability))
+        spread = x[rows].std(1) * log_uniform(rng, config.noise_level, len(rows))
+        x[rows] += self.disturber.excerpts(rng, len(rows)) * spread[:, None].astype(np.float32)
+        rows = np.flatnonzero(rng.random(len(x)) < config.white_probability)
         level = log_uniform(rng, (0.002, 0.03), len(rows))[:, None].astype(np.float32)
         x[rows] += rng.standard_normal((len(rows), LENGTH), dtype=np.float32) * level
 
-    def _silence(
-        self, rng: np.random.Generator, x: FloatArray, steps: FloatArray, rows: IntArray, *, flat: bool
+    def _make(
+        self,
+        rng: np.random.Generator,
+        kinds: IntArray,
+        x: FloatArray,
+        steps: FloatArray,
+        weight: FloatArray,
+        allowed: npt.NDArray[np.uint8],
     ) -> None:
-        """Replace the end of windows by a line without beats.
+        """Windows that end in a line without beats, or in what no one can read."""
+        for kind, name in ((FLAT, "noise"), (ASYSTOLE, "asystole")):
+            rows = self._rows(kinds, kind)
+            height = log_uniform(rng, (0.001, 0.009) if kind == FLAT else (0.04, 0.4), len(rows))
+            allowed[rows] = bit(name)
+            if kind == ASYSTOLE:
+                # Noise alone must not be read as beats: where it is high, asystole or noise both hold.
+                high = rng.random(len(rows)) < self.augment.high_silence_share
+                height[high] = log_uniform(rng, (0.4, 4.0), int(high.sum()))
+                allowed[rows[high]] |= bit("noise")
+            self.disturber.silence(rng, x, steps, rows, self.stride, height)
+        rows = self._rows(kinds, NOISE)
+        self.disturber.bury(rng, x, weight, rows, self.stride)
+        allowed[rows] = bit("noise")
 
-        Asystole keeps a wander of 40 to 400 µV peak to peak (what true asystole of CinC 2015 shows); a lead
-        that is off has less than 10 µV after the band-pass has settled from the jump.
-        """
-        time = np.arange(LENGTH)
-        begin = LENGTH - rng.integers(round(4.2 * FS_HZ), LENGTH + 1, size=len(rows))
-        line = self._noise(rng, len(rows))
-        peak_to_peak = log_uniform(rng, (0.001, 0.009) if flat else (0.04, 0.4), len(rows))
-        line *= (peak_to_peak / np.maximum(np.ptp(line, axis=1), 1e-6))[:, None].astype(np.float32)
-        line += rng.standard_normal(line.shape, dtype=np.float32) * (0.0003 if flat else 0.003)
-        since = (time[None, :] - begin[:, None]).clip(0) / FS_HZ
-        jump = rng.normal(0.0, 0.5, size=(len(rows), 1))
-        line += (jump * np.exp(-since / 0.23) * np.cos(2.2 * since)).astype(np.float32)
-        silent = time[None, :] >= begin[:, None]
-        x[rows] = np.where(silent, line, x[rows])
-        first = np.ceil(begin / self.stride).astype(np.int64)
-        quiet = np.arange(self.n_steps)[None, :] >= first[:, None]
-        none = np.zeros(len(STEP_CLASSES), dtype=np.float32)
-        none[0] = 1.0
-        steps[rows] = np.where(quiet[:, :, None], none, steps[rows])
-
-    def _drown(self, rng: np.random.Generator, x: FloatArray, weight: FloatArray, rows: IntArray) -> None:
-        """Bury the end of windows in wander, muscle noise and electrode jumps: nothing can be read there."""
-        time = np.arange(LENGTH)
-        begin = LENGTH - rng.integers(round(4.2 * FS_HZ), LENGTH + 1, size=len(rows))
-        drowned = (time[None, :] >= begin[:, None]).astype(np.float32)
-        spread = np.maximum(x[rows].std(1), 0.05) * log_uniform(rng, (2.0, 12.0), len(rows))
-        disturbance = self._noise(rng, len(rows)) * spread[:, None]
-        for _ in range(5):
-            since = (time[None, :] - rng.integers(0, LENGTH, size=(len(rows), 1))) / FS_HZ
-            decay = log_uniform(rng, (0.04, 0.4), len(rows))[:, None]
-            size = rng.standard_normal((len(rows), 1)) * spread[:, None]
-            disturbance += np.where(since >= 0, 2 * size * np.exp(-np.maximum(since, 0) / decay), 0.0)
-        x[rows] += (disturbance * drowned).astype(np.float32)
-        weight[rows] *= 1.0 - drowned[:, :: self.stride]
+    def _rows(self, kinds: IntArray, kind: str) -> IntArray:
+        """Rows that were drawn as a kind."""
+        if kind not in self.kinds:
+            return np.zeros(0, dtype=np.int64)
+        return np.asarray(np.flatnonzero(kinds == self.kinds.index(kind)), dtype=np.int64)

@@ -2,6 +2,7 @@
 
 mitdb: de Chazal et al. 2004. DS1 trains and validates, DS2 tests; the paced records stand aside as EC57
 says. Records 201 (DS1) and 202 (DS2) are one person: 202 is left out of the test side, and 201 trains.
+118 (DS1) is left out of everything, for nstdb's 118eNN test detection in noise.
 vfdb: records are patients. Chosen so that fibrillation, tachycardia and asystole occur on the train and
 test side. cinc2015 and cinc2017: by a hash of the record's name.
 """
@@ -62,6 +63,8 @@ DS2: Final = [
 ]
 PACED: Final = ("102", "104", "107", "217")
 SAME_PERSON_AS_201: Final = "202"
+NOISE_TEST: Final = ("118",)
+"""Of DS1, but on no side: nstdb's 118eNN are this record with noise, and they test."""
 
 MITDB_VALIDATION: Final = ("114", "119", "220", "223")
 VFDB_VALIDATION: Final = ("419", "423", "610")
@@ -79,6 +82,8 @@ def side_of(source: str, record: str) -> Side | None:
     if source == "mitdb":
         if record in MITDB_VALIDATION:
             return "validation"
+        if record in NOISE_TEST:
+            return None
         return "train" if record in DS1 else "test" if record in DS2 else None
     if source == "vfdb":
         return "validation" if record in VFDB_VALIDATION else "test" if record in VFDB_TEST else "train"
