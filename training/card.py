@@ -69,8 +69,24 @@ def describe_side(names: Names) -> tuple[str, ...]:
     return tuple(found)
 
 
+def hardware(device: str, processes: int, threads: int) -> str:
+    """Words on what a model was trained on."""
+    if device.startswith("cuda"):
+        return f"{processes} x {torch.cuda.get_device_name(device)}"
+    times = f"{processes} processes of " if processes > 1 else ""
+    return f"{times}{threads} CPU threads, {platform.machine()}"
+
+
 def make_spec(
-    task: Task, state: State, thresholds: Mapping[str, float], split: Split, from_weights: str | None
+    task: Task,
+    state: State,
+    thresholds: Mapping[str, float],
+    split: Split,
+    from_weights: str | None,
+    *,
+    drawn: Names | None = None,
+    device: str = "cpu",
+    processes: int = 1,
 ) -> ModelSpec:
     """Card of a model just trained; the test side is scored by ``wardwave evaluate --update-card``.
 
@@ -86,6 +102,12 @@ def make_spec(
         Who stood where.
     from_weights : str or None
         The model it began with.
+    drawn : tuple of str or None
+        Tensors that were not taken from that model.
+    device : str
+        That it was trained on.
+    processes : int
+        That trained it together.
     """
     recipe, fields = task.recipe, task.card_fields(thresholds)
     settings = flatten(recipe.model_dump(exclude={"architecture", "name", "description"}))
@@ -93,10 +115,12 @@ def make_spec(
         "steps_done": state.step,
         "best_step": state.best_step,
         "minutes": round(state.seconds / 60, 1),
-        "hardware": f"{recipe.run.threads} CPU threads, {platform.machine()}",
+        "hardware": hardware(device, processes, recipe.run.threads),
         "torch": torch.__version__,
         "from_weights": from_weights,
     }
+    if drawn is not None:
+        settings["from_weights_drawn_anew"] = list(drawn)
     return ModelSpec(
         name=recipe.name,
         task=recipe.task,

@@ -31,6 +31,9 @@ class OptimizerConfig(Part):
     batch: int = Field(default=128, ge=1, le=65_536)
     clip: float = Field(default=1.0, gt=0)
     average_decay: float = Field(default=0.998, ge=0, lt=1)
+    freeze: tuple[str, ...] = Field(
+        default=(), description="parts of the network that are held still (front_end, …), for fine-tuning"
+    )
 
 
 class RunConfig(Part):
@@ -38,11 +41,15 @@ class RunConfig(Part):
 
     seed: int = 7
     threads: int = Field(default=2, ge=1, le=256)
-    amp: bool = Field(default=False, description="mixed precision, on a GPU only")
+    workers: int = Field(default=0, ge=0, le=64, description="processes that make batches ahead; 0: none")
+    amp: bool = Field(default=False, description="mixed precision (bfloat16), on a GPU only")
     validate_every: int = Field(default=1250, ge=1)
     checkpoint_every: int = Field(default=250, ge=1)
     log_every: int = Field(default=25, ge=1)
     patience: int = Field(default=6, ge=1, description="validations without a better one before it stops")
+    rehearse: bool = Field(
+        default=True, description="validate before the first step, so that what would fail fails at once"
+    )
     tensorboard: bool = Field(default=False, description="write TensorBoard events beside the CSV log")
 
 

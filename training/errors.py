@@ -6,7 +6,8 @@
     ├── DataMissing         a folder, record or annotation is not there, or a split is empty
     ├── BadAnnotation       an annotation cannot be understood
     ├── BadRecipe           an unknown recipe, an unknown key of ``--set`` or a value out of bounds
-    └── BadCheckpoint       a run cannot be resumed from what lies in its folder
+    ├── BadCheckpoint       a run cannot be resumed from what lies in its folder
+    └── Diverged            the loss or a figure of validation is no number any more
 
 None is retriable: the same call fails again until a file or an argument changes.
 """
@@ -34,3 +35,7 @@ class BadRecipe(TrainingError):
 
 class BadCheckpoint(TrainingError):
     """A run cannot be resumed from what lies in its folder."""
+
+
+class Diverged(TrainingError):
+    """The loss or a figure of validation is no number any more."""

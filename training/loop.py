@@ -3,74 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import logging
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from models.cnn_lstm import CnnLstm
-from training.config import OptimizerConfig
-from training.errors import BadCheckpoint
-from training.task import Names, Split, Task
+from training import checkpoint
+from training.checkpoint import BEST, CHECKPOINT, adopt, first_difference
+from training.distributed import Group, losses_of
+from training.errors import BadCheckpoint, BadRecipe, Diverged
+from training.logs import Logs
+from training.optimizers import freeze, learning_rate, make_optimizer, update_average
+from training.task import Sampler, Split, Task
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT: Final = "checkpoint.pt"
-BEST: Final = "best.pt"
-LOG: Final = "log.csv"
-VALIDATION_LOG: Final = "validation.csv"
-
-
-def learning_rate(step: int, config: OptimizerConfig, reduced: float = 1.0) -> float:
-    """Rate of a step: linear warm-up, then by the schedule.
-
-    Parameters
-    ----------
-    step : int
-        Counted from 0.
-    config : OptimizerConfig
-        ``cosine`` falls to a hundredth; ``constant`` and ``plateau`` stay.
-    reduced : float
-        What worse validations have made of the rate (``plateau``).
-    """
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    if config.schedule != "cosine":
-        return config.lr * reduced
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-
-def make_optimizer(model: CnnLstm, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD with Nesterov's momentum; biases and normalisations do not decay."""
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
-    return torch.optim.AdamW(groups, lr=config.lr)
-
-
-@torch.no_grad()
-def update_average(average: CnnLstm, model: CnnLstm, decay: float) -> None:
-    """Move the running average of weights and normalisation statistics towards the model."""
-    for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if kept.dtype.is_floating_point:
-            kept.lerp_(new, 1.0 - decay)
-        else:
-            kept.copy_(new)
+ALONE = Group()
 
 
 @dataclass(slots=True)
@@ -85,36 +44,15 @@ class State:
     seconds: float = 0.0
 
 
-class CsvLog:
-    """A CSV file whose rows begin with the step; what a killed run wrote too far is cut off.
+class Batches(Dataset[dict[str, Tensor]]):
+    """Batches by step: a function of seed and step alone, whichever process makes them."""
 
-    Parameters
-    ----------
-    path : Path
-        Of the file; its columns are those of its first row.
-    """
+    def __init__(self, sampler: Sampler, seed: int, n: int) -> None:
+        self.sampler, self.seed, self.n = sampler, seed, n
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def start(self, resumed_at: int) -> None:
-        """Begin anew at step 0, else drop rows after ``resumed_at``: those steps are done again."""
-        if resumed_at == 0 or not self.path.exists():
-            self.path.unlink(missing_ok=True)
-            return
-        with self.path.open(newline="") as file:
-            rows = list(csv.reader(file))
-        with self.path.open("w", newline="") as file:
-            csv.writer(file).writerows([*rows[:1], *(row for row in rows[1:] if int(row[0]) <= resumed_at)])
-
-    def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a row."""
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", *values])
-            writer.writerow([step, *(f"{value:.6g}" for value in values.values())])
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        arrays = self.sampler.batch(self.seed, step, self.n)
+        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 class Trainer:
@@ -129,14 +67,18 @@ class Trainer:
     folder : Path
         Where checkpoints and logs go.
     device : str
-        A torch device.
+        A torch device; in a group of several each process has its own.
     start_from : mapping of str to Tensor or None
         Weights to begin with; tensors that do not fit by name and shape are left as drawn.
+    group : Group
+        The processes that train together.
 
     Raises
     ------
+    BadRecipe
+        Mixed precision without a GPU, a batch that does not divide, an unknown part to freeze.
     BadCheckpoint
-        The folder holds a checkpoint of another recipe or split, or a damaged one.
+        The folder holds a checkpoint of another recipe, split or start, or a damaged one.
     """
 
     def __init__(
@@ -146,126 +88,163 @@ class Trainer:
         folder: Path,
         device: str = "cpu",
         start_from: Mapping[str, Tensor] | None = None,
+        group: Group = ALONE,
     ) -> None:
         recipe = task.recipe
+        self.task, self.split, self.recipe, self.folder, self.group = task, split, recipe, folder, group
+        self.device = torch.device(device if group.size == 1 else group.device)
+        if recipe.run.amp and self.device.type != "cuda":
+            raise BadRecipe(
+                f"run.amp=true: mixed precision runs on a GPU, not on {self.device.type}; "
+                "add --device cuda, or --set run.amp=false"
+            )
+        share = group.share(recipe.optimizer.batch)
         torch.manual_seed(recipe.run.seed)
         torch.set_num_threads(recipe.run.threads)
-        self.task, self.split, self.recipe, self.folder = task, split, recipe, folder
-        self.device = torch.device(device)
         self.model = task.network().to(self.device)
-        if start_from is not None:
-            adopt(self.model, start_from)
+        self.start = None if start_from is None else checkpoint.fingerprint(start_from)
+        self.drawn = None if start_from is None else adopt(self.model, start_from)[1]
+        self.frozen = freeze(self.model, recipe.optimizer.freeze)
         self.average = deepcopy(self.model).eval()
         self.optimizer = make_optimizer(self.model, recipe.optimizer)
         self.state = State()
-        self.figures: dict[str, float] = {}
-        self.sampler = task.sampler(split.train)
         folder.mkdir(parents=True, exist_ok=True)
+        # Before the recordings are read, which may take minutes.
         self._resume()
-        self.log, self.validation_log = CsvLog(folder / LOG), CsvLog(folder / VALIDATION_LOG)
-        for log in (self.log, self.validation_log):
-            log.start(self.state.step)
+        with group.main_first():
+            self.batches = Batches(task.sampler(split.train), group.seed(recipe.run.seed), share)
+        self.losses = losses_of(task, self.model, group)
 
     def _identity(self) -> dict[str, object]:
         """What a checkpoint must agree with to be resumed."""
-        recipe = self.recipe.model_dump(mode="json")
-        # How often a run speaks, and on how many threads, does not make it another one.
-        for key in ("log_every", "checkpoint_every", "tensorboard"):
-            recipe["run"].pop(key, None)
         sides = {side: list(getattr(self.split, side)) for side in ("train", "validation")}
-        return {"recipe": recipe, "split": sides}
+        recipe = plain_recipe(self.recipe.model_dump(mode="json"))
+        processes = self.group.size if self.group.size > 1 else None
+        return {"recipe": recipe, "split": sides, "from_weights": self.start, "processes": processes}
+
+    def _held_identity(self, text: str) -> dict[str, object]:
+        """A checkpoint's identity; a setting that is newer than the checkpoint had its default then."""
+        held: dict[str, object] = json.loads(text)
+        with contextlib.suppress(ValidationError):
+            whole = type(self.recipe).model_validate(held["recipe"])
+            held["recipe"] = plain_recipe(whole.model_dump(mode="json"))
+        return held
 
     def _resume(self) -> None:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return
+        held = checkpoint.read(path, self.device)
         try:
-            held = torch.load(path, map_location=self.device, weights_only=True)
-            where = first_difference(json.loads(held["identity"]), self._identity())
+            where = first_difference(self._held_identity(held["identity"]), self._identity())
             if where is not None:
                 raise BadCheckpoint(f"{path} is of another run: {where}; choose another --out, or remove it")
             self.model.load_state_dict(held["model"])
             self.average.load_state_dict(held["average"])
             self.optimizer.load_state_dict(held["optimizer"])
             self.state = State(**held["state"])
-            torch.set_rng_state(held["rng"].cpu())
-        except (
-            OSError,
-            RuntimeError,
-            KeyError,
-            ValueError,
-            EOFError,
-            TypeError,
-            pickle.UnpicklingError,
-        ) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise BadCheckpoint(f"{path}: {first}") from error
+        except checkpoint.UNREADABLE as error:
+            raise checkpoint.damaged(path, error) from error
         logger.info("resumed at step %d of %d", self.state.step, self.recipe.optimizer.steps)
 
     def save(self) -> None:
-        """Write the checkpoint, so that a kill at any time leaves a whole one."""
-        part = self.folder / (CHECKPOINT + ".part")
-        torch.save(
-            {
-                "identity": json.dumps(self._identity()),
-                "model": self.model.state_dict(),
-                "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "state": asdict(self.state),
-                "rng": torch.get_rng_state(),
-            },
-            part,
-        )
-        part.replace(self.folder / CHECKPOINT)
+        """Write the checkpoint."""
+        content = {
+            "identity": json.dumps(self._identity()),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "state": asdict(self.state),
+        }
+        checkpoint.write(self.folder / CHECKPOINT, content)
 
-    def train_step(self) -> dict[str, float]:
-        """One step of the optimizer. Returns the loss and its parts."""
-        config, seed = self.recipe.optimizer, self.recipe.run.seed
+    def _made_ahead(self) -> Iterator[dict[str, Tensor]]:
+        """Batches from the present step on."""
+        steps = range(self.state.step, self.recipe.optimizer.steps)
+        workers = self.recipe.run.workers
+        if workers == 0:
+            return (self.batches[step] for step in steps)
+        # Forked, so that they share the recordings; their generators are not used.
+        return iter(
+            DataLoader(
+                self.batches,
+                batch_size=None,
+                sampler=steps,
+                num_workers=workers,
+                multiprocessing_context="fork",
+                generator=torch.Generator(),
+                pin_memory=self.device.type == "cuda",
+            )
+        )
+
+    def train_step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """One step of the optimizer. Returns the loss and its parts, means over the group.
+
+        Raises
+        ------
+        Diverged
+            The loss is no number.
+        """
+        config, seed, step = self.recipe.optimizer, self.recipe.run.seed, self.state.step
         self.model.train()
+        for part in self.frozen:
+            part.eval()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.state.step, config, self.state.reduced)
-        arrays = self.sampler.batch(seed, self.state.step, config.batch)
-        batch = {k: torch.from_numpy(np.ascontiguousarray(v)).to(self.device) for k, v in arrays.items()}
+            group["lr"] = learning_rate(step, config, self.state.reduced)
         # The generator is seeded by the step, so that a resumed run drops the same units as an unbroken one.
-        torch.manual_seed(seed * 1_000_003 + self.state.step)
+        torch.manual_seed(self.group.seed(seed * 1_000_003 + step))
         with self._precision():
-            losses = self.task.loss(self.model, batch)
+            losses = self.losses({k: v.to(self.device, non_blocking=True) for k, v in batch.items()})
+        values = self.group.mean(torch.stack([value.detach().float() for value in losses.values()]))
+        shown = dict(zip(losses, values.tolist(), strict=True))
+        if not math.isfinite(shown["loss"]):
+            raise Diverged(
+                f"step {step}: the loss is {shown['loss']}; lower optimizer.lr ({config.lr:g}) or "
+                f"optimizer.clip ({config.clip:g}). What {self.folder} holds is from before"
+            )
         self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()
         # Early on the average follows closely; its memory grows to the full decay.
-        decay = min(config.average_decay, (1 + self.state.step) / (10 + self.state.step))
-        update_average(self.average, self.model, decay)
+        update_average(self.average, self.model, min(config.average_decay, (1 + step) / (10 + step)))
         self.state.step += 1
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return shown
 
     @contextlib.contextmanager
     def _precision(self) -> Iterator[None]:
-        """Mixed precision where it is asked for and pays: bfloat16 needs no scaling of the loss."""
-        on = self.recipe.run.amp and self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=on):
+        """Mixed precision where it is asked for: bfloat16 needs no scaling of the loss."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.run.amp):
             yield
 
-    def check(self) -> dict[str, float]:
-        """Validate, and keep the averaged model if it is the best so far."""
+    def figures(self) -> dict[str, float]:
+        """Validate the averaged model.
+
+        Raises
+        ------
+        Diverged
+            The score is no number: the validation side lacks what the task scores, or the weights do.
+        """
         figures = self.task.validate(self.average, self.split.validation)
-        state, score = self.state, figures["score"]
-        if score > state.best_score:
-            state.best_score, state.best_step, state.worse = score, state.step, 0
-            torch.save(self.average.state_dict(), self.folder / BEST)
+        if not math.isfinite(figures["score"]):
+            raise Diverged(
+                f"step {self.state.step}: validation gives {figures}, which chooses no checkpoint; "
+                "do the validation patients have what the task scores?"
+            )
+        return figures
+
+    def check(self, logs: Logs) -> None:
+        """Validate, and keep the averaged model if it is the best so far."""
+        figures, state = self.figures(), self.state
+        if figures["score"] > state.best_score:
+            state.best_score, state.best_step, state.worse = figures["score"], state.step, 0
+            checkpoint.write(self.folder / BEST, self.average.state_dict())
         else:
             state.worse += 1
             if self.recipe.optimizer.schedule == "plateau":
                 state.reduced *= self.recipe.optimizer.plateau_factor
-        self.validation_log.append(self.state.step, figures)
-        logger.info("step %d: %s", self.state.step, " ".join(f"{k}={v:.4f}" for k, v in figures.items()))
-        return figures
-
-    def _log_losses(self, losses: Sequence[Mapping[str, float]]) -> None:
-        means = {name: float(np.mean([one[name] for one in losses])) for name in losses[0]}
-        rate = float(self.optimizer.param_groups[0]["lr"])
-        self.log.append(self.state.step, {"seconds": round(self.state.seconds, 1), "lr": rate, **means})
+        logs.validation(state.step, figures)
+        logger.info("step %d: %s", state.step, " ".join(f"{k}={v:.4f}" for k, v in figures.items()))
 
     def run(self, progress: Callable[[int, float], None] | None = None) -> CnnLstm:
         """Train to the end, or until validation has not improved for ``patience`` times.
@@ -278,68 +257,58 @@ class Trainer:
         Returns
         -------
         CnnLstm
-            The best averaged model.
+            The best averaged model, the same in all processes.
+
+        Raises
+        ------
+        Diverged
+            The loss or the score is no number.
         """
-        run = self.recipe.run
-        losses: list[dict[str, float]] = []
+        if self.group.main:
+            tensorboard = self.recipe.run.tensorboard
+            with Logs(self.folder, self.state.step, tensorboard=tensorboard) as logs:
+                if self.state.step == 0 and self.recipe.run.rehearse:
+                    logger.info("rehearsal of the validation, before anything is spent")
+                    self.task.validate(self.average, self.split.validation)
+                self._run(progress, logs)
+            self.model.load_state_dict(checkpoint.read(self.folder / BEST, self.device))
+        else:
+            self._run(progress, None)
+        self.group.send_weights(self.model)
+        return self.model.eval()
+
+    def _run(self, progress: Callable[[int, float], None] | None, logs: Logs | None) -> None:
+        """Steps, validations and checkpoints; without logs this is not the first process."""
+        run, losses, batches = self.recipe.run, list[dict[str, float]](), None
         while self.state.step < self.recipe.optimizer.steps and self.state.worse < run.patience:
+            batches = self._made_ahead() if batches is None else batches
             began = time.monotonic()
-            losses.append(self.train_step())
+            losses.append(self.train_step(next(batches)))
             self.state.seconds += time.monotonic() - began
             step = self.state.step
             if progress is not None:
                 progress(step, losses[-1]["loss"])
-            last = step == self.recipe.optimizer.steps
-            checked = step % run.validate_every == 0 or last
+            checked = step % run.validate_every == 0 or step == self.recipe.optimizer.steps
+            if checked and logs is not None:
+                self.check(logs)
             if checked:
-                self.check()
+                self.state = self.group.from_main(lambda: self.state)
             if step % run.log_every == 0 or checked:
-                self._log_losses(losses)
+                if logs is not None:
+                    logs.losses(step, self._means(losses))
                 losses.clear()
-            if step % run.checkpoint_every == 0 or checked:
+            if logs is not None and (step % run.checkpoint_every == 0 or checked):
                 self.save()
-        self.model.load_state_dict(
-            torch.load(self.folder / BEST, map_location=self.device, weights_only=True)
-        )
-        return self.model.eval()
+
+    def _means(self, losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        means = {name: float(np.mean([one[name] for one in losses])) for name in losses[0]}
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        return {"seconds": round(self.state.seconds, 1), "lr": rate, **means}
 
 
-def adopt(model: CnnLstm, weights: Mapping[str, Tensor]) -> tuple[Names, Names]:
-    """Begin with the weights of another model of the family: those that fit by name and shape.
-
-    Returns
-    -------
-    taken, left : tuple of str
-        Names of the tensors that were taken, and of the model's others, which stay as drawn.
-
-    Raises
-    ------
-    BadCheckpoint
-        Nothing fits.
-    """
-    own = model.state_dict()
-    taken = {
-        name: weights[name] for name in own if name in weights and weights[name].shape == own[name].shape
-    }
-    if not taken:
-        raise BadCheckpoint("--from-weights: no tensor of that model fits this recipe's architecture")
-    model.load_state_dict(own | taken)
-    left = tuple(name for name in own if name not in taken)
-    logger.info("began with %d tensors of another model, %d are drawn", len(taken), len(left))
-    return tuple(taken), left
-
-
-def first_difference(held: object, asked: object, where: str = "") -> str | None:
-    """Path and values of the first place where two trees of plain data differ; None if nowhere."""
-    if isinstance(held, dict) and isinstance(asked, dict):
-        for key in sorted({*held, *asked}):
-            found = first_difference(held.get(key), asked.get(key), f"{where}.{key}" if where else str(key))
-            if found is not None:
-                return found
-        return None
-    return None if held == asked else f"{where} is {_short(held)} there and {_short(asked)} here"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+def plain_recipe(recipe: dict[str, object]) -> dict[str, object]:
+    """A recipe's settings without those that do not change the model, only when and where a run speaks."""
+    run = recipe["run"]
+    silent = ("log_every", "checkpoint_every", "tensorboard", "workers", "rehearse")
+    kept = {k: v for k, v in run.items() if k not in silent} if isinstance(run, dict) else run
+    return recipe | {"run": kept}

@@ -11,8 +11,9 @@ from models.cnn_lstm import CnnLstm
 from models.spec import ModelSpec
 from training.card import make_spec
 from training.config import Recipe
-from training.errors import BadRecipe
-from training.loop import Trainer
+from training.distributed import Group
+from training.errors import BadRecipe, DataMissing
+from training.loop import ALONE, Trainer
 from training.recipes import RECIPES
 from training.task import CACHE, Split, Task
 
@@ -49,6 +50,7 @@ def fit(
     device: str = "cpu",
     from_weights: str | None = None,
     progress: Callable[[Trainer], Callable[[int, float], None]] | None = None,
+    group: Group = ALONE,
 ) -> Trained:
     """Train (or go on), choose thresholds on the validation side, write ``OUT/model``.
 
@@ -66,18 +68,53 @@ def fit(
         A model to begin with: name of a shipped one, or path.
     progress : callable or None
         Given the trainer before it starts, returns what is called after each step.
+    group : Group
+        The processes that train together; the first writes, all get the result.
 
     Raises
     ------
-    BadCheckpoint, DataMissing, ModelNotFound
+    BadCheckpoint, BadRecipe, DataMissing, Diverged, ModelNotFound
         See their own words.
     """
+    check_sides(split)
     start = None if from_weights is None else store.load(from_weights)[0].state_dict()
-    trainer = Trainer(task, split, out, device, start)
+    trainer = Trainer(task, split, out, device, start, group)
     model = trainer.run(None if progress is None else progress(trainer))
-    thresholds = task.thresholds(model, split.validation)
-    spec = make_spec(task, trainer.state, thresholds, split, from_weights)
-    return Trained(model, store.save(model, spec, out / "model"), thresholds)
+
+    def finish() -> tuple[ModelSpec, dict[str, float]]:
+        thresholds = task.thresholds(model, split.validation)
+        spec = make_spec(
+            task,
+            trainer.state,
+            thresholds,
+            split,
+            from_weights,
+            drawn=trainer.drawn,
+            device=str(trainer.device),
+            processes=group.size,
+        )
+        return store.save(model, spec, out / "model"), thresholds
+
+    spec, thresholds = group.from_main(finish)
+    return Trained(model, spec, thresholds)
+
+
+def check_sides(split: Split) -> None:
+    """Refuse a split that cannot train, before anything is spent.
+
+    Raises
+    ------
+    DataMissing
+        No record trains, or none validates.
+    BadRecipe
+        A record stands on two sides.
+    """
+    for side in ("train", "validation"):
+        if not getattr(split, side):
+            raise DataMissing(f"the {side} side of the split is empty: add records of more patients")
+    both = {*split.train} & {*split.validation} | {*split.train, *split.validation} & {*split.test}
+    if both:
+        raise BadRecipe(f"the split has {', '.join(sorted(both)[:5])} on two sides")
 
 
 def recipe_of_model(spec: ModelSpec) -> Recipe:
