@@ -7,6 +7,7 @@
     ├── DamagedWeights      the weights are unreadable, of a wrong format, or not those the card describes
     ├── CardMismatch        the card is not a valid spec, or its weights do not fit the network it describes
     ├── CannotExport        a model cannot be written in another format, or what was written differs from it
+    ├── UnknownAlarm        a verdict is asked for on a kind of alarm, or from numbers, that its model lacks
     └── CannotExplain       there is no such output to explain, or the input does not fit the network
 
 None is retriable: the same call fails again until a file or an argument changes.
@@ -39,3 +40,7 @@ class CannotExport(ModelError):
 
 class CannotExplain(ModelError):
     """There is no such output to explain, or the input does not fit the network."""
+
+
+class UnknownAlarm(ModelError):
+    """A verdict is asked for on a kind of alarm, or from numbers, that its model does not know."""
