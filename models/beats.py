@@ -34,7 +34,17 @@ class BeatFeatures(nn.Module):
             ]
             before, length = width, -(-length // stride)
         self.shape = nn.Sequential(*layers)
-        self.join = nn.Linear(before * length + config.context, config.width)
+        n_shape = before * length
+        self.bring: nn.Module = nn.Identity()
+        self.norm: nn.Module = nn.Identity()
+        if config.shape_features:
+            # Hundreds of numbers of shape beside a dozen of timing would drown the timing.
+            self.bring = nn.Sequential(
+                nn.Dropout(config.dropout), nn.Linear(n_shape, config.shape_features), nn.ReLU()
+            )
+            self.norm = nn.BatchNorm1d(config.width)
+            n_shape = config.shape_features
+        self.join = nn.Linear(n_shape + config.context, config.width)
 
     def features(self, rows_NM: Tensor) -> Tensor:
         """Features of single beats, (N, pieces * segment + context) to (N, width)."""
@@ -42,7 +52,8 @@ class BeatFeatures(nn.Module):
         pieces = torch.asinh(self.gain * rows_NM[:, :signal]).view(
             rows_NM.shape[0], self.pieces, self.segment
         )
-        joined: Tensor = self.join(torch.cat([self.shape(pieces).flatten(1), rows_NM[:, signal:]], dim=-1))
+        shape = self.bring(self.shape(pieces).flatten(1))
+        joined: Tensor = self.norm(self.join(torch.cat([shape, rows_NM[:, signal:]], dim=-1)))
         return functional.relu(joined)
 
     def forward(self, x_BTM: Tensor) -> Tensor:

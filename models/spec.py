@@ -76,6 +76,13 @@ class BeatsFrontEnd(Frozen):
     widths: tuple[int, ...] = (16, 32, 48)
     kernels: tuple[int, ...] = (7, 5, 5)
     strides: tuple[int, ...] = (2, 2, 2)
+    shape_features: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="features of the signal before the numbers join it; 0: all",
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="before shape_features")
     width: int = Field(default=64, ge=1, le=1024, description="features of a beat")
 
     @model_validator(mode="after")

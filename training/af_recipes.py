@@ -15,6 +15,8 @@ ARCHITECTURE = Architecture(
         widths=(16, 24, 32, 48),
         kernels=(9, 5, 5, 3),
         strides=(2, 2, 2, 2),
+        shape_features=64,
+        dropout=0.3,
         width=64,
     ),
     recurrent_stride=1,
