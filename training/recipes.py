@@ -1,15 +1,17 @@
-"""Recipes by name: functions that return a whole configuration; overrides ``a.b=value`` with clear errors."""
+"""Recipes by name, or from a user's own file: functions that return a whole typed configuration."""
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
-
-from pydantic import ValidationError
 
 from training import monitor_recipes
 from training.config import Recipe
 from training.errors import BadRecipe
+from training.overrides import override
 
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "ecg-cnn-lstm-1": monitor_recipes.ecg_cnn_lstm_1,
@@ -17,39 +19,51 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
 }
 
 
-def _parse(text: str) -> object:
-    """A number, a truth value, a comma-separated tuple, or the text itself."""
-    if "," in text:
-        return tuple(_parse(part) for part in text.split(",") if part)
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _set(tree: dict[str, object], key: str, value: object) -> None:
-    """Put ``value`` at the dotted ``key``.
+def _load_function(reference: str) -> Callable[[], object]:
+    """The function that ``path/to/file.py:function`` names.
 
     Raises
     ------
     BadRecipe
-        There is no such key; the message names those there are.
+        No such file or function, or the file cannot be run.
     """
-    *parents, last = key.split(".")
-    node = tree
-    for parent in parents:
-        child = node.get(parent)
-        if not isinstance(child, dict):
-            raise BadRecipe(f"--set {key}: no part {parent!r}; there are {', '.join(sorted(node))}")
-        node = child
-    if last not in node:
-        raise BadRecipe(f"--set {key}: no key {last!r}; there are {', '.join(sorted(node))}")
-    part = node[last]
-    if isinstance(part, dict):
-        raise BadRecipe(f"--set {key}: {last!r} is a part; name a key in it: {', '.join(sorted(part))}")
-    node[last] = value
+    file, _, name = reference.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise BadRecipe(f"{reference}: no file {file}")
+    spec = importlib.util.spec_from_file_location(f"recipes_of_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise BadRecipe(f"{reference}: {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise BadRecipe(f"{file}: {type(error).__name__}: {error}") from error
+    functions = [
+        key for key, value in vars(module).items() if callable(value) and value.__module__ == module.__name__
+    ]
+    if name not in functions:
+        raise BadRecipe(f"{file}: no function {name!r}; there are {', '.join(functions) or 'none'}")
+    function: Callable[[], object] = getattr(module, name)
+    return function
+
+
+def find_recipe(name: str) -> Callable[[], object]:
+    """The function behind a shipped recipe's name, or behind ``path/to/my_recipes.py:my_recipe``.
+
+    Raises
+    ------
+    BadRecipe
+        There is none; the message names the nearest.
+    """
+    if ".py:" in name:
+        return _load_function(name)
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    file = "; a recipe of your own is named my_recipes.py:function" if not near else ""
+    raise BadRecipe(f"no recipe {name!r}{hint}; there are {', '.join(sorted(RECIPES))}{file}")
 
 
 def get_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
@@ -60,17 +74,11 @@ def get_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     BadRecipe
         Unknown recipe, unknown key, or a value out of bounds.
     """
-    if name not in RECIPES:
-        raise BadRecipe(f"no recipe {name!r}; there are {', '.join(sorted(RECIPES))}")
-    recipe = RECIPES[name]()
-    tree = recipe.model_dump()
-    for item in overrides:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise BadRecipe(f"--set {item}: expected KEY=VALUE")
-        _set(tree, key.strip(), _parse(text.strip()))
+    function = find_recipe(name)
     try:
-        return type(recipe).model_validate(tree)
-    except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
-        raise BadRecipe("; ".join(lines)) from error
+        recipe = function()
+    except (TypeError, ValueError) as error:
+        raise BadRecipe(f"{name}: {error}") from error
+    if not isinstance(recipe, Recipe):
+        raise BadRecipe(f"{name}: it returns {type(recipe).__name__}, not a Recipe (training.config)")
+    return override(recipe, overrides)
