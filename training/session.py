@@ -30,6 +30,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.monitor_task import MonitorTask
 
         return MonitorTask(recipe, data, cache)
+    if recipe.task == "af":
+        from training.af_task import AfTask
+
+        return AfTask(recipe, data, cache)
     raise BadRecipe(f"recipe {recipe.name}: no task {recipe.task!r}")
 
 
