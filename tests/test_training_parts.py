@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models.spec import RHYTHM_CLASSES
 from training.errors import BadRecipe
 from training.monitor_losses import rhythm_loss, step_loss
+from training.monitor_recipes import MonitorRecipe
 from training.monitor_sampling import step_targets
 from training.monitor_windows import allowed_rhythms
 from training.recipes import RECIPES, get_recipe
@@ -62,16 +63,26 @@ def test_beat_symbols_map_to_their_aami_class() -> None:
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_recipe_is_whole_and_takes_overrides(name: str) -> None:
-    recipe = get_recipe(name, ["optimizer.lr=0.5e-3", "data.sources=mitdb,vfdb", "data.draw.vf=0.5"])
+    recipe = get_recipe(name, ["optimizer.lr=0.5e-3"])
     assert recipe.optimizer.lr == 0.5e-3
+    assert recipe == RECIPES[name]().model_copy(update={"optimizer": recipe.optimizer})
+
+
+def test_overrides_reach_lists_and_tables() -> None:
+    recipe = get_recipe("ecg-smoke", ["data.sources=mitdb,vfdb", "data.draw.vf=0.5", "optimizer.steps=1e2"])
+    assert isinstance(recipe, MonitorRecipe)
     assert recipe.data.sources == ("mitdb", "vfdb")
     assert recipe.data.draw["vf"] == 0.5
+    assert recipe.optimizer.steps == 100
 
 
 @pytest.mark.parametrize(
     ("override", "says"),
     [
         ("optimizer.learning_rate=1", "no key 'learning_rate'; there are .*lr"),
+        ("optimizer.step=1", "did you mean optimizer.steps"),
+        ("lr=1", "did you mean optimizer.lr"),
+        ("optimizer.name=adam", "optimizer.name='adam': Input should be 'adamw' or 'sgd'"),
         ("optimiser.lr=1", "no part 'optimiser'; there are .*optimizer"),
         ("optimizer=1", "is a part; name a key in it"),
         ("optimizer.lr", "expected KEY=VALUE"),

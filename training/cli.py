@@ -1,16 +1,20 @@
-"""``wardwave train``, ``wardwave crossval`` and ``wardwave evaluate``."""
+"""``wardwave train``, ``crossval``, ``recipes`` and ``evaluate``."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.errors import BadRecipe
 
 if TYPE_CHECKING:
+    from training.config import Recipe
+    from training.distributed import Group
+    from training.evaluation import Evaluation
     from training.loop import Trainer
     from training.task import Split, Task
 
@@ -18,11 +22,15 @@ DATA = "../shared/data"
 
 
 def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="name of a recipe (training/recipes.py)")
+    parser.add_argument("recipe", help="name (wardwave recipes lists them), or my_recipes.py:function")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="optimizer.lr=1e-3"
     )
     parser.add_argument("--data", type=Path, default=Path(DATA), help=f"folder of the data sets ({DATA})")
+    parser.add_argument("--records", type=Path, help="train on a folder of WFDB records of your own instead")
+    parser.add_argument(
+        "--labels", type=Path, help="TOML file: what their annotations mean, who is a patient, who tests"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
         "--from-weights", metavar="MODEL", help="begin with the weights of this model (name or path)"
@@ -42,16 +50,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     crossval.add_argument("--out", type=Path, help="folder of the folds' folders (runs/RECIPE-folds)")
     crossval.add_argument("--report", type=Path, help="write the pooled tables to this Markdown file")
     crossval.set_defaults(run=run_crossval)
-    evaluate = subparsers.add_parser("evaluate", help="score a model on held-out patients")
-    evaluate.add_argument("model", help="name of a shipped model, or path of a card")
-    evaluate.add_argument("--data", type=Path, default=Path(DATA), help=f"folder of the data sets ({DATA})")
-    evaluate.add_argument("--side", choices=("train", "validation", "test"), default="test")
-    evaluate.add_argument("--out", type=Path, help="write the tables to this Markdown file")
-    evaluate.add_argument(
-        "--update-card", action="store_true", help="write the figures into the model's card"
-    )
-    evaluate.add_argument("--device", default="cpu", help="cpu or cuda")
-    evaluate.set_defaults(run=run_evaluate)
+    recipes = subparsers.add_parser("recipes", help="list recipes, or show all settings of one")
+    recipes.set_defaults(run=run_recipes, name=None)
+    actions = recipes.add_subparsers(dest="action", metavar="show")
+    show = actions.add_parser("show", help="every setting, in the words that --set takes")
+    show.add_argument("name", help="name of a recipe, or my_recipes.py:function")
+    show.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    show.add_argument("--json", action="store_true", help="as JSON instead of TOML")
 
 
 def parse_fold(text: str) -> tuple[int, int]:
@@ -71,22 +76,48 @@ def parse_fold(text: str) -> tuple[int, int]:
     return fold, of
 
 
-def _with_bar(label: str) -> Callable[[Trainer], Callable[[int, float], None]]:
-    """A progress bar that begins where the trainer stands."""
+@contextmanager
+def _bar(label: str, *, shown: bool) -> Iterator[Callable[[Trainer], Callable[[int, float], None]]]:
+    """A progress bar that begins where the trainer stands, closed however the training ends."""
     from tqdm import tqdm
 
-    def start(trainer: Trainer) -> Callable[[int, float], None]:
-        bar = tqdm(total=trainer.recipe.optimizer.steps, initial=trainer.state.step, unit="step", desc=label)
+    with ExitStack() as stack:
 
-        def progress(step: int, loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            bar.update()
-            if step == trainer.recipe.optimizer.steps:
-                bar.close()
+        def start(trainer: Trainer) -> Callable[[int, float], None]:
+            steps, done = trainer.recipe.optimizer.steps, trainer.state.step
+            bar = stack.enter_context(
+                tqdm(total=steps, initial=done, unit="step", desc=label, disable=not shown)
+            )
 
-        return progress
+            def progress(step: int, loss: float) -> None:
+                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                bar.update()
 
-    return start
+            return progress
+
+        yield start
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe with its overrides; ``--records`` is short for three of them."""
+    from training.recipes import get_recipe
+
+    own: list[str] = []
+    if args.labels is not None and args.records is None:
+        raise BadRecipe("--labels tells what the annotations of --records mean: name that folder too")
+    if args.records is not None:
+        # Sources that the user names stand, so that own records can be mixed with others.
+        own = [f"folder.records={args.records.resolve()}", "data.sources=folder"]
+        if args.labels is not None:
+            own.append(f"folder.labels={args.labels.resolve()}")
+    return get_recipe(args.recipe, [*own, *args.overrides])
+
+
+def _log_to_screen(group: Group) -> None:
+    """One process speaks."""
+    level = logging.INFO if group.main else logging.ERROR
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s")
+    logging.getLogger().setLevel(level)
 
 
 def _folds(task: Task, k: int) -> list[Split]:
@@ -97,55 +128,66 @@ def _folds(task: Task, k: int) -> list[Split]:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train, choose thresholds on validation patients, write the model to ``OUT/model``."""
-    from training.recipes import get_recipe
+    from training.distributed import join
     from training.session import fit, open_task
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = get_recipe(args.recipe, args.overrides)
-    task = open_task(recipe, args.data)
-    if args.fold is None:
-        split, out = task.split(), args.out or Path("runs") / recipe.name
-    else:
-        fold, of = parse_fold(args.fold)
-        split = _folds(task, of)[fold - 1]
-        out = args.out or Path("runs") / f"{recipe.name}-folds" / f"{fold}of{of}"
-    try:
-        trained = fit(
-            task,
-            split,
-            out,
-            device=args.device,
-            from_weights=args.from_weights,
-            progress=_with_bar(recipe.name),
-        )
-    except KeyboardInterrupt:
-        print(f"\nstopped; the same command goes on from the last checkpoint in {out}")
-        return 130
-    print(f"model: {out / 'model' / trained.spec.name}.json   thresholds: {trained.spec.thresholds}")
+    recipe = _recipe(args)
+    with join(args.device) as group:
+        _log_to_screen(group)
+        task = open_task(recipe, args.data)
+        if args.fold is None:
+            split, out = task.split(), args.out or Path("runs") / recipe.name
+        else:
+            fold, of = parse_fold(args.fold)
+            split = _folds(task, of)[fold - 1]
+            out = args.out or Path("runs") / f"{recipe.name}-folds" / f"{fold}of{of}"
+        try:
+            with _bar(recipe.name, shown=group.main) as progress:
+                trained = fit(
+                    task,
+                    split,
+                    out,
+                    device=group.device,
+                    from_weights=args.from_weights,
+                    progress=progress,
+                    group=group,
+                )
+        except KeyboardInterrupt:
+            if group.main:
+                print(f"\nstopped; the same command goes on from the last checkpoint in {out}")
+            return 130
+        if group.main:
+            print(f"model: {out / 'model' / trained.spec.name}.json   thresholds: {trained.spec.thresholds}")
     return 0
 
 
 def run_crossval(args: argparse.Namespace) -> int:
     """Train every fold (finished ones are taken as they are), score its test side, pool."""
-    from training.recipes import get_recipe
+    from training.distributed import join
     from training.report import to_markdown
     from training.session import fit, open_task
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = get_recipe(args.recipe, args.overrides)
-    task = open_task(recipe, args.data)
+    recipe = _recipe(args)
     out = args.out or Path("runs") / f"{recipe.name}-folds"
-    parts = []
-    for i, split in enumerate(_folds(task, args.folds), start=1):
-        trained = fit(
-            task,
-            split,
-            out / f"{i}of{args.folds}",
-            device=args.device,
-            from_weights=args.from_weights,
-            progress=_with_bar(f"{recipe.name} {i}/{args.folds}"),
-        )
-        parts.append(task.evaluate(trained.model, trained.thresholds, split.test))
+    parts: list[Evaluation] = []
+    with join(args.device) as group:
+        _log_to_screen(group)
+        task = open_task(recipe, args.data)
+        for i, split in enumerate(_folds(task, args.folds), start=1):
+            with _bar(f"{recipe.name} {i}/{args.folds}", shown=group.main) as progress:
+                trained = fit(
+                    task,
+                    split,
+                    out / f"{i}of{args.folds}",
+                    device=group.device,
+                    from_weights=args.from_weights,
+                    progress=progress,
+                    group=group,
+                )
+            if group.main:
+                parts.append(task.evaluate(trained.model, trained.thresholds, split.test))
+        if not group.main:
+            return 0
     text = to_markdown(task.merge(parts), trained.spec, f"{args.folds} folds by patient")
     print(text)
     if args.report is not None:
@@ -154,23 +196,17 @@ def run_crossval(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_evaluate(args: argparse.Namespace) -> int:
-    """Score a model and print the tables."""
-    from models import store
-    from training.report import to_markdown
-    from training.session import task_of_model, thresholds_of
+def run_recipes(args: argparse.Namespace) -> int:
+    """List the recipes, or show one whole."""
+    from training.overrides import to_toml
+    from training.recipes import RECIPES, get_recipe
 
-    model, spec = store.load(args.model, args.device)
-    task = task_of_model(spec, args.data)
-    evaluation = task.evaluate(model, thresholds_of(spec), getattr(task.split(), args.side))
-    if args.update_card:
-        prefix = "" if args.side == "test" else f"{args.side}_"
-        metrics = spec.metrics | {prefix + name: figure for name, figure in evaluation.metrics.items()}
-        card = store.find(args.model)
-        spec = store.save(model, spec.model_copy(update={"metrics": metrics}), card.parent)
-    text = to_markdown(evaluation, spec, f"{args.side} patients")
-    print(text)
-    if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
+    if args.name is None:
+        width = max(map(len, RECIPES))
+        for name in sorted(RECIPES):
+            recipe = get_recipe(name)
+            print(f"{name:{width}}  {recipe.task:10}  {recipe.description}")
+        return 0
+    recipe = get_recipe(args.name, args.overrides)
+    print(recipe.model_dump_json(indent=2) if args.json else to_toml(recipe))
     return 0

@@ -53,6 +53,15 @@ class RunConfig(Part):
     tensorboard: bool = Field(default=False, description="write TensorBoard events beside the CSV log")
 
 
+class FolderConfig(Part):
+    """A user's own WFDB records: the data source ``folder`` (:mod:`training.folder_source`)."""
+
+    records: str = Field(default="", description="folder of WFDB records; empty: there is none")
+    labels: str = Field(
+        default="", description="TOML file of labels, patients, split; empty: WFDB's own codes"
+    )
+
+
 class Recipe(Part):
     """All that makes a model: same recipe, same data, same code, same loss curve.
 
@@ -65,3 +74,4 @@ class Recipe(Part):
     architecture: Architecture = Architecture()
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
+    folder: FolderConfig = FolderConfig()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from ingest import conditioning, filters, resample
 from ingest.conditioning import ECG, ConditioningSpec
-from training import sources
+from training import folder_source, sources
 from training.errors import DataMissing
 from training.sources import FloatArray, IntArray, Recording, WideFloatArray
 
@@ -31,10 +32,11 @@ def _code_hash() -> str:
 def _content_hash(path: Path, code: str, spec: ConditioningSpec) -> str:
     """Changes when the record, its annotations, its table, the code or the spec does."""
     digest = hashlib.sha256(f"{code} {spec}".encode())
-    tables = [path.parent / "ALARMS", path.parent / "REFERENCE.csv"]
-    for file in [*(path.with_name(path.name + suffix) for suffix in (".hea", ".dat", ".atr")), *tables]:
-        if file.exists():
-            digest.update(file.read_bytes())
+    tables = [path.parent / "ALARMS", *path.parent.glob("REFERENCE*.csv")]
+    # Header, signals (.dat or .mat) and whatever annotations there are.
+    own = [file for file in path.parent.glob(glob.escape(path.name) + ".*") if file.is_file()]
+    for file in sorted([*own, *(table for table in tables if table.exists())]):
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
 
 
@@ -114,10 +116,11 @@ def load_names(data: Path, names: Sequence[str], spec: ConditioningSpec, cache: 
     asked = set(names)
     found: dict[str, Recording] = {}
     for source in dict.fromkeys(name.split("/", 1)[0] for name in names):
+        meaning = folder_source.opened().meaning if source == "folder" else ""
         for path, read in sources.readers(source, data / source, spec):
             name = f"{source}/{path.name}"
             if name in asked:
-                found[name] = _cached(path, read, cache, _content_hash(path, code, spec))
+                found[name] = _cached(path, read, cache, _content_hash(path, code + meaning, spec))
     missing = [name for name in names if name not in found]
     if missing:
         raise DataMissing(

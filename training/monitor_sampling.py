@@ -89,6 +89,12 @@ class Sampler:
         shares = np.array([config.draw[kind] for kind in self.kinds])
         self.shares = shares / shares.sum()
         self.groups = {kind: self._group(kind, self.windows) for kind in self.kinds}
+        empty = [kind for kind, (parts, _) in self.groups.items() if not parts]
+        if empty:
+            raise DataMissing(
+                f"no training window of kind {', '.join(map(repr, empty))}: add a data set that has it, "
+                f"or leave it out: {' '.join(f'--set data.draw.{kind}=0' for kind in empty)}"
+            )
 
     def _group(self, kind: str, windows: Windows) -> tuple[list[IntArray], WideFloatArray]:
         """Windows of a kind, one array a recording, and how often each recording is drawn."""
@@ -102,9 +108,7 @@ class Sampler:
             where = windows.allowed == bit(kind)
         index = np.flatnonzero(where)
         if not len(index):
-            raise DataMissing(
-                f"no training window of kind {kind!r}: add a data set that has it, or set its draw to 0"
-            )
+            return [], np.zeros(0)
         _, begins = np.unique(windows.owner[index], return_index=True)
         parts = np.split(index, begins[1:])
         weight = np.sqrt([len(part) for part in parts])

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES
-from training.monitor_validate import Scored, qrs_f1, score_beats, window_rhythms
+from training.monitor_validate import Scored, qrs_f1, total_beats, window_rhythms
 from training.scoring import beat_scores
 from training.sources import FloatArray, IntArray
 
@@ -31,9 +31,6 @@ def _choose_beats(
 ) -> tuple[float, tuple[float, ...]]:
     """Detection threshold by QRS F1, clean and in noise, then gains by VEB and SVEB F1 (SVEB counts half)."""
 
-    def table(threshold: float, gains: tuple[float, ...] | None) -> IntArray:
-        return np.asarray(sum(score_beats(one, step_s, threshold, gains) for one in scored))
-
     def detection(threshold: float) -> float:
         # What is lost on clean signals weighs as much as ten times that in noise: most signals are clean.
         noisy = [qrs_f1(part, step_s, threshold) for part in in_noise]
@@ -43,7 +40,7 @@ def _choose_beats(
     threshold = max(BEAT_GRID, key=lambda value: (round(detection(value), 5), -abs(value - 0.5)))
 
     def classes(gains: tuple[float, ...]) -> float:
-        scores = beat_scores(table(threshold, gains))
+        scores = beat_scores(total_beats(scored, step_s, threshold, gains))
         return float(np.nan_to_num(scores.veb_f1) + 0.5 * np.nan_to_num(scores.sveb_f1))
 
     candidates = [(1.0, s, v, f) for s, v, f in product(GAIN_GRID, GAIN_GRID, (0.3, 1.0))]

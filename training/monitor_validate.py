@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cnn_lstm import CnnLstm
+from models.spec import STEP_CLASSES
 from training.monitor_noise import stressed
 from training.monitor_windows import allowed_rhythms
 from training.scoring import balanced_accuracy, beat_scores, beat_table, rhythm_table
@@ -17,7 +18,7 @@ from training.sources import FloatArray, IntArray, Recording
 from training.streaming import FS_HZ, HOP_S, WINDOW_S, Stream, final_beats, run_lead
 
 LEARNING_S = 300.0
-"""EC57: the first five minutes are not scored."""
+"""EC57: the first five minutes are not scored. Records of less than twice that are scored whole."""
 
 RHYTHM_S = 4.0
 
@@ -54,10 +55,11 @@ def score_beats(
     found = final_beats(scored.stream, step_s, threshold, gains)
     last_s = (len(scored.stream.windows) - 1) * HOP_S + WINDOW_S - 1.0
     reference_s = recording.beats / FS_HZ
+    learning_s = LEARNING_S if len(recording.rhythm) >= 2 * LEARNING_S * FS_HZ else 0.0
 
     def counts(time_s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         index = np.clip((time_s * FS_HZ).astype(np.int64), 0, len(recording.beats_known) - 1)
-        return (time_s >= LEARNING_S) & (time_s < last_s) & recording.beats_known[index]
+        return (time_s >= learning_s) & (time_s < last_s) & recording.beats_known[index]
 
     in_reference, in_found = counts(reference_s), counts(found.time_s)
     return beat_table(
@@ -66,6 +68,14 @@ def score_beats(
         found.time_s[in_found],
         found.label[in_found],
     )
+
+
+def total_beats(
+    scored: Sequence[Scored], step_s: float, threshold: float, gains: tuple[float, ...] | None = None
+) -> IntArray:
+    """Sum of the beat tables of recordings; zeros where there are none."""
+    none = np.zeros((len(STEP_CLASSES) + 1, len(STEP_CLASSES)), dtype=np.int64)
+    return np.asarray(sum((score_beats(one, step_s, threshold, gains) for one in scored), none))
 
 
 def window_rhythms(scored: Scored) -> tuple[IntArray, FloatArray]:
@@ -114,8 +124,7 @@ def validate(
     classes of beats come from few patients here.
     """
     scored = run_recordings(model, recordings)
-    beats = sum(score_beats(one, step_s, 0.5) for one in scored if len(one.recording.beats))
-    scores = beat_scores(np.asarray(beats))
+    scores = beat_scores(total_beats([one for one in scored if len(one.recording.beats)], step_s, 0.5))
     parts = [window_rhythms(one) for one in scored]
     labels, found = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]).argmax(1)
     stressed_runs = {} if noise is None else run_stressed(model, recordings, noise)
@@ -125,7 +134,7 @@ def validate(
         **in_noise,
         "veb_f1": float(np.nan_to_num(scores.veb_f1)),
         "sveb_f1": float(np.nan_to_num(scores.sveb_f1)),
-        "rhythm": balanced_accuracy(rhythm_table(labels, found)),
+        "rhythm": balanced_accuracy(rhythm_table(labels, found)) if len(labels) else 0.0,
     }
     detection = 50 * figures["qrs_f1"] + 10 * float(np.mean(list(in_noise.values()) or [0.0]))
     return figures | {"score": detection + 0.5 * figures["veb_f1"] + 2 * figures["rhythm"]}

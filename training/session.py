@@ -25,7 +25,13 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
     ------
     BadRecipe
         No task of that kind.
+    DataMissing, BadAnnotation
+        All that is wrong with the user's own records, where the recipe names some.
     """
+    if recipe.folder.records:
+        from training.folder_source import open_folder
+
+        open_folder(recipe.folder)
     if recipe.task == "monitor":
         from training.monitor_task import MonitorTask
 

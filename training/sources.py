@@ -270,6 +270,11 @@ def readers(
     DataMissing
         The folder or its table is not there.
     """
+    if source == "folder":
+        from training import folder_source
+
+        yield from folder_source.opened().readers(spec)
+        return
     paths = [path.with_suffix("") for path in sorted(folder.glob("*.hea"))]
     if not paths:
         raise DataMissing(f"{folder}: no WFDB records in it; --data names the folder that holds {source}/")

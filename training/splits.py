@@ -79,6 +79,10 @@ def hashed_side(record: str) -> Side:
 
 def side_of(source: str, record: str) -> Side | None:
     """Side on which a record stands; None where it is left out of everything."""
+    if source == "folder":
+        from training import folder_source
+
+        return folder_source.opened().side_of(record)
     if source == "mitdb":
         if record in MITDB_VALIDATION:
             return "validation"

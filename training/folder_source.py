@@ -1,0 +1,266 @@
+"""A user's own folder of WFDB records as the data source ``folder``: records, labels, patients, sides.
+
+What headers and annotations can tell is checked when the folder is opened, before any signal is conditioned
+(:mod:`training.folder_check`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import wfdb
+
+from ingest import conditioning
+from ingest.conditioning import ConditioningSpec
+from training.config import FolderConfig
+from training.errors import BadAnnotation, DataMissing
+from training.folder_labels import Labels, Patients, Shares, read_labels
+from training.sources import Recording, bit, conditioned, read_table
+from training.splits import Side
+
+logger = logging.getLogger(__name__)
+
+SOURCE: Final = "folder"
+SIDES: Final[tuple[Side, ...]] = ("train", "validation", "test")
+CODE: Final = ("folder_source.py", "folder_labels.py")
+PLAUSIBLE_MV: Final = (0.005, 50.0)
+"""Height of an ECG after the band-pass: outside of it the header's gain or unit cannot be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A user's records.
+
+    Attributes
+    ----------
+    path : Path
+        Where they are.
+    labels : Labels
+        What their annotations mean.
+    records : tuple of str
+        Names of the records.
+    patient_of : mapping of str to str
+        Patient of each record.
+    sides : mapping of str to {"train", "validation", "test"}
+        Side of each patient.
+    """
+
+    path: Path
+    labels: Labels
+    records: tuple[str, ...]
+    patient_of: Mapping[str, str]
+    sides: Mapping[str, Side]
+
+    def side_of(self, record: str) -> Side:
+        """Side of a record: that of its patient."""
+        return self.sides[self.patient_of[record]]
+
+    @property
+    def meaning(self) -> str:
+        """Changes when the label map or the code that reads does."""
+        code = b"".join(Path(__file__).with_name(name).read_bytes() for name in CODE)
+        return hashlib.sha256(code + self.labels.model_dump_json().encode()).hexdigest()
+
+    def readers(self, spec: ConditioningSpec) -> Iterator[tuple[Path, Callable[[], Recording]]]:
+        """Each record and how to read it, in order of names."""
+        for record in self.records:
+            path = self.path / record
+            yield path, partial(read_own, path, self.labels, spec)
+
+
+def read_own(path: Path, labels: Labels, spec: ConditioningSpec) -> Recording:
+    """Read a record with its own annotations and label map.
+
+    Raises
+    ------
+    DataMissing
+        No signal in it, or one of no plausible height.
+    BadAnnotation
+        A symbol or note that the map does not have.
+    """
+    signal, leads, fs_hz = conditioned(path, spec)
+    height = float(np.subtract(*np.nanpercentile(signal, (99.5, 0.5))))
+    low, high = PLAUSIBLE_MV
+    if not low <= height <= high:
+        raise DataMissing(f"{path}: its ECG is {height:.3g} mV high: are gain and unit in the header right?")
+    annotation = wfdb.rdann(str(path), labels.annotator)
+    # Annotations may count in a clock of their own.
+    scale = spec.rate_hz / float(annotation.fs or fs_hz)
+    place = annotation.sample * scale + conditioning.delay_s(fs_hz, spec) * spec.rate_hz
+    n = signal.shape[1]
+    try:
+        classes = [labels.beat_class(symbol) for symbol in annotation.symbol]
+        rhythms = [labels.rhythm_class(note.strip("\0 ")) for note in annotation.aux_note]
+    except KeyError as error:
+        raise BadAnnotation(
+            f"{path}.{labels.annotator}: {error.args[0]!r} is not in the label map"
+        ) from error
+    known = np.full(n, bool(labels.beats))
+    begin: int | None = None
+    for at, symbol in zip(place.tolist(), annotation.symbol, strict=True):
+        if symbol == "[":
+            begin = round(at)
+        elif symbol == "]" and begin is not None:
+            known[begin : round(at)] = False
+            begin = None
+    rhythm = np.zeros(n, dtype=np.uint8)
+    for at, name in zip(place.tolist(), rhythms, strict=True):
+        if name is not None:
+            rhythm[max(0, round(at)) :] = bit(name)
+    is_beat = np.array([label is not None for label in classes], dtype=np.bool_)
+    return Recording(
+        SOURCE,
+        path.name,
+        leads,
+        signal,
+        np.asarray(place[is_beat], dtype=np.float64),
+        np.array([label for label in classes if label is not None], dtype=np.int64),
+        known,
+        rhythm,
+    )
+
+
+def list_records(folder: Path) -> tuple[str, ...]:
+    """Names of a folder's records: those that its file RECORDS names, else all headers.
+
+    Raises
+    ------
+    DataMissing
+        No such folder, or nothing in it.
+    """
+    if not folder.is_dir():
+        raise DataMissing(f"{folder}: no such folder (--records names a folder of WFDB records)")
+    listed = folder / "RECORDS"
+    names = (
+        listed.read_text().split() if listed.is_file() else sorted(path.stem for path in folder.glob("*.hea"))
+    )
+    if not names:
+        raise DataMissing(f"{folder}: no WFDB records (*.hea) in it")
+    return tuple(names)
+
+
+def _two_columns(path: Path, head: str) -> dict[str, str]:
+    """A CSV file of two columns, with or without a head."""
+    rows = read_table(path)
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 2:
+            raise BadAnnotation(f"{path}: row {number} has {len(row)} columns; expected {head}")
+    table = {row[0].strip(): row[1].strip() for row in rows}
+    table.pop(head.split(",")[0], None)
+    return table
+
+
+def patients_of(records: tuple[str, ...], rule: Patients, beside: Path) -> dict[str, str]:
+    """Patient of each record.
+
+    Parameters
+    ----------
+    records : tuple of str
+        Names.
+    rule : Patients
+        Of the label map.
+    beside : Path
+        Folder that a relative ``file`` is in.
+
+    Raises
+    ------
+    DataMissing
+        The file is not there, or a record is not in it.
+    BadAnnotation
+        A row of it is not ``record,patient``.
+    """
+    if rule.file is not None:
+        table = _two_columns(beside / rule.file, "record,patient")
+        missing = [record for record in records if record not in table]
+        if missing:
+            raise DataMissing(f"{beside / rule.file}: no patient for record {', '.join(missing[:5])}")
+        return {record: table[record] for record in records}
+    if rule.prefix is not None:
+        return {record: record[: rule.prefix] for record in records}
+    if rule.before is not None:
+        return {record: record.split(rule.before, 1)[0] for record in records}
+    logger.warning("each record counts as a patient of its own; if it is not so, say so under [patients]")
+    return {record: record for record in records}
+
+
+def sides_of(patients: set[str], shares: Shares, beside: Path) -> dict[str, Side]:
+    """Side of each patient: from a file, else by shares in the order of their names' hashes.
+
+    Raises
+    ------
+    DataMissing
+        The file is not there, a patient is not in it, or there are too few patients.
+    BadAnnotation
+        A row of it is not ``patient,train|validation|test``.
+    """
+    sides: dict[str, Side] = {}
+    if shares.file is not None:
+        path = beside / shares.file
+        table = _two_columns(path, "patient,side")
+        missing = sorted(patients - set(table))
+        if missing:
+            raise DataMissing(f"{path}: no side for patient {', '.join(missing[:5])}")
+        for patient in sorted(patients):
+            side = next((side for side in SIDES if side == table[patient]), None)
+            if side is None:
+                raise BadAnnotation(f"{path}: {patient} is on side {table[patient]!r}; {', '.join(SIDES)}")
+            sides[patient] = side
+        return sides
+    order = sorted(patients, key=lambda patient: hashlib.sha256(patient.encode()).digest())
+    n_test = max(1, round(shares.test * len(order))) if shares.test else 0
+    n_validation = max(1, round(shares.validation * len(order)))
+    if len(order) <= n_test + n_validation:
+        raise DataMissing(
+            f"{len(order)} patients cannot train, validate and test: add some, set split.test = 0, "
+            "or name a split.file"
+        )
+    sides = dict.fromkeys(order, "train")
+    sides |= dict.fromkeys(order[: n_test + n_validation], "validation")
+    return sides | dict.fromkeys(order[:n_test], "test")
+
+
+_opened: dict[str, Folder] = {}
+"""The folder of this process's recipe, under the name of the source: readers are found by that name."""
+
+
+def open_folder(config: FolderConfig) -> Folder:
+    """Check a user's folder and make it the source ``folder`` of this process.
+
+    Raises
+    ------
+    DataMissing, BadAnnotation
+        All that is wrong with it, at once.
+    """
+    from training.folder_check import check
+
+    path = Path(config.records)
+    labels_file = Path(config.labels) if config.labels else None
+    labels = read_labels(labels_file)
+    records = list_records(path)
+    beside = path if labels_file is None else labels_file.parent
+    patient_of = patients_of(records, labels.patients, beside)
+    sides = sides_of(set(patient_of.values()), labels.split, beside)
+    folder = Folder(path, labels, records, patient_of, sides)
+    check(folder, mapped_by_user=labels_file is not None)
+    _opened[SOURCE] = folder
+    return folder
+
+
+def opened() -> Folder:
+    """The folder of this process's recipe.
+
+    Raises
+    ------
+    DataMissing
+        The recipe names the source ``folder`` but no folder.
+    """
+    if SOURCE not in _opened:
+        raise DataMissing("source 'folder': which one? --records DIR, or --set folder.records=DIR")
+    return _opened[SOURCE]
