@@ -309,9 +309,12 @@ def test_folds_hold_each_patient_of_ds1_once_and_none_of_ds2(tmp_path: Path) -> 
     split = task.split()
     assert split.test == ("mitdb/100", "mitdb/232")
     folds = task.folds(2)
-    assert sorted(name for fold in folds for name in fold.test) == sorted(split.train)
-    for fold in folds:
-        assert not {*fold.train} & {*fold.test}
+    assert sorted(name for fold in folds for name in fold.test) == sorted(split.train + split.validation)
+    for fold in (split, *folds):
+        assert fold.validation
+        assert len({*fold.train, *fold.validation, *fold.test}) == sum(
+            map(len, (fold.train, fold.validation, fold.test))
+        )
     with pytest.raises(BadRecipe, match="22"):
         task.folds(23)
 

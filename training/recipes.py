@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from training import af_recipes, monitor_recipes
+from training import af_recipes, beats_recipes, delineation_recipes, monitor_recipes
 from training.config import Recipe
 from training.errors import BadRecipe
 from training.overrides import override
@@ -17,6 +17,8 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "ecg-cnn-lstm-1": monitor_recipes.ecg_cnn_lstm_1,
     "ecg-smoke": monitor_recipes.ecg_smoke,
     "ecg-af-1": af_recipes.ecg_af_1,
+    "ecg-delineation-1": delineation_recipes.ecg_delineation_1,
+    "ecg-beats-1": beats_recipes.ecg_beats_1,
 }
 
 

@@ -40,6 +40,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.af_task import AfTask
 
         return AfTask(recipe, data, cache)
+    if recipe.task == "beats":
+        from training.beats_task import BeatsTask
+
+        return BeatsTask(recipe, data, cache)
     raise BadRecipe(f"recipe {recipe.name}: no task {recipe.task!r}")
 
 
