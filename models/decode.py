@@ -1,8 +1,8 @@
 """From step probabilities to beats, over a batch of windows at once. Worker and scoring share it.
 
-A beat's probability mass falls on the one or two steps nearest to its peak. A candidate is a step whose
-mass, summed with its larger neighbour's, is the largest within the refractory time; its place is the mass's
-centroid.
+A beat's probability mass falls on the one or two steps nearest to its peak; in noise it spreads over one
+more, for the network is less sure of the place. A candidate is a step whose mass, summed with both
+neighbours', is the largest within the refractory time; its place is the mass's centroid.
 
 Final is what lies between ``final_from_s`` and ``final_to_s`` of the window. Windows' step grids differ
 between hops, so the span handed out is a little wider than the hop on its left; a beat seen twice is
@@ -108,11 +108,11 @@ def decode_beats(
     beat_classes = wide[:, :, 1:]
     mass = 1.0 - wide[:, :, 0]
     padded = np.pad(mass, ((0, 0), (1, 1)))
-    pair = mass + np.maximum(padded[:, :-2], padded[:, 2:])
-    # Both steps of a pair reach the same sum: a touch of the own mass breaks the tie. Centroids lie up to
-    # half a step from their peaks: nearer peaks than the refractory time less a step are of one beat.
-    rank = pair + 1e-3 * mass
-    window, step = np.nonzero((pair >= threshold) & _peaks(rank, max(1, int(refractory_s / step_s) - 1)))
+    nearby = mass + padded[:, :-2] + padded[:, 2:]
+    # Both steps of a beat may reach the same sum: a touch of the own mass breaks the tie. Centroids lie up
+    # to half a step from their peaks: nearer peaks than the refractory time less a step are of one beat.
+    rank = nearby + 1e-3 * mass
+    window, step = np.nonzero((nearby >= threshold) & _peaks(rank, max(1, int(refractory_s / step_s) - 1)))
     around = step[:, None] + np.arange(-1, 2)
     inside = (around >= 0) & (around < mass.shape[1])
     around = np.clip(around, 0, mass.shape[1] - 1)
@@ -124,7 +124,7 @@ def decode_beats(
     position_s = place * step_s
     keep = (position_s >= final_from_s) & (position_s < final_to_s)
     keep &= _apart(window, position_s, rank[window, step], refractory_s)
-    probability = np.minimum(pair[window, step], 1.0)
+    probability = np.minimum(nearby[window, step], 1.0)
     return BeatCandidates(
         window[keep].astype(np.int64),
         place[keep],
