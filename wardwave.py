@@ -17,7 +17,7 @@ COMMANDS = {
     "score-alarms": "inference.cli",
     "schemas": "inference.cli",
     "train": "training.cli",
-    "evaluate": "training.cli",
+    "evaluate": "training.models_cli",
     "evaluate-noise": "training.noise_cli",
     "dashboard": "dashboard.cli",
     "demo": "dashboard.cli",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,6 +36,9 @@ class Predictions:
         Rows sum to 1.
     weight : ndarray of float64, shape (n,)
         1, or what re-weights the classes.
+    key : str
+        Short name that its figures begin with in the card (``windows_macro_f1``); made from the title
+        where it is empty.
     """
 
     title: str
@@ -45,6 +49,7 @@ class Predictions:
     probabilities: FloatArray
     decided: IntArray
     weight: FloatArray
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,25 @@ class Strip:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts a patient and what figures are made of their sum: what a paired bootstrap of two models needs.
+
+    Attributes
+    ----------
+    title : str
+        As "EC57 beat by beat".
+    patients : dict of str to ndarray
+        Arrays of one shape, a patient each.
+    figures : callable
+        From summed counts to named figures.
+    """
+
+    title: str
+    patients: dict[str, FloatArray]
+    figures: Callable[[FloatArray], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Everything that an evaluation found.
 
@@ -81,6 +105,8 @@ class Evaluation:
     ----------
     metrics : dict of str to Interval
         Named figures with 95 % intervals; they enter the card.
+    counts : tuple of Counts
+        The task's own figures in a form in which two models can be compared patient by patient.
     """
 
     predictions: tuple[Predictions, ...] = ()
@@ -88,6 +114,7 @@ class Evaluation:
     metrics: dict[str, Interval] = field(default_factory=dict)
     strips: tuple[Strip, ...] = ()
     notes: tuple[str, ...] = ()
+    counts: tuple[Counts, ...] = ()
 
 
 def pool(parts: list[Predictions]) -> Predictions:
@@ -102,4 +129,5 @@ def pool(parts: list[Predictions]) -> Predictions:
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate([part.decided for part in parts]),
         np.concatenate([part.weight for part in parts]),
+        first.key,
     )

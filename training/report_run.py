@@ -1,0 +1,132 @@
+"""Score a model on one side of its task's split and gather what the report shows."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from models import store
+from models.cnn_lstm import CnnLstm
+from models.spec import ModelSpec
+from training.card import code_commit
+from training.errors import DataMissing
+from training.evaluation import Evaluation
+from training.report import Facts, Report, summaries_of
+from training.report_history import card_settings, history_of
+from training.report_strips import worst_strips
+from training.report_summary import card_metrics
+from training.session import task_of_model, thresholds_of
+from training.task import Names
+
+PACKAGES: Final = ("torch", "numpy", "scipy", "wfdb")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A model with what one side of its split says of it."""
+
+    model: CnnLstm
+    spec: ModelSpec
+    names: Names
+    evaluation: Evaluation
+
+
+def score(model_name: str, data: Path, side: str, device: str = "cpu") -> Scored:
+    """Load a model and score it by its task.
+
+    Parameters
+    ----------
+    model_name : str
+        Of a shipped model, or the path of a card.
+    data : Path
+        Folder that holds one folder a data set.
+    side : str
+        ``train``, ``validation`` or ``test``.
+
+    Raises
+    ------
+    DataMissing
+        The folder is not there, or no record of this side is in it.
+    """
+    model, spec = store.load(model_name, device)
+    if not data.is_dir():
+        raise DataMissing(f"{data}: no such folder; name the one that holds mitdb, vfdb, …")
+    task = task_of_model(spec, data)
+    names: Names = getattr(task.split(), side)
+    if not names:
+        raise DataMissing(f"{data}: no record of the {side} side of {spec.name} in it")
+    return Scored(model, spec, names, task.evaluate(model, thresholds_of(spec), names))
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def _device(name: str) -> str:
+    if name.startswith("cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(name)
+    return f"{torch.get_num_threads()} CPU threads of {os.cpu_count()}, {platform.machine()}"
+
+
+def gather(
+    scored: Scored, *, side: str, data: Path, device: str, command: str, seconds: float, card: Path
+) -> Report:
+    """Figures, strips of the worst records, history and where all that comes from.
+
+    Parameters
+    ----------
+    seconds : float
+        That the scoring took.
+    card : Path
+        Of the model: its folder may hold the logs of its training.
+    """
+    began = time.monotonic()
+    evaluation = scored.evaluation
+    summaries = summaries_of(evaluation)
+    if not evaluation.strips:
+        evaluation = replace(evaluation, strips=worst_strips(summaries, data, scored.spec))
+    facts = Facts(
+        f"{side} patients",
+        dict(Counter(name.split("/", 1)[0] for name in scored.names)),
+        scored.names,
+        str(data.resolve()),
+        command,
+        code_commit(),
+        round(seconds + time.monotonic() - began, 1),
+        _device(device),
+        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        _versions(),
+    )
+    return Report(scored.spec, facts, evaluation, summaries, history_of(card, scored.spec))
+
+
+def update_card(report: Report, scored: Scored, side: str, card: Path) -> ModelSpec:
+    """Write the report's figures, and the training's history, into the model's card.
+
+    Parameters
+    ----------
+    side : str
+        Figures of another side than ``test`` begin with its name.
+    """
+    prefix = "" if side == "test" else f"{side}_"
+    new = {prefix + name: f for name, f in card_metrics(report.evaluation, report.summaries).items()}
+    changes = {
+        "metrics": scored.spec.metrics | new,
+        "training": scored.spec.training | card_settings(report.history),
+    }
+    return store.save(scored.model, scored.spec.model_copy(update=changes), card.parent)
