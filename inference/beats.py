@@ -72,6 +72,11 @@ class BeatHistory:
         self._count[slots[begins]] += lengths
         self.last_ns[slots[begins]] = times_ns[begins + lengths - 1]
 
+    def revise(self, slots: IntArray, times_ns: IntArray, labels: IntArray) -> None:
+        """Give beats that are remembered another class, found by their times. Shapes (n_beats,)."""
+        beat, place = np.nonzero(self._times[slots] == times_ns[:, None])
+        self._labels[slots[beat], place] = labels[beat]
+
     def recent(self, slots: IntArray) -> RecentBeats:
         """Last beats of some slots, oldest first."""
         at = (self._count[slots][:, None] + np.arange(REMEMBERED)) % REMEMBERED

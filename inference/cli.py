@@ -6,6 +6,17 @@ import argparse
 from pathlib import Path
 
 DEFAULT_MODEL = "ecg-cnn-lstm-1"
+NO_MODEL = "none"
+DEFAULT_BEATS = NO_MODEL
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="shipped model or path of a card")
+    parser.add_argument(
+        "--beats-model",
+        default=DEFAULT_BEATS,
+        help=f"model that says what each beat is ({DEFAULT_BEATS}); 'none' leaves it to --model",
+    )
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,7 +26,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="run a worker: raw signals in, predictions, vitals and alarms out",
         description="A worker of the consumer group. Start more of them to share the beds.",
     )
-    infer.add_argument("--model", default=DEFAULT_MODEL, help="shipped model or path of a card")
+    _add_models(infer)
     infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
     infer.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
@@ -29,7 +40,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     score.add_argument("--wfdb", required=True, metavar="DIR[,DIR...]", help="folders with annotated records")
     score.add_argument("--records", metavar="A,B", help="only these records")
-    score.add_argument("--model", default=DEFAULT_MODEL, help="shipped model or path of a card")
+    _add_models(score)
     score.add_argument("--device", help="torch device")
     score.set_defaults(run=run_score)
     schemas = subparsers.add_parser("schemas", help="write the JSON schemas of the outputs")
@@ -46,6 +57,7 @@ def run_infer(args: argparse.Namespace) -> int:
 
     import torch
 
+    from inference.beat_classes import BeatPredictor
     from inference.predictor import Predictor, describe
     from inference.worker import Worker, WorkerOptions
     from ingest import kafka
@@ -58,16 +70,20 @@ def run_infer(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads or max(1, (os.cpu_count() or 2) // 2))
     settings = load_settings()
     predictor = Predictor(args.model, args.device)
-    logging.getLogger(__name__).info("model %s on %s", describe(predictor.spec), predictor.device)
+    beats = None if args.beats_model == NO_MODEL else BeatPredictor(args.beats_model, args.device)
+    for network in (predictor, beats):
+        if network is not None:
+            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), network.device)
     kafka.ensure_topics(settings)
     options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats)
-    Worker(settings, predictor, options).run(stop.is_set)
+    Worker(settings, predictor, options, beats).run(stop.is_set)
     return 0
 
 
 def run_score(args: argparse.Namespace) -> int:
     """Play records and print the table."""
     from inference import score
+    from inference.beat_classes import BeatPredictor
     from inference.errors import InferenceError
     from inference.predictor import Predictor
     from ingest.settings import load_settings
@@ -83,7 +99,9 @@ def run_score(args: argparse.Namespace) -> int:
         known = ", ".join(record.name for record in found)
         raise InferenceError(f"--records: no {', '.join(sorted(absent))} in {args.wfdb}; there are {known}")
     records = [record for record in found if wanted is None or record.name in wanted]
-    scores = score.score_records(records, Predictor(args.model, args.device), load_settings().ingest)
+    beats = None if args.beats_model == NO_MODEL else BeatPredictor(args.beats_model, args.device)
+    predictor = Predictor(args.model, args.device)
+    scores = score.score_records(records, predictor, load_settings().ingest, beats)
     print("\n".join(score.report(scores)))
     return 0
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from inference.alarms import AlarmEngine, Change
+from inference.beat_classes import BeatClassifier, BeatPredictor, Decided, cut_segments, join
 from inference.beats import LABELS, NEVER, REFRACTORY_NS, BeatHistory, heart_rate_bpm
 from inference.catalog import ECG_RULES, VF
 from inference.errors import UnfitModel
@@ -58,9 +59,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class FoundBeats:
-    """Beats that became final, sorted by row, then time; ``row`` points into the due windows."""
+    """Beats that were found, sorted by row, then time; ``row`` and ``at`` point into the due windows."""
 
     row: IntArray
+    at: IntArray
     times_ns: IntArray
     labels: IntArray
     probabilities: WideFloatArray
@@ -75,14 +77,17 @@ class EcgMonitor:
         The network; its card gives rate, band, window and hop.
     clock : callable
         Gives the present time, ns since the epoch; a virtual one when scoring.
+    beats : BeatPredictor or None
+        The network that says what each beat is; without it the first network's word stands.
     """
 
-    def __init__(self, predictor: Predictor, clock: Clock) -> None:
+    def __init__(self, predictor: Predictor, clock: Clock, beats: BeatPredictor | None = None) -> None:
         card = predictor.spec
         _check_fit(card)
         self.bank = Bank(SignalKind.ECG, ECG, card.window_s, card.hop_s)
         n_slots = len(self.bank.count)
         self.beats = BeatHistory(n_slots)
+        self.classifier = None if beats is None else BeatClassifier(beats, n_slots)
         self.engine = AlarmEngine(ECG_RULES, n_slots)
         self.lead = np.zeros(n_slots, dtype=np.int64)
         self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.window_classes)), np.nan)
@@ -108,6 +113,8 @@ class EcgMonitor:
         if extra <= 0:
             return
         self.beats.resize(n_slots)
+        if self.classifier is not None:
+            self.classifier.resize(n_slots)
         self.engine.resize(n_slots)
         self.lead = np.pad(self.lead, (0, extra))
         self.rhythms = np.pad(self.rhythms, ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
@@ -119,6 +126,8 @@ class EcgMonitor:
         self.bank.remove(bed)
         del self._names[slot]
         self.beats.reset(slot)
+        if self.classifier is not None:
+            self.classifier.reset(slot)
         self.engine.reset(slot)
         self.lead[slot] = 0
         self.rhythms[slot] = np.nan
@@ -147,6 +156,8 @@ class EcgMonitor:
             self.clocks[slot, UNSEEN] += unseen_ns
         else:
             self.beats.reset(slot)
+            if self.classifier is not None:
+                self.classifier.reset(slot)
             self.engine.clock_set_back(slot)
             self.clocks[slot, STARTED], self.clocks[slot, UNSEEN] = start_ns, 0
         self.clocks[slot, FRONTIER] = start_ns
@@ -157,6 +168,7 @@ class EcgMonitor:
     def _judge(self, due: Due) -> Outcome:
         status = lead_status(self.bank, due)
         leads = choose_leads(self.lead[due.slots], status)
+        changed = leads != self.lead[due.slots]
         self.lead[due.slots] = leads
         windows, present = self.bank.gather(due, leads)
         said = self._predictor(windows)
@@ -164,8 +176,9 @@ class EcgMonitor:
         ends_ns = self.bank.time_ns(due.slots, due.ends)
         frontier_ns = self.bank.time_ns(due.slots, due.ends - self._context)
         beats = self._new_beats(due, windows, present, said, starts_ns)
+        intervals_s = self._intervals(due, beats)
         settled = self._note_gaps(due, status, present, frontier_ns)
-        self.beats.append(due.slots[beats.row], beats.times_ns, beats.labels)
+        decided = self._classify(due, windows, beats, intervals_s, changed, frontier_ns)
         self.clocks[due.slots[beats.row], UNSEEN] = 0
         shown = np.where((settled & ~status.unusable)[:, None], said.rhythms, np.nan)
         self.rhythms[due.slots] = np.concatenate(
@@ -176,7 +189,7 @@ class EcgMonitor:
         offsets = dict(zip(due.slots.tolist(), due.offsets.tolist(), strict=True))
         quality = self._quality(status, leads, said)
         return Outcome(
-            self._predictions(due, leads, said, beats, starts_ns, ends_ns, quality),
+            self._predictions(due, leads, said, decided, starts_ns, ends_ns, quality),
             self._vitals(due, evidence, quality),
             [self._alarm(change, offsets[change.slot]) for change in changes],
         )
@@ -213,8 +226,48 @@ class EcgMonitor:
         close[1:] = (row[1:] == row[:-1]) & (np.diff(times) <= REFRACTORY_NS)
         order = order[~close]
         return FoundBeats(
-            found.window[order], times_ns[order], found.label[order] - 1, found.probability[order]
+            found.window[order], at[order], times_ns[order], found.label[order] - 1, found.probability[order]
         )
+
+    def _intervals(self, due: Due, beats: FoundBeats) -> WideFloatArray:
+        """Time from each new beat's predecessor, s; NaN where there is none or data were missing between."""
+        slots = due.slots[beats.row]
+        first = np.ones(len(slots), dtype=np.bool_)
+        first[1:] = beats.row[1:] != beats.row[:-1]
+        before_ns = np.where(first, self.beats.last_ns[slots], np.roll(beats.times_ns, 1))
+        known = before_ns > self.beats.clear_since_ns[slots]
+        since_s = (beats.times_ns - before_ns) / NS_PER_S
+        return np.where(known & (before_ns > NEVER), since_s, np.nan)
+
+    def _classify(
+        self,
+        due: Due,
+        windows: FloatArray,
+        beats: FoundBeats,
+        intervals_s: WideFloatArray,
+        changed: BoolArray,
+        frontier_ns: IntArray,
+    ) -> Decided:
+        """Remember new beats, by a first guess where the class comes later; return those that have theirs."""
+        slots = due.slots[beats.row]
+        if self.classifier is None:
+            self.beats.append(slots, beats.times_ns, beats.labels)
+            return Decided(slots, beats.times_ns, beats.labels, beats.probabilities)
+        parts = [self.classifier.settle(due.slots[changed])]
+        order = np.argsort(slots, kind="stable")
+        guesses = np.empty_like(beats.labels)
+        guesses[order], decided = self.classifier.add(
+            slots[order],
+            beats.times_ns[order],
+            cut_segments(windows, beats.row, beats.at)[order],
+            intervals_s[order],
+            beats.probabilities[order],
+        )
+        self.beats.append(slots, beats.times_ns, guesses)
+        parts += [decided, self.classifier.wait(due.slots, frontier_ns)]
+        final = join(parts)
+        self.beats.revise(final.slots, final.times_ns, final.labels)
+        return final
 
     def _note_gaps(
         self, due: Due, status: LeadStatus, present: BoolArray, frontier_ns: IntArray
@@ -266,28 +319,27 @@ class EcgMonitor:
         due: Due,
         leads: IntArray,
         said: Probabilities,
-        beats: FoundBeats,
+        beats: Decided,
         starts_ns: IntArray,
         ends_ns: IntArray,
         quality: WideFloatArray,
     ) -> list[Prediction]:
-        of_row: list[list[Beat]] = [[] for _ in due.slots]
+        of_slot: dict[int, list[Beat]] = {slot: [] for slot in due.slots.tolist()}
         found = zip(
-            beats.row.tolist(),
+            beats.slots.tolist(),
             beats.times_ns.tolist(),
             beats.labels.tolist(),
             beats.probabilities.round(4).tolist(),
             strict=True,
         )
-        for row, time_ns, label, probability in found:
-            of_row[row].append(Beat(time_ns, LABELS[label], probability))
+        for slot, time_ns, label, probability in found:
+            of_slot[slot].append(Beat(time_ns, LABELS[label], probability))
         rows = zip(
             due.slots.tolist(),
             leads.tolist(),
             starts_ns.tolist(),
             ends_ns.tolist(),
             said.rhythms.astype(np.float64).round(6).tolist(),
-            of_row,
             quality.round(4).tolist(),
             due.offsets.tolist(),
             strict=True,
@@ -303,12 +355,12 @@ class EcgMonitor:
                 start_ns=start_ns,
                 end_ns=end_ns,
                 probabilities=dict(zip(names, rhythm, strict=True)),
-                beats=row_beats,
+                beats=of_slot[slot],
                 quality=share,
                 raw_offset=offset,
                 revision=0,
             )
-            for slot, lead, start_ns, end_ns, rhythm, row_beats, share, offset in rows
+            for slot, lead, start_ns, end_ns, rhythm, share, offset in rows
         ]
 
     def _vitals(self, due: Due, evidence: Evidence, quality: WideFloatArray) -> list[Vital]:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
+from inference.beat_classes import BeatPredictor
 from inference.episodes import ANSWERS, TOLERANCE_S, Answer, Episode, match, reference_episodes
 from inference.monitor import EcgMonitor, Outcome
 from inference.predictor import Predictor
@@ -52,7 +53,10 @@ class RecordScore:
 
 
 def score_records(
-    records: Sequence[Path], predictor: Predictor, settings: IngestSettings
+    records: Sequence[Path],
+    predictor: Predictor,
+    settings: IngestSettings,
+    beats: BeatPredictor | None = None,
 ) -> list[RecordScore]:
     """Play records side by side, a second each in turn, and match their alarms with their annotations."""
     sources = {
@@ -61,7 +65,7 @@ def score_records(
         for source in read_sources([record], [f"{record.parent.name}/{record.stem}"])
         if source.signal.kind is SignalKind.ECG
     }
-    heard = _play(list(sources.values()), predictor, settings)
+    heard = _play(list(sources.values()), EcgMonitor(predictor, lambda: START_NS, beats), settings)
     scores = []
     for record, source in sources.items():
         alarms = [alarm for alarm in heard.alarms if alarm.bed == source.bed]
@@ -79,8 +83,7 @@ def score_records(
     return scores
 
 
-def _play(sources: Sequence[Source], predictor: Predictor, settings: IngestSettings) -> Outcome:
-    monitor = EcgMonitor(predictor, lambda: START_NS)
+def _play(sources: Sequence[Source], monitor: EcgMonitor, settings: IngestSettings) -> Outcome:
     lines = {source.bed: Continuity(settings) for source in sources}
     streams = [source_chunks(source, START_NS, source.signal.n_samples, 1.0, "score") for source in sources]
     heard = Outcome()

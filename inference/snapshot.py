@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.alarms import EngineState
+from inference.beat_classes import BeatClassifier, ClassifierState
 from inference.errors import SnapshotError
 from inference.monitor import EcgMonitor
 from inference.no_data import NoDataState
@@ -21,6 +22,7 @@ from ingest.bank import StreamState
 from ingest.conditioning import ConditionerState
 from ingest.continuity import ContinuityState
 from ingest.types import SignalKind
+from models.beat_rows import StreamState as StreamRows
 
 VERSION: Final = 1
 
@@ -31,6 +33,19 @@ class Array(msgspec.Struct, frozen=True):
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+
+
+class ClassesState(msgspec.Struct, frozen=True):
+    """What :class:`inference.beat_classes.BeatClassifier` knows of one bed."""
+
+    sha256: str
+    arrays: dict[str, Array]
+    seen: int
+    intervals: int
+    undecided: bool
+    time_ns: int
+    label: int
+    probability: float
 
 
 class EcgState(msgspec.Struct, frozen=True):
@@ -51,6 +66,7 @@ class EcgState(msgspec.Struct, frozen=True):
     lead: int
     model_sha256: str
     alarms: EngineState
+    classes: ClassesState | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -107,6 +123,40 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
         model_sha256=monitor.model_sha256,
         lead=int(monitor.lead[slot]),
         alarms=monitor.engine.state(slot),
+        classes=None if monitor.classifier is None else _take_classes(monitor.classifier, slot),
+    )
+
+
+ROW_ARRAYS: Final = ("rows", "running", "heights", "previous", "past")
+
+
+def _take_classes(classifier: BeatClassifier, slot: int) -> ClassesState:
+    state = classifier.state(slot)
+    return ClassesState(
+        classifier.sha256,
+        {name: _pack(getattr(state.rows, name)) for name in ROW_ARRAYS},
+        state.rows.seen,
+        state.rows.intervals,
+        state.undecided,
+        state.time_ns,
+        state.label,
+        state.probability,
+    )
+
+
+def _put_classes(classifier: BeatClassifier, slot: int, state: ClassesState) -> None:
+    arrays = {name: _unpack(array).astype(np.float32) for name, array in state.arrays.items()}
+    rows = StreamRows(
+        rows=arrays["rows"],
+        running=arrays["running"],
+        heights=arrays["heights"],
+        previous=arrays["previous"],
+        past=_unpack(state.arrays["past"]).astype(np.float64),
+        seen=state.seen,
+        intervals=state.intervals,
+    )
+    classifier.restore(
+        slot, ClassifierState(rows, state.undecided, state.time_ns, state.label, state.probability)
     )
 
 
@@ -156,6 +206,9 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     monitor.clocks[slot] = state.clocks
     monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
     monitor.lead[slot] = state.lead
+    classes = state.classes
+    if monitor.classifier is not None and classes is not None and classes.sha256 == monitor.classifier.sha256:
+        _put_classes(monitor.classifier, slot, classes)
 
 
 def encode(snapshot: Snapshot) -> bytes:

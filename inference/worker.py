@@ -18,6 +18,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from inference import handover, snapshot
+from inference.beat_classes import BeatPredictor
 from inference.errors import SnapshotError
 from inference.intake import Partition, Stream, Taken
 from inference.monitor import EcgMonitor, Outcome, make_alarm
@@ -71,14 +72,22 @@ class Worker:
         The ECG model.
     options : WorkerOptions
         Pace.
+    beats : BeatPredictor or None
+        The network that says what each beat is.
     """
 
-    def __init__(self, settings: Settings, predictor: Predictor, options: WorkerOptions) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        predictor: Predictor,
+        options: WorkerOptions,
+        beats: BeatPredictor | None = None,
+    ) -> None:
         self.stats = Stats()
         self._settings = settings
         self._options = options
         self._no_data = NoData()
-        self._monitor = EcgMonitor(predictor, time.time_ns)
+        self._monitor = EcgMonitor(predictor, time.time_ns, beats)
         self._partitions: dict[int, Partition] = {}
         self._snapshot_due_s: dict[int, float] = {}
         self._consumer = kafka.consumer(

@@ -22,7 +22,7 @@ class BeatFeatures(nn.Module):
 
     def __init__(self, gain: float, config: BeatsFrontEnd) -> None:
         super().__init__()
-        self.gain, self.pieces, self.segment = gain, config.pieces, config.segment
+        self.gain, self.pieces, self.segment, self.row = gain, config.pieces, config.segment, config.row
         self.width = config.width
         layers: list[nn.Module] = []
         before, length = config.pieces, config.segment

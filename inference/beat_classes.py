@@ -1,0 +1,310 @@
+"""The class of each beat, from the beats around it: a network whose time steps are a bed's last beats.
+
+The monitor's network finds beats; this one, of the same family, says what they are (N, S, V, F). A beat gets
+a first guess when it is found, which drives the alarms, and its class when the next beat is there, or when
+none has come for :data:`WAIT_S`: that is what is published. :mod:`models.beat_rows` says what the network
+sees of a beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+from inference.beats import LABELS, NEVER
+from inference.errors import UnfitModel
+from inference.predictor import BATCH_SIZES, CPU_BATCH_SIZES, pick_device
+from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, WideFloatArray
+from models import store
+from models.beat_rows import AFTER, BEFORE, FS_HZ, ROW, BeatRows, StreamState, set_next
+from models.beats import BeatFeatures
+from models.spec import STEP_CLASSES
+
+WAIT_S: Final = 1.5
+"""A beat that no other follows for so long gets its class without one."""
+
+WAIT_NS: Final = round(WAIT_S * NS_PER_S)
+
+
+class BeatPredictor:
+    """A network over sequences of beats, loaded and ready.
+
+    Parameters
+    ----------
+    model : str
+        Name of a shipped model or path of a card.
+    device : str or None
+        A torch device; by default CUDA where there is one.
+
+    Raises
+    ------
+    UnfitModel
+        The model's steps are no beats, or it sees something else of them than this version makes.
+    """
+
+    def __init__(self, model: str, device: str | None = None) -> None:
+        self.device = pick_device(device)
+        self._network, self.spec = store.load(model, self.device)
+        front_end = self._network.front_end
+        if not isinstance(front_end, BeatFeatures) or self.spec.step_classes != STEP_CLASSES:
+            raise UnfitModel(f"model {self.spec.name}: its steps are no beats; give one of task 'beats'")
+        row = front_end.row
+        if row != ROW or self.spec.fs_hz != FS_HZ:
+            raise UnfitModel(
+                f"model {self.spec.name}: rows of {row} numbers at {self.spec.fs_hz:g} Hz; this version "
+                f"makes {ROW} at {FS_HZ:g} Hz"
+            )
+        self._front_end = front_end
+        self.width = front_end.width
+        self.beats = round(self.spec.window_s)
+        self._gains = np.array(self.spec.beat_gains, dtype=np.float64)
+        self._sizes = CPU_BATCH_SIZES if self.device.type == "cpu" else BATCH_SIZES
+        for size in self._sizes:
+            self.labels(np.zeros((size, self.beats, self.width), dtype=np.float32), -1)
+            self.features(np.zeros((size, ROW), dtype=np.float32))
+
+    def _batches(self, x: FloatArray) -> list[tuple[FloatArray, int]]:
+        """Batches of fixed sizes (padded with zeros), each with how many of it are real."""
+        most = self._sizes[-1]
+        found = []
+        for begin in range(0, len(x), most):
+            part = x[begin : begin + most]
+            size = next(size for size in self._sizes if size >= len(part))
+            padded = np.zeros((size, *x.shape[1:]), dtype=np.float32)
+            padded[: len(part)] = part
+            found.append((padded, len(part)))
+        return found
+
+    def features(self, rows: FloatArray) -> FloatArray:
+        """Features of single beats, (n, ROW) to (n, width); zeros for rows of zeros."""
+        parts = []
+        with torch.inference_mode():
+            for padded, n in self._batches(rows):
+                x = torch.from_numpy(padded).to(self.device)
+                parts.append(self._front_end.features(x)[:n].cpu().numpy())
+        real = (rows != 0).any(axis=1)
+        joined: FloatArray = np.concatenate(parts) * real[:, None]
+        return joined
+
+    def labels(self, features: FloatArray, at: int) -> IntArray:
+        """Classes of one beat of each sequence.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (n, T, width)
+            Of sequences of beats, oldest first.
+        at : int
+            Which beat: -1 the newest, -2 the one before.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            Index into :data:`inference.beats.LABELS`.
+        """
+        return self.both_labels(features)[:, at]
+
+    def both_labels(self, features: FloatArray) -> IntArray:
+        """Classes of the last two beats of each sequence, (n, T, width) to (n, 2)."""
+        parts = []
+        with torch.inference_mode():
+            for padded, n in self._batches(features):
+                x = torch.from_numpy(padded).to(self.device)
+                logits = self._network.head_outputs(x.transpose(1, 2)).step_logits[:n, -2:]
+                parts.append(logits.softmax(-1).cpu().numpy())
+        weighed = np.concatenate(parts)[:, :, 1:] * self._gains
+        return np.asarray(weighed.argmax(-1), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Beats whose class is final now. All arrays have shape (n,)."""
+
+    slots: IntArray
+    times_ns: IntArray
+    labels: IntArray
+    probabilities: WideFloatArray
+
+
+def join(parts: list[Decided]) -> Decided:
+    """Put decisions together, ordered by slot, then time. At least one part."""
+    slots = np.concatenate([part.slots for part in parts])
+    times_ns = np.concatenate([part.times_ns for part in parts])
+    order = np.lexsort((times_ns, slots))
+    return Decided(
+        slots[order],
+        times_ns[order],
+        np.concatenate([part.labels for part in parts])[order],
+        np.concatenate([part.probabilities for part in parts])[order],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierState:
+    """One bed's state, for snapshots."""
+
+    rows: StreamState
+    undecided: bool
+    time_ns: int
+    label: int
+    probability: float
+
+
+class BeatClassifier:
+    """Classes of the beats of many beds.
+
+    Parameters
+    ----------
+    predictor : BeatPredictor
+        The network.
+    n_slots : int
+        Beds to make room for; grows by :meth:`resize`.
+    """
+
+    def __init__(self, predictor: BeatPredictor, n_slots: int) -> None:
+        self.predictor = predictor
+        self.sha256 = predictor.spec.sha256
+        self.rows = BeatRows(n_slots, predictor.beats)
+        self._features = np.zeros((n_slots, predictor.beats, predictor.width), dtype=np.float32)
+        self.undecided = np.zeros(n_slots, dtype=np.bool_)
+        self._time_ns = np.full(n_slots, NEVER, dtype=np.int64)
+        self._label = np.zeros(n_slots, dtype=np.int64)
+        self._probability = np.zeros(n_slots)
+
+    def resize(self, n_slots: int) -> None:
+        """Make room for more beds."""
+        extra = n_slots - len(self.undecided)
+        if extra <= 0:
+            return
+        self.rows.resize(n_slots)
+        self._features = np.pad(self._features, ((0, extra), (0, 0), (0, 0)))
+        self.undecided = np.pad(self.undecided, (0, extra))
+        self._time_ns = np.pad(self._time_ns, (0, extra), constant_values=NEVER)
+        self._label, self._probability = (
+            np.pad(self._label, (0, extra)),
+            np.pad(self._probability, (0, extra)),
+        )
+
+    def reset(self, slot: int) -> None:
+        """Forget a bed, and its undecided beat with it."""
+        self.rows.reset(slot)
+        self._features[slot] = 0
+        self.undecided[slot] = False
+
+    def settle(self, slots: IntArray) -> Decided:
+        """Begin anew for some beds (another lead): their undecided beats keep their first guess."""
+        left = slots[self.undecided[slots]]
+        decided = self._decide(left, self._label[left])
+        for slot in slots.tolist():
+            self.reset(slot)
+        return decided
+
+    def add(
+        self,
+        slots: IntArray,
+        times_ns: IntArray,
+        segments: FloatArray,
+        intervals_s: WideFloatArray,
+        probabilities: WideFloatArray,
+    ) -> tuple[IntArray, Decided]:
+        """Add new beats, sorted by slot, then time.
+
+        Parameters
+        ----------
+        slots, times_ns : ndarray of int64, shape (n,)
+            Beds and times of the peaks.
+        segments : ndarray of float32, shape (n, SEGMENT)
+            The lead around them, as :func:`cut_segments` gives it.
+        intervals_s : ndarray, shape (n,)
+            Since the bed's beat before; NaN where that is not known.
+        probabilities : ndarray, shape (n,)
+            That there is a beat; kept for the decision.
+
+        Returns
+        -------
+        guesses : ndarray of int64, shape (n,)
+            First guess of each new beat's class.
+        decided : Decided
+            Beats whose successor these are.
+        """
+        guesses = np.zeros(len(slots), dtype=np.int64)
+        parts = [self._decide(slots[:0], guesses[:0])]
+        for nth in _ranks(slots):
+            of = slots[nth]
+            parts.append(self.wait(of, times_ns[nth]))
+            self.rows.push(of, segments[nth], intervals_s[nth])
+            rows = self.rows.sequences(of)
+            last_two = self.predictor.features(rows[:, -2:].reshape(-1, ROW)).reshape(len(of), 2, -1)
+            self._features[of] = np.concatenate([self._features[of, 1:-1], last_two], axis=1)
+            labels = self.predictor.both_labels(self._features[of])
+            before = self.undecided[of]
+            parts.append(self._decide(of[before], labels[before, 0]))
+            guesses[nth] = labels[:, 1]
+            self.undecided[of] = True
+            self._time_ns[of], self._label[of] = times_ns[nth], labels[:, 1]
+            self._probability[of] = probabilities[nth]
+        return guesses, join(parts)
+
+    def wait(self, slots: IntArray, frontier_ns: IntArray) -> Decided:
+        """Decide the beats of some beds that no other has followed for :data:`WAIT_S`."""
+        alone: BoolArray = self.undecided[slots] & (frontier_ns - self._time_ns[slots] >= WAIT_NS)
+        of = slots[alone]
+        if len(of) == 0:
+            return self._decide(of, self._label[of])
+        last = self.rows.sequences(of)[:, -1]
+        set_next(last, np.full(len(of), WAIT_S))
+        features = self._features[of]
+        features[:, -1] = self.predictor.features(last)
+        return self._decide(of, self.predictor.labels(features, -1))
+
+    def _decide(self, slots: IntArray, labels: IntArray) -> Decided:
+        self.undecided[slots] = False
+        return Decided(slots, self._time_ns[slots], labels, self._probability[slots])
+
+    def state(self, slot: int) -> ClassifierState:
+        """Copy of a bed's state."""
+        return ClassifierState(
+            self.rows.state(slot),
+            bool(self.undecided[slot]),
+            int(self._time_ns[slot]),
+            int(self._label[slot]),
+            float(self._probability[slot]),
+        )
+
+    def restore(self, slot: int, state: ClassifierState) -> None:
+        """Put a state back; features are computed anew from the rows."""
+        self.rows.restore(slot, state.rows)
+        self._features[slot] = self.predictor.features(state.rows.rows)
+        self.undecided[slot], self._time_ns[slot] = state.undecided, state.time_ns
+        self._label[slot] = state.label if 0 <= state.label < len(LABELS) else 0
+        self._probability[slot] = state.probability
+
+
+def _ranks(slots: IntArray) -> list[IntArray]:
+    """Indices of each bed's first beat, then of each second one, and so on; ``slots`` is sorted."""
+    if len(slots) == 0:
+        return []
+    begins = np.flatnonzero(np.concatenate([[True], slots[1:] != slots[:-1]]))
+    lengths = np.diff(np.append(begins, len(slots)))
+    rank = np.arange(len(slots)) - np.repeat(begins, lengths)
+    return [np.flatnonzero(rank == nth) for nth in range(int(rank.max()) + 1)]
+
+
+def cut_segments(windows: FloatArray, row: IntArray, at: IntArray) -> FloatArray:
+    """Signal around peaks; beyond a window's ends its outermost sample is held.
+
+    Parameters
+    ----------
+    windows : ndarray of float32, shape (n_windows, n_times)
+        The leads in which the beats were found.
+    row, at : ndarray of int64, shape (n,)
+        Window and sample of each peak.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, SEGMENT)
+    """
+    around = np.clip(at[:, None] + np.arange(-BEFORE, AFTER), 0, windows.shape[1] - 1)
+    return np.asarray(windows[row[:, None], around], dtype=np.float32)

@@ -1,0 +1,184 @@
+"""The beats' network beat by beat over many beds says what it says of whole leads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inference.beat_classes import (
+    WAIT_S,
+    BeatClassifier,
+    BeatPredictor,
+    Decided,
+    cut_segments,
+    join,
+)
+from inference.beats import BeatHistory
+from inference.errors import UnfitModel
+from ingest.types import NS_PER_S, FloatArray, IntArray
+from models import store
+from models.beat_rows import CONTEXT, FS_HZ, PIECES, SEGMENT, segments_at
+from models.cnn_lstm import CnnLstm, cost_of
+from models.spec import STEP_CLASSES, Architecture, BeatsFrontEnd, ModelSpec
+from training.beats_records import rows_of
+from training.beats_scores import probabilities
+
+T = 12
+ARCHITECTURE = Architecture(
+    front_end=BeatsFrontEnd(pieces=PIECES, segment=SEGMENT, context=len(CONTEXT), widths=(8, 8, 8), width=16),
+    recurrent_stride=1,
+    hidden=8,
+    attention_width=8,
+    heads=2,
+    window_classes=0,
+)
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network of the family, with gains that make it name every class."""
+    torch.manual_seed(3)
+    model = CnnLstm(ARCHITECTURE).eval()
+    with torch.no_grad():
+        model.step_head.weight *= 50
+        usual = model(torch.from_numpy(rows_of(*made_lead(9)))[None, :T]).step_logits.mean((0, 1))
+        model.step_head.bias.sub_(usual)
+    spec = ModelSpec(
+        name="beats-made",
+        task="beats",
+        description="made",
+        window_s=T,
+        step_s=0.0,
+        step_classes=STEP_CLASSES,
+        window_classes=(),
+        thresholds={},
+        normalisation="made",
+        architecture=ARCHITECTURE,
+        cost=cost_of(ARCHITECTURE, 0),
+        data="none",
+        split={},
+        metrics={},
+        training={},
+        code_commit="none",
+    )
+    folder = tmp_path_factory.mktemp("model")
+    store.save(model, spec, folder)
+    return folder / "beats-made.json"
+
+
+@pytest.fixture(scope="module")
+def predictor(card: Path) -> BeatPredictor:
+    return BeatPredictor(str(card), "cpu")
+
+
+def made_lead(seed: int) -> tuple[FloatArray, IntArray]:
+    """Beats of changing shape and distance, with pauses longer than the wait."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.choice([60, 90, 100, 260], size=40, p=[0.2, 0.3, 0.4, 0.1])
+    peaks = 100 + np.cumsum(gaps)
+    signal = rng.normal(0, 0.02, int(peaks[-1]) + 700)
+    time = np.arange(len(signal))
+    for peak in peaks:
+        signal += rng.choice([1.0, -0.7]) * np.exp(-(((time - peak) / rng.choice([2.0, 9.0])) ** 2))
+    return signal.astype(np.float32), peaks.astype(np.int64)
+
+
+def stream(classifier: BeatClassifier, signal: FloatArray, peaks: IntArray, slot: int, hop: int) -> Decided:
+    """Feed a lead's beats as they would be found, ``hop`` samples at a time."""
+    parts = []
+    before = -1
+    for frontier in range(hop, len(signal), hop):
+        new = peaks[(peaks >= frontier - hop) & (peaks < frontier)]
+        slots = np.full(len(new), slot, dtype=np.int64)
+        intervals = np.diff(new, prepend=before) / FS_HZ
+        if len(new) and before < 0:
+            intervals[0] = np.nan
+        times = (new * (NS_PER_S / FS_HZ)).astype(np.int64)
+        _, decided = classifier.add(slots, times, segments_at(signal, new), intervals, np.ones(len(new)))
+        before = int(new[-1]) if len(new) else before
+        parts += [
+            decided,
+            classifier.wait(np.array([slot]), np.array([int(frontier * NS_PER_S / FS_HZ)])),
+        ]
+    return join(parts)
+
+
+@pytest.mark.parametrize("hop", [25, 125, 700])
+def test_beat_by_beat_is_the_whole_lead(predictor: BeatPredictor, card: Path, hop: int) -> None:
+    signal, peaks = made_lead(1)
+    found = stream(BeatClassifier(predictor, 3), signal, peaks, 2, hop)
+    model, _ = store.load(card)
+    expected = probabilities(model, signal, peaks, T, WAIT_S)[:, 1:].argmax(1)
+    decided = len(found.labels)
+    assert decided >= len(peaks) - 1
+    np.testing.assert_array_equal(found.times_ns, (peaks[:decided] * (NS_PER_S / FS_HZ)).astype(np.int64))
+    np.testing.assert_array_equal(found.labels, expected[:decided])
+    assert len(set(expected.tolist())) > 1
+
+
+def test_beds_do_not_touch_each_other_and_a_state_goes_on_elsewhere(predictor: BeatPredictor) -> None:
+    leads = [made_lead(seed) for seed in (4, 5)]
+    alone = [stream(BeatClassifier(predictor, 1), *lead, 0, 125) for lead in leads]
+    together = BeatClassifier(predictor, 2)
+    for slot, lead in enumerate(leads):
+        found = stream(together, *lead, slot, 125)
+        np.testing.assert_array_equal(found.labels, alone[slot].labels)
+    signal, peaks = leads[0]
+    half = len(peaks) // 2
+    first = BeatClassifier(predictor, 1)
+    stream(first, signal[: peaks[half]], peaks[:half], 0, 1)
+    successor = BeatClassifier(predictor, 4)
+    successor.restore(3, first.state(0))
+    new = peaks[half : half + 1]
+    arguments = (
+        (new * (NS_PER_S / FS_HZ)).astype(np.int64),
+        segments_at(signal, new),
+        np.array([(new[0] - peaks[half - 1]) / FS_HZ]),
+        np.ones(1),
+    )
+    there, decided_there = successor.add(np.array([3]), *arguments)
+    here, decided_here = first.add(np.array([0]), *arguments)
+    assert there.tolist() == here.tolist()
+    assert decided_there.labels.tolist() == decided_here.labels.tolist()
+
+
+def test_another_lead_begins_anew_and_the_waiting_beat_keeps_its_guess(predictor: BeatPredictor) -> None:
+    signal, peaks = made_lead(6)
+    classifier = BeatClassifier(predictor, 1)
+    guesses, _ = classifier.add(
+        np.zeros(1, dtype=np.int64),
+        np.array([5]),
+        segments_at(signal, peaks[:1]),
+        np.array([np.nan]),
+        np.ones(1),
+    )
+    settled = classifier.settle(np.array([0]))
+    assert settled.times_ns.tolist() == [5]
+    assert settled.labels.tolist() == guesses.tolist()
+    assert not classifier.rows.sequences(np.array([0])).any()
+    assert len(classifier.settle(np.array([0])).labels) == 0
+
+
+def test_segments_hold_the_edge() -> None:
+    windows = np.arange(2000, dtype=np.float32).reshape(2, 1000)
+    found = cut_segments(windows, np.array([0, 1, 1]), np.array([3, 500, 998]))
+    np.testing.assert_array_equal(found[1], np.arange(1455, 1563))
+    assert found[0, 0] == 0
+    assert found[2, -1] == 1999
+    np.testing.assert_array_equal(found[0], segments_at(windows[0], np.array([3]))[0])
+
+
+def test_a_class_given_later_is_what_is_remembered() -> None:
+    history = BeatHistory(3)
+    history.append(np.array([1, 1, 2]), np.array([10, 20, 10]), np.array([0, 0, 0]))
+    history.revise(np.array([1, 2]), np.array([10, 99]), np.array([2, 2]))
+    assert history.recent(np.array([1])).labels[0, -2:].tolist() == [2, 0]
+    assert history.recent(np.array([2])).labels[0, -1] == 0
+
+
+def test_a_model_whose_steps_are_no_beats_is_refused() -> None:
+    with pytest.raises(UnfitModel, match="steps are no beats"):
+        BeatPredictor("ecg-cnn-lstm-1", "cpu")
