@@ -89,7 +89,7 @@ class Labels(Part):
 
     annotator: str = Field(default="atr", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
     beats: Symbols = {name: tuple(symbols) for name, symbols in BEATS_OF.items()} | {
-        UNCLASSED_NAME: (*BEAT_CLASS_UNKNOWN, "/")
+        UNCLASSED_NAME: tuple(BEAT_CLASS_UNKNOWN)
     }
     rhythms: Symbols = {
         name: tuple(mark for mark, of in RHYTHM_OF.items() if of == name) for name in RHYTHM_CLASSES[:-1]
