@@ -17,6 +17,7 @@ from torch.nn import functional
 from ingest import conditioning
 from models.cnn_lstm import CnnLstm
 from models.delineate import STEP_CLASSES, WAVES
+from training.config import Recipe
 from training.delineation_config import DelineationRecipe
 from training.delineation_fibrillation import list_fibrillation, load_fibrillation
 from training.delineation_peer import peer_waves
@@ -91,7 +92,7 @@ class DelineationTask(Task):
 
     recipe: DelineationRecipe
 
-    def __init__(self, recipe: DelineationRecipe, data: Path, cache: Path = CACHE) -> None:
+    def __init__(self, recipe: Recipe, data: Path, cache: Path = CACHE) -> None:
         super().__init__(recipe, data, cache)
         if recipe.architecture.step_classes != len(STEP_CLASSES):
             raise BadRecipe(
