@@ -18,6 +18,7 @@ COMMANDS = {
     "schemas": "inference.cli",
     "train": "training.cli",
     "evaluate": "training.models_cli",
+    "models": "training.models_cli",
     "evaluate-noise": "training.noise_cli",
     "dashboard": "dashboard.cli",
     "demo": "dashboard.cli",

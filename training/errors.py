@@ -7,7 +7,9 @@
     ├── BadAnnotation       an annotation cannot be understood
     ├── BadRecipe           an unknown recipe, an unknown key of ``--set`` or a value out of bounds
     ├── BadCheckpoint       a run cannot be resumed from what lies in its folder
-    └── Diverged            the loss or a figure of validation is no number any more
+    ├── Diverged            the loss or a figure of validation is no number any more
+    ├── CannotCompare       two models were not scored on the same things
+    └── CannotAnnotate      a recording cannot be annotated, or its annotation not written
 
 None is retriable: the same call fails again until a file or an argument changes.
 """
@@ -39,3 +41,11 @@ class BadCheckpoint(TrainingError):
 
 class Diverged(TrainingError):
     """The loss or a figure of validation is no number any more."""
+
+
+class CannotCompare(TrainingError):
+    """Two models are of different tasks, or were not scored on the same things."""
+
+
+class CannotAnnotate(TrainingError):
+    """A recording cannot be annotated, or its annotation cannot be written."""

@@ -239,7 +239,7 @@ class Difference:
     value, low, high : float
         B less A, with the 95 % interval of the paired bootstrap.
     for_b : float
-        Share of draws in which B is ahead; a tie counts half.
+        Share of draws in which B is the better; a tie counts half.
     """
 
     a: float
@@ -250,12 +250,15 @@ class Difference:
     for_b: float
 
 
-def difference(a: float, b: float, drawn_a: FloatArray, drawn_b: FloatArray) -> Difference:
+def difference(
+    a: float, b: float, drawn_a: FloatArray, drawn_b: FloatArray, *, lower_is_better: bool = False
+) -> Difference:
     """Difference of a figure of two models that were drawn alike."""
     drawn = drawn_b - drawn_a
     known = drawn[np.isfinite(drawn)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
     ahead = float((known > 0).mean() + 0.5 * (known == 0).mean()) if len(known) else float("nan")
+    ahead = 1.0 - ahead if lower_is_better else ahead
     return Difference(float(a), float(b), float(b) - float(a), float(low), float(high), ahead)
 
 

@@ -1,4 +1,4 @@
-"""``wardwave evaluate`` and ``wardwave models``."""
+"""``wardwave evaluate`` and ``wardwave models``: list, describe, compare, export."""
 
 from __future__ import annotations
 
@@ -45,9 +45,36 @@ def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     evaluate.set_defaults(run=run_evaluate)
 
 
+def _register_models(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    models = subparsers.add_parser("models", help="list, describe, compare and export models")
+    models.set_defaults(run=run_list)
+    actions = models.add_subparsers(dest="action", metavar="ACTION")
+    listing = actions.add_parser("list", help="the shipped models")
+    listing.set_defaults(run=run_list)
+    describe = actions.add_parser("describe", help="a model's card")
+    describe.add_argument("model", help="name of a shipped model, or path of a card")
+    describe.add_argument("--json", action="store_true", help="the card as it is")
+    describe.set_defaults(run=run_describe)
+    compare = actions.add_parser("compare", help="two models on the same patients, by a paired bootstrap")
+    compare.add_argument("a", help="name of a shipped model, or path of a card")
+    compare.add_argument("b", help="the other one")
+    add_data(compare)
+    compare.add_argument("--side", choices=SIDES, default="test")
+    compare.add_argument("--out", type=Path, help="folder, FILE.html, FILE.json or FILE.md to write it to")
+    compare.add_argument("--device", default="cpu", help="cpu or cuda")
+    compare.set_defaults(run=run_compare)
+    export = actions.add_parser("export", help="write a model in another format")
+    export.add_argument("model", help="name of a shipped model, or path of a card")
+    export.add_argument(
+        "--onnx", type=Path, required=True, metavar="FILE", help="ONNX, checked against torch"
+    )
+    export.set_defaults(run=run_export)
+
+
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommands."""
     _register_evaluate(subparsers)
+    _register_models(subparsers)
 
 
 def command_line() -> str:
@@ -78,4 +105,52 @@ def run_evaluate(args: argparse.Namespace) -> int:
     files = write_report(report, args.out)
     print(to_markdown(report.evaluation, report.spec, report.facts.side, report.summaries))
     print("report: " + ", ".join(str(path) for path in files.values()))
+    return 0
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print the shipped models with their headline figures."""
+    from models import store
+    from models.catalogue import listing
+
+    print(listing([store.read_spec(name) for name in store.shipped()]))
+    return 0
+
+
+def run_describe(args: argparse.Namespace) -> int:
+    """Print a model's card."""
+    from models import store
+    from models.catalogue import description
+
+    spec = store.read_spec(args.model)
+    print(spec.model_dump_json(indent=2) if args.json else description(spec))
+    return 0
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Score two models on the same patients and print the differences."""
+    from training.compare import compare_models, tables, write
+    from training.report import table_lines
+
+    began = time.monotonic()
+    comparison = compare_models(args.a, args.b, data_of(args), args.side, args.device)
+    print("\n".join(line for one in tables(comparison) for line in table_lines(one)))
+    if args.out is not None:
+        about = {"command": command_line(), "seconds": f"{time.monotonic() - began:.0f}"}
+        print("comparison: " + ", ".join(map(str, write(comparison, args.out, about).values())))
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write a model as ONNX and check that it says the same."""
+    from models import store
+    from models.onnx import check_onnx, export_onnx, output_names
+
+    model, spec = store.load(args.model)
+    path = export_onnx(model, spec, args.onnx)
+    worst = check_onnx(model, spec, path)
+    print(
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB, outputs {', '.join(output_names(spec))}, "
+        f"largest difference from torch {worst:.1e}"
+    )
     return 0

@@ -11,7 +11,7 @@ import numpy as np
 from models.cnn_lstm import CnnLstm
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Interval
 from training.monitor_thresholds import GAIN
-from training.monitor_validate import Scored, run_recordings, score_beats, window_rhythms
+from training.monitor_validate import RHYTHM_S, Scored, known_windows, run_recordings, score_beats
 from training.scoring import (
     balanced_accuracy,
     beat_scores,
@@ -20,7 +20,7 @@ from training.scoring import (
     rhythm_table,
     shockable,
 )
-from training.sources import ALARM_S, FloatArray, IntArray, Recording, bit
+from training.sources import ALARM_S, FloatArray, IntArray, Recording, WideFloatArray, bit
 from training.streaming import FS_HZ, HOP_S, WINDOW_S
 
 HARD_RECORD: Final = "232"
@@ -51,8 +51,8 @@ class Report:
         Beat table of each record (rows none, N, S, V, F, no class).
     rhythms : dict of str to ndarray, shape (6, 6)
         Rhythm table of each record.
-    windows : dict of str to (ndarray of int64, shape (n,), ndarray of float32, shape (n, 6))
-        Class and probabilities of each window of known rhythm.
+    windows : dict of str to (ndarray of int64 (n,), ndarray of float32 (n, 6), ndarray of float64 (n,))
+        Class, probabilities and the middle of the judged span in seconds, of each window of known rhythm.
     alarms : dict of str to Alarms
         By kind.
     metrics : dict of str to Interval
@@ -61,7 +61,7 @@ class Report:
 
     beats: dict[str, IntArray]
     rhythms: dict[str, IntArray]
-    windows: dict[str, tuple[IntArray, FloatArray]]
+    windows: dict[str, tuple[IntArray, FloatArray, WideFloatArray]]
     alarms: dict[str, Alarms]
     metrics: dict[str, Interval]
 
@@ -164,11 +164,13 @@ def evaluate(
         if len(one.recording.beats)
     }
     rhythms: dict[str, IntArray] = {}
-    windows: dict[str, tuple[IntArray, FloatArray]] = {}
+    windows: dict[str, tuple[IntArray, FloatArray, WideFloatArray]] = {}
     for one in scored:
-        labels, found = window_rhythms(one)
+        index, labels = known_windows(one)
+        found = one.stream.rhythms[index]
         if len(labels):
-            windows[one.recording.name] = (labels, found)
+            middle_s = index.astype(np.float64) * HOP_S + WINDOW_S - RHYTHM_S / 2
+            windows[one.recording.name] = (labels, found, middle_s)
             rhythms[one.recording.name] = rhythm_table(labels, found.argmax(1))
     leads = [run_recordings(model, [r], all_leads=True) for r in alarmed]
     metrics: dict[str, Interval] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
 from models.spec import RHYTHM_CLASSES, Interval
-from training.evaluation import Evaluation, Predictions, Table
+from training.evaluation import Counts, Evaluation, Predictions, Table
 from training.monitor_scores import BEAT_FIGURES, RHYTHM_FIGURES, Report
 from training.scoring import beat_scores
 
@@ -117,10 +119,10 @@ def rhythm_predictions(report: Report) -> tuple[Predictions, ...]:
     """Windows of known rhythm as predictions."""
     if not report.windows:
         return ()
-    truth = np.concatenate([labels for labels, _ in report.windows.values()])
-    found = np.concatenate([p for _, p in report.windows.values()]).astype(np.float64)
-    items = [f"{name} #{i}" for name, (labels, _) in report.windows.items() for i in range(len(labels))]
-    patients = [name for name, (labels, _) in report.windows.items() for _ in labels]
+    truth = np.concatenate([labels for labels, _, _ in report.windows.values()])
+    found = np.concatenate([p for _, p, _ in report.windows.values()]).astype(np.float64)
+    items = [f"{name} @ {t:.1f} s" for name, (_, _, at) in report.windows.items() for t in at.tolist()]
+    patients = [name for name, (labels, _, _) in report.windows.items() for _ in labels]
     return (
         Predictions(
             "Rhythm of the last 4 s",
@@ -135,6 +137,14 @@ def rhythm_predictions(report: Report) -> tuple[Predictions, ...]:
     )
 
 
+def beat_counts(report: Report) -> tuple[Counts, ...]:
+    """Beat tables in a form in which two models can be compared."""
+    if not report.beats:
+        return ()
+    tables = {f"mitdb/{record}": table.astype(np.float64) for record, table in report.beats.items()}
+    return (Counts("Beats, EC57", tables, lambda table: asdict(beat_scores(table.astype(np.int64)))),)
+
+
 def to_evaluation(report: Report) -> Evaluation:
     """All that the report shows."""
     tables = (
@@ -143,4 +153,4 @@ def to_evaluation(report: Report) -> Evaluation:
         *rhythm_tables(report, ("cinc2017",), "cinc2017_", "Rhythm of the last 4 s: cinc2017 (hand-held)"),
         *alarm_tables(report),
     )
-    return Evaluation(rhythm_predictions(report), tables, report.metrics)
+    return Evaluation(rhythm_predictions(report), tables, report.metrics, counts=beat_counts(report))

@@ -78,8 +78,8 @@ def total_beats(
     return np.asarray(sum((score_beats(one, step_s, threshold, gains) for one in scored), none))
 
 
-def window_rhythms(scored: Scored) -> tuple[IntArray, FloatArray]:
-    """Windows whose last 4 s are of one known rhythm: class (n,) and the model's probabilities (n, 6)."""
+def known_windows(scored: Scored) -> tuple[IntArray, IntArray]:
+    """Windows whose last 4 s are of one known rhythm: their indices (n,) and classes (n,)."""
     n = len(scored.stream.windows)
     end = np.arange(n, dtype=np.int64) * round(HOP_S * FS_HZ) + round(WINDOW_S * FS_HZ)
     tail = round(RHYTHM_S * FS_HZ)
@@ -88,7 +88,13 @@ def window_rhythms(scored: Scored) -> tuple[IntArray, FloatArray]:
     single = (masks > 0) & (masks & (masks - 1) == 0)
     pure = single & (rhythm[end - tail] == rhythm[end - 1])
     labels = np.log2(np.maximum(masks[pure], 1)).astype(np.int64)
-    return labels, scored.stream.rhythms[pure]
+    return np.flatnonzero(pure), labels
+
+
+def window_rhythms(scored: Scored) -> tuple[IntArray, FloatArray]:
+    """Windows whose last 4 s are of one known rhythm: class (n,) and the model's probabilities (n, 6)."""
+    index, labels = known_windows(scored)
+    return labels, scored.stream.rhythms[index]
 
 
 def run_stressed(

@@ -40,7 +40,23 @@ class Scored:
     evaluation: Evaluation
 
 
-def score(model_name: str, data: Path, side: str, device: str = "cpu") -> Scored:
+def side_names(spec: ModelSpec, data: Path, side: str) -> Names:
+    """Records of one side of a model's split that are there.
+
+    Raises
+    ------
+    DataMissing
+        The folder is not there, or no record of this side is in it.
+    """
+    if not data.is_dir():
+        raise DataMissing(f"{data}: no such folder; name the one that holds mitdb, vfdb, …")
+    names: Names = getattr(task_of_model(spec, data).split(), side)
+    if not names:
+        raise DataMissing(f"{data}: no record of the {side} side of {spec.name} in it")
+    return names
+
+
+def score(model_name: str, data: Path, side: str, device: str = "cpu", names: Names | None = None) -> Scored:
     """Load a model and score it by its task.
 
     Parameters
@@ -51,6 +67,8 @@ def score(model_name: str, data: Path, side: str, device: str = "cpu") -> Scored
         Folder that holds one folder a data set.
     side : str
         ``train``, ``validation`` or ``test``.
+    names : tuple of str or None
+        Only these records, where given.
 
     Raises
     ------
@@ -58,13 +76,9 @@ def score(model_name: str, data: Path, side: str, device: str = "cpu") -> Scored
         The folder is not there, or no record of this side is in it.
     """
     model, spec = store.load(model_name, device)
-    if not data.is_dir():
-        raise DataMissing(f"{data}: no such folder; name the one that holds mitdb, vfdb, …")
-    task = task_of_model(spec, data)
-    names: Names = getattr(task.split(), side)
-    if not names:
-        raise DataMissing(f"{data}: no record of the {side} side of {spec.name} in it")
-    return Scored(model, spec, names, task.evaluate(model, thresholds_of(spec), names))
+    scored = side_names(spec, data, side) if names is None else names
+    evaluation = task_of_model(spec, data).evaluate(model, thresholds_of(spec), scored)
+    return Scored(model, spec, scored, evaluation)
 
 
 def _versions() -> dict[str, str]:
