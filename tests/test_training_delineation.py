@@ -264,7 +264,7 @@ def test_targets_lie_under_their_waves_at_any_time_scale(task: DelineationTask) 
         steps, x = batch["steps"][marked], batch["x"][marked, 0]
         known = batch["known"][marked] > 0
         np.testing.assert_allclose(steps.sum(-1)[known], 1.0, atol=1e-4)
-        turn = (steps[:, :-1, 3] > 0) & (steps[:, 1:, 4] > 0) & known[:, 1:]
+        turn = (steps[:, :-1, 3] > 0.1) & (steps[:, 1:, 4] > 0.1) & known[:, 1:]
         assert turn.sum() > 30
         row, step = np.nonzero(turn[:, :490])
         height = x[row[:, None], 2 * step[:, None] + np.arange(14)].max(1)
