@@ -36,6 +36,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.monitor_task import MonitorTask
 
         return MonitorTask(recipe, data, cache)
+    if recipe.task == "delineation":
+        from training.delineation_task import DelineationTask
+
+        return DelineationTask(recipe, data, cache)
     if recipe.task == "af":
         from training.af_task import AfTask
 
