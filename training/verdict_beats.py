@@ -122,7 +122,7 @@ class SlopeBeats:
         first = len(energy) - n_blocks * block
         threshold = 0.4 * np.concatenate([np.full(first, usual[0]), np.repeat(usual, block)]) + 1e-6
         places, _ = dsp.find_peaks(energy, height=threshold, distance=round(0.24 * FS_HZ))
-        beat_s = (places - length / 2 - len(signal)) / FS_HZ
+        beat_s = ((places - length / 2 - len(signal)) / FS_HZ).astype(np.float64)
         classes = np.tile(np.array([1.0, 0.0, 0.0, 0.0], dtype=np.float32), (len(beat_s), 1))
         n_windows = int((len(signal) / FS_HZ - WINDOW_S) / HOP_S) + 1
         windows = np.zeros((n_windows, len(WINDOW_CLASSES)), dtype=np.float32)

@@ -93,6 +93,11 @@ def read_views(path: Path, beats: BeatSource, early_s: float = 0.0) -> AlarmView
     try:
         header = wfdb.rdheader(str(path))
         until = round((ALARM_S - early_s) * float(header.fs))
+        if int(header.sig_len) < until:
+            ends_s = int(header.sig_len) / float(header.fs)
+            raise DataMissing(
+                f"{path}: it ends at {ends_s:.0f} s, before its alarm at {ALARM_S - early_s:.0f} s"
+            )
         record = wfdb.rdrecord(str(path), sampto=until)
     except (OSError, ValueError) as error:
         raise DataMissing(f"{path}: {error}") from error

@@ -16,13 +16,13 @@ from models.verdict import KINDS, KindSpec, KindWeights, Verdict, VerdictSpec, c
 from models.verdict_features import verdict_features
 from models.verdict_leads import VIEW_S, WideFloatArray
 from training.card import code_commit, describe_side, flatten
-from training.errors import BadRecipe
+from training.errors import BadRecipe, DataMissing
 from training.evaluation import Evaluation, Strip, pool
 from training.splits import side_of
 from training.task import CACHE, Names, Split
 from training.verdict_beats import BeatSource, MonitorBeats, SlopeBeats
 from training.verdict_config import EVERYTHING, VerdictRecipe
-from training.verdict_fit import BoolArray, fit_kind, rule_kind
+from training.verdict_fit import fit_kind, rule_kind
 from training.verdict_records import Alarm, AlarmViews, load_views, read_alarms
 from training.verdict_scores import describe, predictions_of
 
@@ -163,17 +163,12 @@ class VerdictTask:
             A kind of alarm has no true, or no false one, to learn from.
         """
         names = split.train + split.validation
-        values = self.rows(names)
-        truth = np.array([self.alarms[name].true for name in names])
-        kinds = np.array([self.alarms[name].kind for name in names])
         learned = self.recipe.head == "learned"
         threshold = cost_threshold(self.recipe.expected_score) if learned else 0.5
         weights, specs = {}, {}
         for kind in KINDS:
             features = self.features_of(kind)
-            columns = [self.columns.index(name) for name in features]
-            own = kinds == kind
-            weights[kind] = self._fit_kind(kind, values[own][:, columns], truth[own])
+            weights[kind] = self._fit_kind(kind, features, names) if learned else rule_kind()
             specs[kind] = KindSpec(features=features, threshold=threshold)
         spec = VerdictSpec(
             name=self.recipe.name,
@@ -189,10 +184,16 @@ class VerdictTask:
         )
         return Verdict(spec, weights)
 
-    def _fit_kind(self, kind: str, values: WideFloatArray, truth: BoolArray) -> KindWeights:
-        if self.recipe.head == "rules":
-            return rule_kind()
-        return fit_kind(values, truth, self.recipe.kinds[kind].variance)
+    def _fit_kind(self, kind: str, features: tuple[str, ...], names: Names) -> KindWeights:
+        own = tuple(name for name in names if self._alarm(name).kind == kind)
+        if not own:
+            raise DataMissing(f"no alarm of kind {kind} to learn from")
+        columns = [self.columns.index(name) for name in features]
+        truth = np.array([self.alarms[name].true for name in own])
+        try:
+            return fit_kind(self.rows(own)[:, columns], truth, self.recipe.kinds[kind].variance)
+        except DataMissing as error:
+            raise DataMissing(f"{kind}: {error}") from error
 
     def evaluate(self, model: Verdict, names: Names) -> Evaluation:
         """Score held-out alarms."""
