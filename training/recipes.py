@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from training import af_recipes, beats_recipes, delineation_recipes, monitor_recipes
+from training import af_recipes, beats_recipes, delineation_recipes, monitor_recipes, shock_recipes
 from training.config import Recipe
 from training.errors import BadRecipe
 from training.overrides import override
@@ -19,6 +19,7 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "ecg-af-1": af_recipes.ecg_af_1,
     "ecg-delineation-1": delineation_recipes.ecg_delineation_1,
     "ecg-beats-1": beats_recipes.ecg_beats_1,
+    "ecg-shock-1": shock_recipes.ecg_shock_1,
 }
 
 

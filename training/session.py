@@ -48,6 +48,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.beats_task import BeatsTask
 
         return BeatsTask(recipe, data, cache)
+    if recipe.task == "shock":
+        from training.shock_task import ShockTask
+
+        return ShockTask(recipe, data, cache)
     raise BadRecipe(f"recipe {recipe.name}: no task {recipe.task!r}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,7 +16,7 @@ from ingest.conditioning import ECG
 from models.cnn_lstm import CnnLstm
 from training.errors import BadRecipe
 from training.evaluation import Cell, Evaluation, Predictions, pool
-from training.monitor_task import load_noise
+from training.noise_records import load_noise
 from training.shock_config import ShockRecipe
 from training.shock_rate import periods
 from training.shock_records import (
@@ -35,7 +34,7 @@ from training.shock_scores import apart_rows, choose_thresholds, decide, describ
 from training.shock_windows import ShockWindows, windows_of
 from training.sources import FloatArray
 from training.splits import PACED, side_of
-from training.task import CACHE, CardFields, Names, Split, Task
+from training.task import CardFields, Names, Split, Task
 
 CAVEATS: Final = (
     "Research software, no medical device.",
@@ -128,9 +127,9 @@ class ShockTask(Task):
 
     recipe: ShockRecipe
 
-    def __init__(self, recipe: ShockRecipe, data: Path, cache: Path = CACHE) -> None:
-        super().__init__(recipe, data, cache)
-        self._held: dict[str, ShockRecord] = {}
+    @cached_property
+    def _held(self) -> dict[str, ShockRecord]:
+        return {}
 
     @cached_property
     def names(self) -> Names:
