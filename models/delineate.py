@@ -1,8 +1,8 @@
 """From step probabilities to P, QRS and T waves with onset, peak and end, over a batch of windows at once.
 
 Each wave is two classes of steps, before and after its peak, so that the network learns where the peak is as
-it learns the boundaries. A step's probabilities are read as the share of the step that each class covers:
-boundaries lie between steps where a wave covers half, so they are finer than the step grid.
+it learns the boundaries. A step's probabilities are read as the share of the step that each class covers, so
+boundaries are finer than the step grid.
 
 Cleaning uses what holds for every cycle: between two QRS complexes there is one T wave and then one P wave
 at most.
@@ -29,6 +29,9 @@ STEP_CLASSES: Final = ("none", "P_rise", "P_fall", "QRS_rise", "QRS_fall", "T_ri
 QRS: Final = WAVES.index("QRS")
 JOIN_S: Final = 0.04
 """Pieces of one kind of wave nearer than this are one wave."""
+
+REACH_S: Final = 0.064
+"""Probability this far outside a wave still moves its boundary."""
 
 LEAST_S: Final = (0.02, 0.024, 0.03)
 """Least probability mass of a P, QRS and T wave, in seconds: about a quarter of the shortest that occur."""
@@ -119,35 +122,41 @@ def _one_a_cycle(runs: _Runs, mass: WideFloatArray) -> BoolArray:
     return keep
 
 
-def _within(values_BTK: WideFloatArray, runs: _Runs) -> WideFloatArray:
-    """Sum over the steps of each run of the column of its kind."""
+def _mass(values_BTK: WideFloatArray, runs: _Runs, begin: IntArray, end: IntArray) -> WideFloatArray:
+    """Sum over the steps [begin, end) of the column of each run's kind."""
     total = np.pad(np.cumsum(values_BTK, axis=1), ((0, 0), (1, 0), (0, 0)))
-    found = total[runs.window, runs.end, runs.kind] - total[runs.window, runs.begin, runs.kind]
+    found = total[runs.window, end, runs.kind] - total[runs.window, begin, runs.kind]
     return np.asarray(found, dtype=np.float64)
 
 
-def _edges(waves_BTK: WideFloatArray, runs: _Runs) -> tuple[WideFloatArray, WideFloatArray]:
-    """Onset and end of each run in steps: where its probability passes half of the largest near the edge."""
-    padded = np.pad(waves_BTK, ((0, 0), (1, 1), (0, 0)))
+def _edges(waves_BTK: WideFloatArray, runs: _Runs, reach: int) -> tuple[WideFloatArray, WideFloatArray]:
+    """Onset and end of each run in steps: the expected boundaries.
 
-    def crossing(outer: IntArray, inner: IntArray) -> WideFloatArray:
-        outside = padded[runs.window, outer + 1, runs.kind]
-        inside = padded[runs.window, inner + 1, runs.kind]
-        share = (0.5 - outside) / np.maximum(inside - outside, 1e-9)
-        return np.asarray(outer + (inner - outer) * np.clip(share, 0.0, 1.0), dtype=np.float64)
-
-    return crossing(runs.begin - 1, runs.begin), crossing(runs.end, runs.end - 1)
+    Mass counts from ``reach`` steps inside to ``reach`` steps outside the run's own boundary, but no further
+    than half way to the neighbouring wave and the run's middle.
+    """
+    n_steps = waves_BTK.shape[1]
+    same = runs.window[1:] == runs.window[:-1]
+    between = (runs.end[:-1] + runs.begin[1:]) // 2
+    first, last = np.zeros_like(runs.begin), np.full_like(runs.end, n_steps)
+    first[1:][same], last[:-1][same] = between[same], between[same]
+    middle = (runs.begin + runs.end) // 2
+    early, late = np.minimum(middle, runs.begin + reach), np.maximum(middle, runs.end - reach)
+    onset = early - _mass(waves_BTK, runs, np.maximum(first, runs.begin - reach), early)
+    end = late + _mass(waves_BTK, runs, late, np.minimum(last, runs.end + reach))
+    # Step k covers [k - 1/2, k + 1/2).
+    return onset - 0.5, end - 0.5
 
 
 def _measured(runs: _Runs, rise_BTK: WideFloatArray, waves_BTK: WideFloatArray, step_s: float) -> Delineation:
-    """Waves of runs: too light ones and second ones of a cycle dropped, marks between the steps."""
-    mass = _within(waves_BTK, runs)
+    """Waves of runs: too light ones and second ones of a cycle dropped, then their marks."""
+    mass = _mass(waves_BTK, runs, runs.begin, runs.end)
     heavy = mass * step_s >= np.array(LEAST_S)[runs.kind]
     runs, mass = runs.select(heavy), mass[heavy]
     keep = _one_a_cycle(runs, mass)
     runs, mass = runs.select(keep), mass[keep]
-    onset, end = _edges(waves_BTK, runs)
-    before_peak = _within(rise_BTK / np.maximum(waves_BTK, 1e-9), runs)
+    onset, end = _edges(waves_BTK, runs, round(REACH_S / step_s))
+    before_peak = _mass(rise_BTK / np.maximum(waves_BTK, 1e-9), runs, runs.begin, runs.end)
     peak = np.clip(runs.begin - 0.5 + before_peak, onset, end)
     return Delineation(
         runs.window,
