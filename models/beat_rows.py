@@ -74,6 +74,8 @@ CONTEXT: Final = (
 
 N_INTERVAL: Final = CONTEXT.index("interval_known") + 1
 ROW: Final = PIECES * SEGMENT + len(CONTEXT)
+RUNNING: Final = "running"
+"""Name of the second piece, for :func:`shown`."""
 
 
 def segments_at(signal: FloatArray, positions: IntArray) -> FloatArray:
@@ -262,6 +264,12 @@ def rows(
         ahead[:, -1] = waited_s
     set_next(joined, ahead)
     return joined
+
+
+def shown(hidden: tuple[str, ...]) -> BoolArray:
+    """Columns of a row that stay when some are hidden: names of :data:`CONTEXT`, or :data:`RUNNING`."""
+    columns = np.array([""] * SEGMENT + [RUNNING] * SEGMENT + list(CONTEXT))
+    return ~np.isin(columns, hidden)
 
 
 @dataclass(frozen=True, slots=True)

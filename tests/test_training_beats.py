@@ -18,17 +18,19 @@ from models.beat_rows import (
     rows,
     segments_at,
     set_next,
+    shown,
 )
 from models.cnn_lstm import CnnLstm
 from models.spec import STEP_CLASSES
-from training.beats_config import BeatsAugment, BeatsData
+from training.beats_config import BeatsAugment, BeatsData, BeatsRecipe
 from training.beats_made import SCRIPTS, make_lead
-from training.beats_recipes import ecg_beats_1
+from training.beats_recipes import ABLATION, ecg_beats_1
 from training.beats_records import ALLOWED_N, NOT_S, Lead, refined, rows_of
 from training.beats_sampling import Sampler
 from training.beats_scores import at_marks, beats_loss, end_to_end, probabilities, tables_of, to_evaluation
 from training.beats_task import BeatsTask
 from training.errors import BadRecipe, DataMissing
+from training.recipes import get_recipe
 from training.scoring import beat_scores
 from training.sources import Recording
 
@@ -137,7 +139,7 @@ def test_marks_move_to_the_peaks() -> None:
 def test_scripts_are_rhythms(script: object) -> None:
     classes, intervals = script(np.random.default_rng(1), 200)  # type: ignore[operator]
     assert len(classes) == len(intervals) == 200
-    assert set(classes.tolist()) <= {1, 2}
+    assert set(classes.tolist()) <= {1, 2, 3}
     assert 0.2 < intervals.min() < intervals.max() < 8
 
 
@@ -317,6 +319,19 @@ def test_folds_hold_each_patient_of_ds1_once_and_none_of_ds2(tmp_path: Path) -> 
         )
     with pytest.raises(BadRecipe, match="22"):
         task.folds(23)
+
+
+@pytest.mark.parametrize("name", ABLATION)
+def test_each_step_of_the_ablation_is_a_recipe(name: str) -> None:
+    recipe = get_recipe("ecg-beats-1", ABLATION[name])
+    assert isinstance(recipe, BeatsRecipe)
+    assert (recipe == ecg_beats_1()) == (name == list(ABLATION)[-1])
+    assert shown(recipe.data.hidden)[:SEGMENT].all()
+
+
+def test_hiding_what_is_not_there_is_refused() -> None:
+    with pytest.raises(BadRecipe, match="irregularity"):
+        get_recipe("ecg-beats-1", ["data.hidden=colour"])
 
 
 def test_a_folder_without_mitdb_is_said(tmp_path: Path) -> None:

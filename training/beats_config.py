@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from models.beat_rows import CONTEXT, RUNNING
 from training.config import Part, Recipe
 
 
@@ -18,6 +19,10 @@ class BeatsData(Part):
     )
     cinc2017: bool = Field(default=True, description="normal rhythm and AF of CinC 2017, labelled in part")
     beats: int = Field(default=40, ge=2, le=512, description="beats of a sequence")
+    hidden: tuple[str, ...] = Field(
+        default=(),
+        description="kept from the network (ablation): names of models.beat_rows.CONTEXT, 'running'",
+    )
     aberrant_may_be_v: bool = Field(
         default=True, description="training takes S with aberrant conduction as S or V: the shape is V's"
     )
@@ -30,6 +35,14 @@ class BeatsData(Part):
     made_beats: int = Field(
         default=400, ge=50, le=10_000, description="beats of a made recording of a mitdb lead"
     )
+
+    @field_validator("hidden")
+    @classmethod
+    def _known(cls, hidden: tuple[str, ...]) -> tuple[str, ...]:
+        for name in hidden:
+            if name not in (*CONTEXT, RUNNING):
+                raise ValueError(f"{name!r}: what can be hidden is {RUNNING}, {', '.join(CONTEXT)}")
+        return hidden
 
 
 class BeatsAugment(Part):

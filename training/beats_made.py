@@ -1,24 +1,27 @@
-"""Made recordings: normal beats of one lead, re-timed into supraventricular ectopy, runs and pauses.
+"""Made recordings: normal beats of one lead, re-timed into ectopy, runs and pauses.
 
 mitdb's DS1 has 944 supraventricular beats, nine tenths of them of seven patients. What such beats have in
 common is their timing and their P wave; both can be made from anyone's normal beats. A beat is cut out from
 before its P wave to the next one's; a premature beat's P wave is scaled, turned or hidden and lies on the T
 wave of the beat before, a pause is a line. The scripts follow textbook arrhythmias: isolated and coupled
 premature beats, bigeminy, runs of tachycardia, the sick sinus with its runs and pauses, and sinus arrhythmia
-with pauses but no ectopy, in which all beats are normal.
+with pauses but no ectopy, in which all beats are normal. Ventricular beats are transplanted: those of another
+lead, in height and timing among this one's normal beats, so that a network learns to hold a beat against the
+usual one and not what the few patients' ventricular beats look like.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from models.beat_rows import FS_HZ
+from models.beat_rows import AFTER, BEFORE, FS_HZ, SEGMENT, height_of, segments_at
 from training.beats_records import ALLOWED_N, Lead
 from training.sources import FloatArray, IntArray, WideFloatArray
 
-N, S = 1, 2
+N, S, V = 1, 2, 3
 P_BEGINS: Final = 30
 """Samples before the peak at which a beat's own piece begins: 0.24 s."""
 
@@ -99,17 +102,61 @@ def sinus_arrhythmia(rng: np.random.Generator, n: int) -> Script:
     return np.full(n, N), base * np.exp(drift + breath) * pause
 
 
-SCRIPTS: Final = (sick_sinus, premature_beats, tachycardia, sinus_arrhythmia)
-SHARES: Final = (0.3, 0.35, 0.25, 0.1)
+def ventricular_beats(rng: np.random.Generator, n: int) -> Script:
+    """Early wide beats with their pause, alone, in pairs, runs or every second; now and then a late one."""
+    base, early = _log_uniform(rng, 0.6, 1.2), rng.uniform(0.4, 0.85)
+    share = _log_uniform(rng, 0.02, 0.3)
+    every = int(rng.integers(2, 5)) if rng.random() < 0.3 else 0
+    run, late = rng.choice([1.0, 1.2, 3.0]), rng.random() < 0.2
+    wander = _wander(rng, n)
+    classes, intervals = [N], [base]
+    while len(classes) < n:
+        i = len(classes)
+        if i % every == 0 if every else rng.random() < share:
+            count = int(rng.geometric(1 / run))
+            factor = (
+                rng.uniform(1.05, 1.5) if late else float(np.clip(early + rng.normal(0, 0.06), 0.35, 0.95))
+            )
+            pace = base * rng.uniform(0.4, 0.75)
+            classes += [V] * count + [N]
+            intervals += [base * factor] + (pace * np.exp(rng.normal(0, 0.05, count - 1))).tolist()
+            intervals += [base * (1.0 if late else max(0.7, 2.0 - factor + rng.normal(0, 0.08)))]
+        else:
+            classes.append(N)
+            intervals.append(base * np.exp(wander[i]))
+    return np.array(classes[:n]), np.array(intervals[:n])
 
 
-def _piece(rng: np.random.Generator, piece: FloatArray, size: float, shift: int) -> FloatArray:
+SCRIPTS: Final = (sick_sinus, premature_beats, tachycardia, sinus_arrhythmia, ventricular_beats)
+SHARES: Final = (0.15, 0.2, 0.15, 0.1, 0.4)
+
+
+def _piece(piece: FloatArray, size: float, shift: int) -> FloatArray:
     """A beat's piece with its P wave scaled by ``size`` and moved."""
     head = piece[: P_BEGINS - QRS_BEGINS]
     line = np.linspace(head[:3].mean(), head[-3:].mean(), len(head))
     changed = piece.copy()
     changed[: len(head)] = line + size * np.roll(head - line, shift)
     return changed
+
+
+def ventricular_segments(lead: Lead, most: int = 50) -> FloatArray:
+    """Some of a lead's ventricular beats, in heights of its usual beat; shape (n, SEGMENT)."""
+    # No neighbour of theirs may be in the segment, nor the signal's ends.
+    gaps = np.diff(lead.peaks, prepend=0, append=len(lead.signal))
+    alone = (gaps[:-1] > BEFORE) & (gaps[1:] > AFTER + 15)
+    where = np.flatnonzero((lead.allowed == 1 << V) & alone)
+    usual = np.median(height_of(segments_at(lead.signal, lead.peaks)))
+    return np.asarray(segments_at(lead.signal, lead.peaks[where][:: len(where) // most + 1]) / usual)
+
+
+def _transplanted(rng: np.random.Generator, donor: FloatArray, height: float) -> list[FloatArray]:
+    """Pieces to draw ventricular beats from: of one shape, now and then turned, stretched."""
+    factor = np.exp(rng.uniform(-0.2, 0.25))
+    place = np.clip((np.arange(SEGMENT) - BEFORE) / factor + BEFORE, 0, SEGMENT - 1)
+    scale = height * np.exp(rng.uniform(-0.4, 0.4)) * (-1 if rng.random() < 0.3 else 1)
+    stretched = [np.interp(place, np.arange(SEGMENT), segment) * scale for segment in donor]
+    return [(one - one[BEFORE - P_BEGINS])[BEFORE - P_BEGINS :].astype(np.float32) for one in stretched]
 
 
 def _lay(out: FloatArray, at: int, end: int, piece: FloatArray) -> int:
@@ -126,7 +173,9 @@ def _lay(out: FloatArray, at: int, end: int, piece: FloatArray) -> int:
     return at + len(piece)
 
 
-def make_lead(lead: Lead, rng: np.random.Generator, n_beats: int) -> Lead | None:
+def make_lead(
+    lead: Lead, rng: np.random.Generator, n_beats: int, donors: Sequence[FloatArray] = ()
+) -> Lead | None:
     """A made recording from a lead's normal beats.
 
     Parameters
@@ -137,6 +186,8 @@ def make_lead(lead: Lead, rng: np.random.Generator, n_beats: int) -> Lead | None
         Draws the script and the P wave.
     n_beats : int
         Beats of the made recording.
+    donors : sequence of ndarray, shape (n, SEGMENT)
+        Ventricular beats of leads to transplant from (:func:`ventricular_segments`); none: no such scripts.
 
     Returns
     -------
@@ -151,7 +202,8 @@ def make_lead(lead: Lead, rng: np.random.Generator, n_beats: int) -> Lead | None
         return None
     begin = int(rng.integers(0, max(1, len(good) - n_beats)))
     source = np.resize(good[begin : begin + n_beats], n_beats)
-    script = SCRIPTS[int(rng.choice(len(SCRIPTS), p=SHARES))]
+    shares = np.array(SHARES) * [script is not ventricular_beats or bool(donors) for script in SCRIPTS]
+    script = SCRIPTS[int(rng.choice(len(SCRIPTS), p=shares / shares.sum()))]
     classes, intervals = script(rng, n_beats)
     peaks = (
         np.rint(np.cumsum(intervals * np.exp(rng.normal(0, 0.01, n_beats))) * FS_HZ).astype(np.int64) + 200
@@ -160,9 +212,17 @@ def make_lead(lead: Lead, rng: np.random.Generator, n_beats: int) -> Lead | None
     # One focus has one P wave on this lead.
     size = float(rng.choice([rng.uniform(-1, 0.3), rng.uniform(0.3, 1.3), 0.0]))
     shift, end = int(rng.integers(-4, 5)), 0
+    strange: list[FloatArray] = []
+    if V in classes:
+        height = float(np.median(height_of(segments_at(lead.signal, lead.peaks[good]))))
+        strange = _transplanted(rng, donors[int(rng.integers(len(donors)))], height)
     for peak, kind, beat in zip(peaks.tolist(), classes.tolist(), source.tolist(), strict=True):
         piece = lead.signal[lead.peaks[beat] - P_BEGINS : lead.peaks[beat + 1] - P_BEGINS + 3]
-        end = _lay(out, peak - P_BEGINS, end, _piece(rng, piece, size, shift) if kind == S else piece)
+        if kind == S:
+            piece = _piece(piece, size, shift)
+        elif kind == V:
+            piece = strange[int(rng.integers(len(strange)))] + piece[:3].mean()
+        end = _lay(out, peak - P_BEGINS, end, piece)
     keep = peaks < end - 70
     allowed = (1 << classes[keep]).astype(np.uint8)
     return Lead(lead.name, np.pad(out[:end], (0, 80), mode="edge"), peaks[keep], allowed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from models.beat_rows import CONTEXT, PIECES, SEGMENT
+from models.beat_rows import CONTEXT, PIECES, RUNNING, SEGMENT
 from models.spec import STEP_CLASSES, Architecture, BeatsFrontEnd
 from training.beats_config import BeatsRecipe
 from training.config import OptimizerConfig, RunConfig
@@ -41,4 +41,27 @@ def ecg_beats_1() -> BeatsRecipe:
     )
 
 
-ABLATION: Final[dict[str, tuple[str, ...]]] = {}
+_SHAPE: Final = (RUNNING, "height", "like_running", "like_previous")
+_TIMING: Final = tuple(name for name in CONTEXT if name not in _SHAPE)
+_NO_LSTM, _NO_ATTENTION = "architecture.recurrent=false", "architecture.attention=false"
+_NO_NOISE: Final = ("augment.noise=0", "augment.white=0")
+_NO_MADE: Final = "data.draw_made=0"
+_NO_HANDHELD: Final = "data.cinc2017=false"
+_PLAIN: Final = (*_NO_NOISE, _NO_MADE, _NO_HANDHELD)
+
+ABLATION: Final[dict[str, tuple[str, ...]]] = {
+    "CNN on one beat": (
+        f"data.hidden={','.join((*_SHAPE, *_TIMING))}",
+        _NO_LSTM,
+        _NO_ATTENTION,
+        *_PLAIN,
+    ),
+    "+ R-R intervals": (f"data.hidden={','.join(_SHAPE)}", _NO_LSTM, _NO_ATTENTION, *_PLAIN),
+    "+ the usual beat": (_NO_LSTM, _NO_ATTENTION, *_PLAIN),
+    "+ LSTM": (_NO_ATTENTION, *_PLAIN),
+    "+ attention with skip": _PLAIN,
+    "+ noise": (_NO_MADE, _NO_HANDHELD),
+    "+ made recordings": (_NO_HANDHELD,),
+    "+ CinC 2017": (),
+}
+"""What each ingredient buys: ``--set`` options, one ingredient more a line; the last is what is shipped."""

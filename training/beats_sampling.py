@@ -9,15 +9,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.beat_rows import BEFORE, FS_HZ, HISTORY, QRS, SEGMENT, rows, segments_at
+from models.beat_rows import BEFORE, FS_HZ, HISTORY, QRS, SEGMENT, rows, segments_at, shown
 from models.spec import STEP_CLASSES
 from training.beats_config import BeatsAugment, BeatsData
-from training.beats_made import make_lead
+from training.beats_made import make_lead, ventricular_segments
 from training.beats_records import NONE, Lead
 from training.errors import DataMissing
 from training.sources import FloatArray, IntArray, WideFloatArray
 
 Masks = npt.NDArray[np.uint8]
+FEWEST_DONATED: Final = 10
 EDGE: Final = 4
 """Beats cut beyond what is kept, since some are dropped."""
 
@@ -110,6 +111,7 @@ class Sampler:
         self.data, self.augment, self.wait_s = data, augment, wait_s
         if not any((lead.allowed > 0).any() for lead in self.annotated):
             raise DataMissing("no record with annotated beats on the training side: add mitdb records to it")
+        self.shown = shown(data.hidden)
         self.made = self._make(seed) if data.draw_made > 0 else []
         counts = {kind: self._counts(kind) for kind in (None, "S", "V", "F")}
         self.weights = {kind: np.sqrt(n) / np.sqrt(n).sum() for kind, n in counts.items() if n.sum()}
@@ -120,7 +122,12 @@ class Sampler:
             (lead, self.data.made_beats) for lead in self.annotated for _ in range(self.data.made_per_lead)
         ]
         plans += [(lead, 150) for lead in self.found]
-        made = [make_lead(lead, np.random.default_rng([seed, i]), n) for i, (lead, n) in enumerate(plans)]
+        donors = [
+            found for lead in self.annotated if len(found := ventricular_segments(lead)) >= FEWEST_DONATED
+        ]
+        made = [
+            make_lead(lead, np.random.default_rng([seed, i]), n, donors) for i, (lead, n) in enumerate(plans)
+        ]
         return [lead for lead in made if lead is not None]
 
     def _counts(self, kind: str | None) -> IntArray:
@@ -133,7 +140,9 @@ class Sampler:
         if self.found and u < data.draw_cinc2017:
             return self.found[int(rng.integers(len(self.found)))], None
         if self.made and u > 1 - data.draw_made:
-            return self.made[int(rng.integers(len(self.made)))], None if rng.random() < 0.3 else "S"
+            lead = self.made[int(rng.integers(len(self.made)))]
+            ectopy = "V" if _is(lead.allowed, "V").any() else "S"
+            return lead, None if rng.random() < 0.3 else ectopy
         shares = {"S": data.draw_s, "V": data.draw_v, "F": data.draw_f}
         kind, v = None, float(rng.random())
         for name, share in shares.items():
@@ -210,7 +219,7 @@ class Sampler:
             intervals[i, first[i] + 1 :] = np.diff(cut.peaks) / FS_HZ
             if cut.next_s > self.wait_s and rng.random() < self.augment.waited:
                 waited[i] = self.wait_s
-        x = rows(segments, intervals, first, beats, waited)
+        x = rows(segments, intervals, first, beats, waited) * self.shown
         return {"x": x, "allowed": unpack(allowed[:, -beats:])}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.beat_rows import FS_HZ, set_next
+from models.beat_rows import FS_HZ, set_next, shown
 from models.beats import BeatFeatures
 from models.cnn_lstm import CnnLstm
 from models.spec import STEP_CLASSES
@@ -36,7 +36,13 @@ Counts = dict[str, IntArray]
 
 
 def probabilities(
-    model: CnnLstm, signal: FloatArray, peaks: IntArray, beats: int, wait_s: float, batch: int = 256
+    model: CnnLstm,
+    signal: FloatArray,
+    peaks: IntArray,
+    beats: int,
+    wait_s: float,
+    hidden: tuple[str, ...] = (),
+    batch: int = 256,
 ) -> FloatArray:
     """What the network says of each beat at the time when it decides: one beat later, or after the wait.
 
@@ -55,6 +61,8 @@ def probabilities(
         Rows that the network sees at once.
     wait_s : float
         So long is the next beat waited for.
+    hidden : tuple of str
+        What the network was trained without: :func:`models.beat_rows.shown`.
 
     Returns
     -------
@@ -71,7 +79,7 @@ def probabilities(
     waits = np.diff(peaks, append=peaks[-1:] + round(10 * FS_HZ)) > wait_s * FS_HZ
     model.eval()
     with torch.inference_mode():
-        known, last, alone = (_features(model, rows) for rows in (with_next, newest, waiting))
+        known, last, alone = (_features(model, rows * shown(hidden)) for rows in (with_next, newest, waiting))
         parts = []
         for begin in range(0, n, batch):
             index = np.arange(begin, min(n, begin + batch))

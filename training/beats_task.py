@@ -35,7 +35,7 @@ from training.corpus import load_names
 from training.errors import BadRecipe, DataMissing
 from training.evaluation import Evaluation, Predictions, pool
 from training.monitor_task import load_noise
-from training.sources import Recording
+from training.sources import FloatArray, IntArray, Recording
 from training.splits import DS1, DS2
 from training.task import CardFields, Names, Split, Task
 
@@ -164,23 +164,26 @@ class BeatsTask(Task):
         gains = zip(STEP_CLASSES[1:], self.recipe.decision.gains, strict=True)
         return {"beat": 0.5} | {GAIN + name: gain for name, gain in gains}
 
+    def say(self, model: CnnLstm, signal: FloatArray, peaks: IntArray) -> FloatArray:
+        """Probabilities of each beat of a lead when it is decided, shape (n, 5)."""
+        data = self.recipe.data
+        return probabilities(model, signal, peaks, data.beats, self.recipe.decision.wait_s, data.hidden)
+
     def _at_marks(
         self, model: CnnLstm, recording: Recording, gains: Sequence[float] = (1.0, 1.0, 1.0, 1.0)
     ) -> Predictions:
         lead = annotated_leads(recording)[0]
-        recipe = self.recipe
-        said = probabilities(model, lead.signal, lead.peaks, recipe.data.beats, recipe.decision.wait_s)
-        return at_marks(lead, said, gains)
+        return at_marks(lead, self.say(model, lead.signal, lead.peaks), gains)
 
     def evaluate(self, model: CnnLstm, thresholds: Mapping[str, float], names: Names) -> Evaluation:
         """First lead of each record: at the annotated beats, and end to end."""
         gains = tuple(thresholds.get(GAIN + name, 1.0) for name in STEP_CLASSES[1:])
-        recipe, find = self.recipe, self.finder()
+        find = self.finder()
         marked, found = [], []
         for recording in self.recordings(names):
             marked.append(self._at_marks(model, recording, gains))
             peaks = find(recording.signal[0])
-            said = probabilities(model, recording.signal[0], peaks, recipe.data.beats, recipe.decision.wait_s)
+            said = self.say(model, recording.signal[0], peaks)
             found.append(end_to_end(recording, peaks, said, gains))
         return to_evaluation([pool(marked), pool(found)])
 
