@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "training.cli",
     "evaluate": "training.models_cli",
     "models": "training.models_cli",
+    "annotate": "training.annotate_cli",
     "evaluate-noise": "training.noise_cli",
     "dashboard": "dashboard.cli",
     "demo": "dashboard.cli",
