@@ -16,6 +16,7 @@ from models.cnn_lstm import Output
 from models.delineate import STEP_CLASSES, WAVES
 from models.spec import Conv1dFrontEnd
 from training.delineation_config import DelineationAugment, DelineationData, DelineationRecipe
+from training.delineation_fibrillation import list_fibrillation, load_fibrillation, read_fibrillation
 from training.delineation_predict import delineate_leads, step_probabilities, waves_of, window_starts
 from training.delineation_recipes import ecg_delineation_1
 from training.delineation_records import SPEC, Lead, pair_marks, read_leads
@@ -32,6 +33,8 @@ from training.delineation_scores import (
 )
 from training.delineation_task import DelineationTask, step_losses
 from training.errors import BadAnnotation, BadRecipe, DataMissing
+from training.recipes import get_recipe
+from training.session import open_task
 
 FS = 500
 P, QRS, T = range(3)
@@ -403,6 +406,39 @@ def test_unseen_lead_lengths_are_read(task: DelineationTask) -> None:
     ((found, steps),) = delineate_leads(task.network().eval(), [cut], RATE, 2, {})
     assert steps.shape == (389, len(STEP_CLASSES))
     assert np.isfinite(found.marks).all()
+
+
+def test_fibrillation_is_cut_from_labels_and_rhythm_marks(data: Path, tmp_path: Path) -> None:
+    """Recordings labelled A whole, stretches between (AFIB and the next mark of longer ones, a second off."""
+    assert list_fibrillation(data, "cinc2017") == ("cinc2017/A00001",)
+    (whole,) = read_fibrillation(data, "cinc2017/A00001", SPEC)
+    assert len(whole) == pytest.approx(39 * RATE, abs=2)
+    folder = tmp_path / "mitdb"
+    folder.mkdir()
+    noise = np.random.default_rng(1).normal(0, 0.1, (360 * 60, 2))
+    names = ["MLII", "V1"]
+    wfdb.wrsamp(
+        "200", fs=360, units=["mV"] * 2, sig_name=names, p_signal=noise, fmt=["16"] * 2, write_dir=str(folder)
+    )
+    marks, notes = np.array([360 * 5, 360 * 25, 360 * 57]), ["(AFIB", "(N", "(AFL"]
+    wfdb.wrann("200", "atr", marks, ["+"] * 3, aux_note=notes, write_dir=str(folder))
+    stretches = read_fibrillation(tmp_path, "mitdb/200", SPEC)
+    assert [len(part) for part in stretches] == [18 * RATE] * 2
+    first = load_fibrillation(tmp_path, ("mitdb/200",), SPEC, tmp_path / "cache")
+    again = load_fibrillation(tmp_path, ("mitdb/200",), SPEC, tmp_path / "cache")
+    for part, kept, read in zip(stretches, first, again, strict=True):
+        np.testing.assert_array_equal(part, kept)
+        np.testing.assert_array_equal(part, read)
+    with pytest.raises(DataMissing, match="vfdb: no recordings in fibrillation known there"):
+        list_fibrillation(data, "vfdb")
+
+
+def test_recipe_opens_its_task(data: Path, tmp_path: Path) -> None:
+    found = open_task(get_recipe("ecg-delineation-1"), data, tmp_path)
+    assert isinstance(found, DelineationTask)
+    assert found.card_fields({}).step_s == pytest.approx(0.008)
+    with pytest.raises(DataMissing, match=r"mitdb: not there; .* or data\.fibrillation_share=0"):
+        found.sampler(found.split().train)
 
 
 @pytest.mark.data

@@ -29,6 +29,6 @@ def ecg_delineation_1() -> DelineationRecipe:
             step_classes=len(STEP_CLASSES),
             window_classes=0,
         ),
-        optimizer=OptimizerConfig(steps=1200, warmup_steps=60, batch=40, average_decay=0.99),
+        optimizer=OptimizerConfig(steps=1200, warmup_steps=60, batch=40, average_decay=0.995),
         run=RunConfig(threads=1, validate_every=150, checkpoint_every=150, patience=100),
     )

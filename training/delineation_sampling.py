@@ -10,12 +10,8 @@ from models.delineate import STEP_CLASSES
 from training.delineation_config import DelineationAugment, DelineationData
 from training.delineation_records import Lead
 from training.errors import DataMissing
+from training.monitor_noise import log_uniform
 from training.sources import FloatArray, IntArray, WideFloatArray
-
-
-def log_uniform(rng: np.random.Generator, bounds: tuple[float, float], size: int) -> WideFloatArray:
-    """Draws between the bounds, uniform in the logarithm."""
-    return np.exp(rng.uniform(np.log(bounds[0]), np.log(bounds[1]), size))
 
 
 def cover(lead: Lead) -> WideFloatArray:

@@ -113,9 +113,14 @@ class DelineationTask(Task):
 
     @cached_property
     def fibrillation(self) -> Names:
-        """Records that rule out P waves; they train only."""
-        sources = self.recipe.data.fibrillation if self.recipe.data.fibrillation_share > 0 else ()
-        return tuple(name for source in sources for name in list_fibrillation(self.data, source))
+        """Records that rule out P waves, of the sets that are here; they train only."""
+        here = [source for source in self._ruling_out if (self.data / source).is_dir()]
+        return tuple(name for source in here for name in list_fibrillation(self.data, source))
+
+    @property
+    def _ruling_out(self) -> tuple[str, ...]:
+        data = self.recipe.data
+        return data.fibrillation if data.fibrillation_share > 0 else ()
 
     def leads(self, names: Names) -> list[Lead]:
         """Marked leads of these records, read once; records without marks are left out."""
@@ -164,7 +169,19 @@ class DelineationTask(Task):
         return splits
 
     def sampler(self, names: Names) -> DelineationSampler:
-        """Windows of the marked leads, and of fibrillation."""
+        """Windows of the marked leads, and of fibrillation.
+
+        Raises
+        ------
+        DataMissing
+            A set is not there.
+        """
+        for source in self._ruling_out:
+            if not (self.data / source).is_dir():
+                raise DataMissing(
+                    f"{self.data / source}: not there; without fibrillation the model puts P waves on it; "
+                    "set data.fibrillation to the sets there are, or data.fibrillation_share=0"
+                )
         weak = tuple(name for name in names if name in set(self.fibrillation))
         fibrillation = load_fibrillation(self.data, weak, SPEC, self.cache) if weak else []
         recipe = self.recipe
@@ -238,7 +255,7 @@ class DelineationTask(Task):
     def card_fields(self, thresholds: Mapping[str, float]) -> CardFields:
         """ECG at 250 Hz in the chain's band."""
         architecture, data = self.recipe.architecture, self.recipe.data
-        weak = f"; fibrillation of {', '.join(data.fibrillation)}" if self.fibrillation else ""
+        weak = f"; fibrillation of {', '.join(data.fibrillation)}" if self._ruling_out else ""
         return CardFields(
             signal="ecg",
             unit="mV",
