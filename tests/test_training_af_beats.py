@@ -12,6 +12,7 @@ from training.af_config import AF_CLASSES, AfAugmentConfig, AfDataConfig
 from training.af_records import Lead
 from training.af_sampling import AfSampler
 from training.errors import DataMissing
+from training.sources import bit
 
 
 def beat_train(times_s: np.ndarray, duration_s: float, height_mv: float = 1.0) -> np.ndarray:
@@ -119,7 +120,7 @@ def test_batches_are_a_function_of_seed_and_step():
     sampler = AfSampler(made_leads(), noise(), AfDataConfig(), AfAugmentConfig())
     first, again, other = sampler.batch(3, 5, 6), sampler.batch(3, 5, 6), sampler.batch(3, 6, 6)
     assert np.array_equal(first["x"], again["x"])
-    assert np.array_equal(first["label"], again["label"])
+    assert np.array_equal(first["allowed"], again["allowed"])
     assert first["x"].shape != other["x"].shape or not np.array_equal(first["x"], other["x"])
     assert np.isfinite(first["x"]).all()
 
@@ -127,8 +128,9 @@ def test_batches_are_a_function_of_seed_and_step():
 def test_every_lead_is_drawn_once_a_round():
     leads = made_leads(8)
     sampler = AfSampler(leads, noise(), AfDataConfig(), AfAugmentConfig())
-    labels = np.concatenate([sampler.batch(0, step, 4)["label"] for step in range(2)])
-    assert np.bincount(labels, minlength=4).tolist() == [2, 2, 2, 2]
+    allowed = np.concatenate([sampler.batch(0, step, 4)["allowed"] for step in range(2)])
+    assert allowed.sum(0).tolist() == [2, 2, 2, 2]
+    assert (allowed.sum(1) == 1).all()
 
 
 def test_without_variation_a_batch_is_what_serves():
@@ -145,11 +147,24 @@ def test_without_variation_a_batch_is_what_serves():
     leads = made_leads(4)
     sampler = AfSampler(leads, noise(), AfDataConfig(crop_probability=0), plain)
     batch = sampler.batch(0, 0, 4)
-    for x, label in zip(batch["x"], batch["label"], strict=True):
-        lead = next(one for one in leads if one.label == label)
+    for x, allowed in zip(batch["x"], batch["allowed"], strict=True):
+        lead = next(one for one in leads if one.label == allowed.argmax())
         served = sequences(lead.signal[None], [lead.time_s], [lead.probability])[0]
         assert np.allclose(x[: len(served)], served, atol=1e-5)
         assert not x[len(served) :].any()
+
+
+@pytest.mark.parametrize(("share", "may"), [(0.0, [1, 0, 1, 1]), (1.0, [0, 1, 0, 0]), (0.5, [1, 1, 1, 1])])
+def test_a_ward_record_says_fibrillation_or_not_or_nothing(share: float, may: list[int]):
+    one = made_leads(1)[0]
+    rhythm = np.full(len(one.signal), bit("other"), dtype=np.uint8)
+    rhythm[: round(share * len(rhythm))] = bit("af")
+    ward = Lead("mitdb/made", one.signal, one.time_s, one.probability, -1, rhythm)
+    config = AfDataConfig(ward_share=0.5, crop_probability=0)
+    sampler = AfSampler([*made_leads(), ward], noise(), config, AfAugmentConfig())
+    allowed = sampler.batch(0, 0, 4)["allowed"]
+    assert (allowed[:2].sum(1) == 1).all()
+    assert allowed[2:].tolist() == [may, may]
 
 
 def test_a_class_without_a_record_is_named():

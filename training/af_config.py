@@ -22,6 +22,10 @@ class AfDataConfig(Part):
     window_s: float = Field(default=30.0, ge=8, le=120, description="longest window, and what is served")
     shortest_s: float = Field(default=9.0, ge=4, le=60, description="shortest window that is trained on")
     crop_probability: float = Field(default=0.6, ge=0, le=1, description="windows shorter than they could be")
+    ward_share: float = Field(
+        default=0.16, ge=0, lt=1, description="share of a batch from DS1 of mitdb: fibrillation, or not"
+    )
+    ward_af_share: float = Field(default=0.3, ge=0, le=1, description="of these, from records with it")
 
 
 class AfAugmentConfig(Part):

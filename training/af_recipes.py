@@ -34,7 +34,7 @@ def ecg_af_1() -> AfRecipe:
         description="Normal rhythm, atrial fibrillation, other rhythm or noise, from 10 to 30 s of one lead.",
         architecture=ARCHITECTURE,
         optimizer=OptimizerConfig(
-            lr=3e-3, weight_decay=0.05, warmup_steps=100, steps=1000, batch=32, average_decay=0.995
+            lr=3e-3, weight_decay=0.05, warmup_steps=100, steps=1000, batch=38, average_decay=0.995
         ),
         run=RunConfig(threads=1, validate_every=250, checkpoint_every=125, patience=6),
     )

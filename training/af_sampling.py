@@ -13,7 +13,12 @@ from training.af_beats import FS_HZ, FloatArray, IntArray, Steps, WideFloatArray
 from training.af_config import AF_CLASSES, AfAugmentConfig, AfDataConfig
 from training.af_records import Lead
 from training.errors import DataMissing
+from training.sources import bit
 
+SETTLED: Final = 0.75
+"""A window with this share of fibrillation is one, with less than ``TRACE`` is none; between, who knows."""
+
+TRACE: Final = 0.05
 APART_S: Final = 0.25
 """A false beat keeps this distance from the others."""
 
@@ -62,6 +67,11 @@ class AfSampler:
         absent = [name for i, name in enumerate(AF_CLASSES) if not (self.labels == i).any()]
         if absent:
             raise DataMissing(f"no training record of class {', '.join(absent)}: every class needs one")
+        self.labelled = np.flatnonzero(self.labels >= 0)
+        self.ward = np.flatnonzero(self.labels < 0)
+        with_af = [bool((leads[i].rhythm == bit("af")).any()) for i in self.ward.tolist()]
+        self.ward_af = self.ward[np.array(with_af, dtype=np.bool_)]
+        self.ward_share = data.ward_share if len(self.ward) else 0.0
         lengths = np.array([len(lead.signal) for lead in leads], dtype=np.int64)
         self.ends = np.cumsum(lengths)
         self.begins = self.ends - lengths
@@ -73,26 +83,46 @@ class AfSampler:
         Returns
         -------
         dict
-            ``x`` (n, T, WIDTH) float32; ``label`` (n,) int64, index into ``AF_CLASSES``.
+            ``x`` (n, T, WIDTH) float32; ``allowed`` (n, 4) float32, 1 for each class that may hold.
         """
         rng = np.random.default_rng([seed, step])
         draw = self._draw(rng, seed, step, n)
         steps = self._steps(rng, draw)
         pieces = self._pieces(rng, draw, steps)
         x = to_batch(steps, pieces, draw.scale[steps.window])
-        return {"x": x, "label": self.labels[draw.lead]}
+        return {"x": x, "allowed": self._allowed(draw)}
 
-    def _chosen(self, seed: int, step: int, n: int) -> IntArray:
-        """Leads: all in a new order each round."""
-        total = len(self.leads)
-        rounds, places = np.divmod(step * n + np.arange(n), total)
+    def _chosen(self, rng: np.random.Generator, seed: int, step: int, n: int) -> IntArray:
+        """Leads: the labelled ones in a new order each round, and a share of ward records."""
+        n_ward = round(self.ward_share * n)
+        total = len(self.labelled)
+        rounds, places = np.divmod(step * (n - n_ward) + np.arange(n - n_ward), total)
         orders = {
             int(r): np.random.default_rng([seed, 1, int(r)]).permutation(total) for r in np.unique(rounds)
         }
-        return np.array([orders[r][i] for r, i in zip(rounds.tolist(), places.tolist(), strict=True)])
+        labelled = [
+            self.labelled[orders[r][i]] for r, i in zip(rounds.tolist(), places.tolist(), strict=True)
+        ]
+        from_af = (rng.random(n_ward) < self.data.ward_af_share) & (len(self.ward_af) > 0)
+        ward = [int(rng.choice(self.ward_af if af else self.ward)) for af in from_af.tolist()]
+        return np.array([*labelled, *ward], dtype=np.int64)
+
+    def _allowed(self, draw: Draw) -> FloatArray:
+        """Classes that may hold: a record's label; on wards, fibrillation or all others, by its share."""
+        allowed = np.zeros((len(draw.lead), len(AF_CLASSES)), dtype=np.float32)
+        known = self.labels[draw.lead] >= 0
+        allowed[known, self.labels[draw.lead[known]]] = 1.0
+        a = AF_CLASSES.index("A")
+        for i in np.flatnonzero(~known).tolist():
+            first, length = round(draw.start_s[i] * FS_HZ), round(draw.duration_s[i] * FS_HZ)
+            rhythm = self.leads[int(draw.lead[i])].rhythm[first : first + length]
+            share = float((rhythm == bit("af")).mean())
+            allowed[i] = share < SETTLED
+            allowed[i, a] = share > TRACE
+        return allowed
 
     def _draw(self, rng: np.random.Generator, seed: int, step: int, n: int) -> Draw:
-        lead = self._chosen(seed, step, n)
+        lead = self._chosen(rng, seed, step, n)
         whole_s = (self.ends[lead] - self.begins[lead]) / FS_HZ
         longest = np.minimum(whole_s, self.data.window_s)
         shortest = np.minimum(np.maximum(self.data.shortest_s, 0.4 * longest), longest)

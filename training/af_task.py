@@ -40,7 +40,7 @@ from training.task import CardFields, Names, Split, Task
 
 CAVEATS: Final = (
     "Research software, no medical device.",
-    "Trained on hand-held recordings of 9 to 61 s alone; on ward leads scored on few patients of mitdb.",
+    "Trained on hand-held recordings of 9 to 61 s and a few ward records; scored on few patients of mitdb.",
     "Needs the beats of the model named in data.detector; it saw most of cinc2017's records (AF, noise or "
     "other) in training. Only times and probabilities of beats are taken from it, never its rhythms.",
     "Decisions are set to the shares of classes of the CinC 2017 challenge; a ward's are others.",
@@ -94,18 +94,22 @@ class AfTask(Task):
             raise DataMissing(f"{self.data / 'cinc2017'}: no record {', '.join(absent[:5]) or 'asked for'}")
         return [self._labelled[name] for name in asked]
 
+    def _ward(self, wanted: Sequence[str]) -> Names:
+        """Records of mitdb, where it is."""
+        if not (self.data / "mitdb").is_dir():
+            return ()
+        return tuple(name for name in names_of(self.data, ("mitdb",)) if name.split("/")[1] in wanted)
+
     def split(self) -> Split:
-        """cinc2017 by hash of the name; mitdb's DS1 chooses the level of episodes, its DS2 is scored."""
-        labelled = names_of(self.data, ("cinc2017",))
+        """cinc2017 by hash of the name; DS1 of mitdb trains, its DS2 is scored for episodes."""
         sides: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
-        for name in labelled:
+        for name in names_of(self.data, ("cinc2017",)):
             sides[hashed_side(name)].append(name)
-        if (self.data / "mitdb").is_dir():
-            for name in names_of(self.data, ("mitdb",)):
-                record = name.split("/")[1]
-                if record in DS1 or record in DS2:
-                    sides["validation" if record in DS1 else "test"].append(name)
-        return Split(tuple(sides["train"]), tuple(sides["validation"]), tuple(sides["test"]))
+        return Split(
+            (*sides["train"], *self._ward(DS1)),
+            tuple(sides["validation"]),
+            (*sides["test"], *self._ward(DS2)),
+        )
 
     def folds(self, k: int) -> list[Split]:
         """cinc2017 by record, classes in equal shares; within a fold every eighth other record validates.
@@ -127,7 +131,7 @@ class AfTask(Task):
             place = ranked(rest, labels)
             splits.append(
                 Split(
-                    tuple(name for name in rest if place[name] % VALIDATION_PART),
+                    (*(name for name in rest if place[name] % VALIDATION_PART), *self._ward(DS1)),
                     tuple(name for name in rest if place[name] % VALIDATION_PART == 0),
                     tuple(name for name in names if rank[name] % k == fold),
                 )
@@ -135,15 +139,16 @@ class AfTask(Task):
         return splits
 
     def sampler(self, names: Names) -> AfSampler:
-        """Windows of the recordings, each once a round."""
-        return AfSampler(self._leads(names), load_noise(self.data), self.recipe.data, self.recipe.augment)
+        """Windows of the recordings of cinc2017, each once a round, and of those of mitdb."""
+        leads = [*self._leads(names), *self._ward_leads(names)]
+        return AfSampler(leads, load_noise(self.data), self.recipe.data, self.recipe.augment)
 
     def loss(self, model: CnnLstm, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Cross entropy of the window's class with label smoothing."""
-        logits = model(batch["x"]).window_logits
+        """Minus log of the probability of the classes that may hold, with label smoothing."""
+        log_p = model(batch["x"]).window_logits.log_softmax(-1)
+        inside = log_p.masked_fill(batch["allowed"] == 0, -torch.inf).logsumexp(-1)
         smoothing = self.recipe.loss.label_smoothing
-        loss = torch.nn.functional.cross_entropy(logits, batch["label"], label_smoothing=smoothing)
-        return {"loss": loss}
+        return {"loss": -((1 - smoothing) * inside + smoothing * log_p.mean(-1)).mean()}
 
     def _truth(self, leads: Sequence[Lead]) -> IntArray:
         return np.array([lead.label for lead in leads], dtype=np.int64)
@@ -167,10 +172,12 @@ class AfTask(Task):
             "af": choose_level(self._answers(model, names))
         }
 
-    def _answers(self, model: CnnLstm, names: Names) -> list[Answers]:
+    def _ward_leads(self, names: Names) -> list[Lead]:
         asked = [name for name in names if name.startswith("mitdb/")]
-        leads = load_leads(self.data, asked, self.detector) if asked else []
-        return [answer(model, lead, self.recipe.data.window_s) for lead in leads]
+        return load_leads(self.data, asked, self.detector) if asked else []
+
+    def _answers(self, model: CnnLstm, names: Names) -> list[Answers]:
+        return [answer(model, lead, self.recipe.data.window_s) for lead in self._ward_leads(names)]
 
     def evaluate(self, model: CnnLstm, thresholds: Mapping[str, float], names: Names) -> Evaluation:
         """Recordings of cinc2017 by the challenge's rule; episodes in those of mitdb."""
@@ -210,7 +217,8 @@ class AfTask(Task):
             window_classes=AF_CLASSES,
             normalisation=f"fixed: asinh({self.recipe.architecture.input_gain:g} x) of mV after the causal "
             "band-pass; R-R intervals as logarithms of their ratio to 0.8 s",
-            data=f"PhysioNet cinc2017; noise of nstdb (bw, ma); beats of {self.recipe.data.detector}",
+            data="PhysioNet cinc2017, mitdb (DS1); noise of nstdb (bw, ma); "
+            f"beats of {self.recipe.data.detector}",
             caveats=CAVEATS,
             extra={"window_label_s": window_s},
         )
