@@ -9,9 +9,10 @@
     ├── BadCheckpoint       a run cannot be resumed from what lies in its folder
     ├── Diverged            the loss or a figure of validation is no number any more
     ├── CannotCompare       two models were not scored on the same things
-    └── CannotAnnotate      a recording cannot be annotated, or its annotation not written
+    ├── CannotAnnotate      a recording cannot be annotated, or its annotation not written
+    └── DownloadFailed      a data set cannot be fetched, or is not what its checksums say
 
-None is retriable: the same call fails again until a file or an argument changes.
+Only DownloadFailed is retriable: the others come again until a file or an argument changes.
 """
 
 from __future__ import annotations
@@ -49,3 +50,9 @@ class CannotCompare(TrainingError):
 
 class CannotAnnotate(TrainingError):
     """A recording cannot be annotated, or its annotation cannot be written."""
+
+
+class DownloadFailed(TrainingError):
+    """A data set cannot be fetched, or is not what its checksums say."""
+
+    retriable = True

@@ -13,6 +13,7 @@ from training.card import make_spec
 from training.config import Recipe
 from training.distributed import Group
 from training.errors import BadRecipe, DataMissing
+from training.layout import plain_layout
 from training.loop import ALONE, Trainer
 from training.recipes import RECIPES
 from training.task import CACHE, Split, Task
@@ -32,6 +33,7 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.folder_source import open_folder
 
         open_folder(recipe.folder)
+    data = plain_layout(data, cache)
     if recipe.task == "monitor":
         from training.monitor_task import MonitorTask
 
