@@ -15,6 +15,9 @@ from models.verdict_leads import FS_HZ, WINDOW_CLASSES, FloatArray, WideFloatArr
 from training.errors import DataMissing
 from training.streaming import HOP_S, RIGHT_CONTEXT_S, WINDOW_S, run_lead
 
+LIKELY: Final = 0.5
+"""A beat counts when it is likelier than not: a spurious one breaks a pause, a missed one makes it."""
+
 QRS_BAND: Final = dsp.butter(2, (5.0, 18.0), "bandpass", fs=FS_HZ, output="sos")
 
 
@@ -63,7 +66,7 @@ class MonitorBeats:
     @property
     def key(self) -> str:
         """SHA-256 of the weights and what turns steps into beats."""
-        return f"{self.spec.sha256} {self.spec.thresholds.get('beat')} {self.spec.beat_gains}"
+        return f"{self.spec.sha256} {LIKELY} {self.spec.beat_gains}"
 
     def __call__(self, signal: FloatArray) -> LeadOutput:
         """The last window ends with the alarm; its last second is taken as it is, not yet final."""
@@ -75,7 +78,7 @@ class MonitorBeats:
             decode_beats(
                 steps,
                 self.spec.step_s,
-                threshold=self.spec.thresholds["beat"],
+                threshold=LIKELY,
                 class_gains=self.spec.beat_gains,
                 final_from_s=begin - OVERLAP_S,
                 final_to_s=end,

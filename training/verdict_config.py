@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
 from models.verdict import KINDS
 from training.config import Part
 
-EVERYTHING = "*"
-"""Stands for all numbers whose names begin with the recipe's ``broad`` prefixes."""
+BROAD: Final = "*"
+"""Stands for all numbers whose names begin as one of ``broad`` and hold none of ``not_broad``."""
 
 
 class KindConfig(Part):
@@ -38,7 +38,8 @@ class VerdictRecipe(Part):
     head: Literal["learned", "rules"] = Field(
         default="learned", description="rules: the definitions alone, nothing is fitted"
     )
-    broad: tuple[str, ...] = ("mean/", "least/", "most/", "pulse", "agreed/")
+    broad: tuple[str, ...] = ("mean/", "pulse/", "pulses", "agreed/")
+    not_broad: tuple[str, ...] = ("/slow", "/fast")
     kinds: dict[str, KindConfig]
     expected_score: float = Field(default=0.85, gt=0, le=1, description="fixes the threshold by its costs")
     seed: int = Field(default=7, description="of the folds")
@@ -57,15 +58,13 @@ def icu_verdict_1() -> VerdictRecipe:
         description="Whether an ICU arrhythmia alarm is true, from ECG and pulse up to its sound.",
         kinds={
             "Asystole": KindConfig(
-                features=("evidence/Asystole", "pulse/height_least", "pulse_least/gap"), variance=1.0
+                features=("evidence/Asystole", "pulse/height_least", "pulse_least/gap"), variance=3.0
             ),
-            "Bradycardia": KindConfig(
-                features=("evidence/Bradycardia", "agreed/slow3", "pulse_least/slow4"), variance=1.0
-            ),
-            "Tachycardia": KindConfig(features=("evidence/Tachycardia", "least/noise_max"), variance=1.0),
+            "Bradycardia": KindConfig(features=("evidence/Bradycardia",), variance=3.0),
+            "Tachycardia": KindConfig(features=("evidence/Tachycardia", "least/noise_max"), variance=3.0),
             "Ventricular_Flutter_Fib": KindConfig(
-                features=("evidence/Ventricular_Flutter_Fib", "mean/run_v_least", "mean/purity"), variance=1.0
+                features=("evidence/Ventricular_Flutter_Fib", "mean/run_v_least", "mean/purity"), variance=3.0
             ),
-            "Ventricular_Tachycardia": KindConfig(features=(EVERYTHING,), variance=0.1),
+            "Ventricular_Tachycardia": KindConfig(features=(BROAD,), variance=0.3),
         },
     )

@@ -21,7 +21,7 @@ from training.evaluation import Evaluation, Strip, pool
 from training.splits import side_of
 from training.task import CACHE, Names, Split
 from training.verdict_beats import BeatSource, MonitorBeats, SlopeBeats
-from training.verdict_config import EVERYTHING, VerdictRecipe
+from training.verdict_config import BROAD, VerdictRecipe
 from training.verdict_fit import fit_kind, rule_kind
 from training.verdict_records import Alarm, AlarmViews, load_views, read_alarms
 from training.verdict_scores import describe, predictions_of
@@ -146,13 +146,16 @@ class VerdictTask:
             return (f"evidence/{kind}",)
         found: list[str] = []
         for name in self.recipe.kinds[kind].features:
-            found += (
-                [c for c in self.columns if c.startswith(self.recipe.broad)] if name == EVERYTHING else [name]
-            )
+            found += self._broad() if name == BROAD else [name]
         unknown = [name for name in found if name not in self.columns]
         if unknown:
             raise BadRecipe(f"kinds.{kind}.features: there is no number {unknown[0]!r}")
         return tuple(found)
+
+    def _broad(self) -> list[str]:
+        without = self.recipe.not_broad
+        begun = [column for column in self.columns if column.startswith(self.recipe.broad)]
+        return [column for column in begun if not any(part in column for part in without)]
 
     def fit(self, split: Split) -> Verdict:
         """Fit on the training and validation sides (nothing is chosen on the latter).
