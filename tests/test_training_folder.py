@@ -320,6 +320,24 @@ def test_fine_tuning_on_an_own_folder_from_the_shipped_model(
     assert len(card["split"]["train"]) + len(card["split"]["validation"]) + len(card["split"]["test"]) == 12
 
 
+def test_the_check_command_reads_all_and_keeps_the_split(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, split = str(own / "labels.toml"), own / "split.csv"
+    command = ["datasets", "check", str(own), "--labels", labels]
+    assert wardwave.main([*command, "--write-split", str(split)]) == 0
+    assert "12 records of 6 patients (1 test, 4 train, 1 validation)" in capsys.readouterr().out
+    before = opened(own)
+    (own / "labels.toml").write_text(LABELS + '[split]\nfile = "split.csv"\n')
+    assert {name: opened(own).side_of(name) for name in RECORDS} == {
+        name: before.side_of(name) for name in RECORDS
+    }
+    signal_file = own / "p3_a.dat"
+    signal_file.write_bytes(np.full(SECONDS * FS_HZ, -32768, dtype="<i2").tobytes())
+    assert wardwave.main(command) == 1
+    assert "p3_a" in capsys.readouterr().out
+
+
 def test_labels_without_records_are_refused(tmp_path: Path) -> None:
     parser = argparse.ArgumentParser()
     register(parser.add_subparsers())

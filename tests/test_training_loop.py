@@ -253,6 +253,31 @@ def test_sgd_trains_and_resumes_with_its_momentum(sampler: Sampler, tmp_path: Pa
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
 
 
+def test_gradients_are_clipped(sampler: Sampler, tmp_path: Path) -> None:
+    plain = (
+        "optimizer.name=sgd",
+        "optimizer.momentum=0",
+        "optimizer.weight_decay=0",
+        "optimizer.warmup_steps=0",
+    )
+    trainer = trainer_of(smoke(*plain, "optimizer.lr=0.5", "optimizer.clip=1e-3"), sampler, tmp_path)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.train_step(trainer.batches[0])
+    after = trainer.model.parameters()
+    moved = torch.stack([(new - old).norm() for old, new in zip(before, after, strict=True)]).norm()
+    assert 0.99 * 0.5e-3 < float(moved.detach()) < 1.01 * 0.5e-3
+
+
+def test_kinds_are_drawn_by_their_weights() -> None:
+    """Balance of classes: how rare a kind is in the recordings does not matter."""
+    noise = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
+    parts = AugmentConfig(), LossConfig(), smoke().architecture
+    corpus = build_corpus([made("a", 1)])
+    vf = Sampler(corpus, noise, DataConfig(draw={"other": 1.0, "vf": 3.0}), *parts).batch(1, 0, 512)
+    share = (vf["allowed"][:, 0] == 1).mean()
+    assert abs(share - 0.75) < 0.08
+
+
 def test_workers_that_make_batches_ahead_change_nothing(sampler: Sampler, tmp_path: Path) -> None:
     trainer_of(smoke(), sampler, tmp_path / "alone").run()
     trainer_of(smoke("run.workers=2"), sampler, tmp_path / "workers").run()

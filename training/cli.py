@@ -110,6 +110,9 @@ def _recipe(args: argparse.Namespace) -> Recipe:
         own = [f"folder.records={args.records.resolve()}", "data.sources=folder"]
         if args.labels is not None:
             own.append(f"folder.labels={args.labels.resolve()}")
+        if not get_recipe(args.recipe).own_records:
+            # Its settings need not have sources; open_task tells which recipes can.
+            own = own[:1]
     return get_recipe(args.recipe, [*own, *args.overrides])
 
 

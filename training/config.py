@@ -69,6 +69,8 @@ class Recipe(Part):
     """
 
     task: ClassVar[str] = ""
+    own_records: ClassVar[bool] = False
+    """Whether the task reads the source ``folder``, a user's own records."""
     name: str
     description: str
     architecture: Architecture = Architecture()

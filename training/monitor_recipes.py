@@ -66,6 +66,7 @@ class MonitorRecipe(Recipe):
     """Recipe of a monitor network."""
 
     task: ClassVar[str] = "monitor"
+    own_records: ClassVar[bool] = True
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()

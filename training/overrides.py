@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
@@ -112,6 +113,8 @@ def override(recipe: R, items: Iterable[str]) -> R:
         raise BadRecipe("; ".join(lines)) from error
 
 
+BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+"""Keys that TOML takes without quotes."""
 BOUNDS: Final = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -136,7 +139,8 @@ def _lines(part: BaseModel, prefix: str = "") -> Iterator[str]:
         for leaf, one in _leaves({key: value}, prefix):
             text = json.dumps(to_jsonable_python(one), ensure_ascii=False)
             # TOML has no word for nothing.
-            line = f"# {leaf} = none" if one is None else f"{leaf} = {text}"
+            quoted = ".".join(part if BARE.fullmatch(part) else json.dumps(part) for part in leaf.split("."))
+            line = f"# {quoted} = none" if one is None else f"{quoted} = {text}"
             yield f"{line}  # {about}" if about else line
 
 

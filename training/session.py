@@ -30,6 +30,9 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         All that is wrong with the user's own records, where the recipe names some.
     """
     if recipe.folder.records:
+        if not recipe.own_records:
+            able = ", ".join(sorted(name for name in RECIPES if RECIPES[name]().own_records))
+            raise BadRecipe(f"recipe {recipe.name} reads data sets of its own; --records serves {able}")
         from training.folder_source import open_folder
 
         open_folder(recipe.folder)
