@@ -71,7 +71,7 @@ class ShockAugment(Part):
 
     time_scale_probability: float = Field(default=0.7, ge=0, le=1)
     time_scale: tuple[float, float] = (0.8, 1.25)
-    gain: tuple[float, float] = (0.3, 3.0)
+    gain: tuple[float, float] = (0.4, 2.5)
     flip_probability: float = Field(default=0.5, ge=0, le=1)
     tilt_probability: float = Field(default=0.4, ge=0, le=1, description="another device's filters")
     low_cut_hz: tuple[float, float] = (0.3, 2.0)

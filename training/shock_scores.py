@@ -22,8 +22,9 @@ from training.sources import FloatArray, IntArray, WideFloatArray
 BoolArray = npt.NDArray[np.bool_]
 
 GRID: Final = np.round(np.linspace(0.05, 0.95, 91), 2)
-AS_GOOD: Final = 0.002
-"""Thresholds whose balanced accuracy is this near to the best are as good: their middle is taken."""
+AS_GOOD: Final = 0.01
+"""Thresholds whose balanced accuracy is this near to the best are as good, with so few patients: their middle
+is taken."""
 
 RECORDS: Final = "Windows of 4 s, record by record"
 APART: Final = "Scored apart"
