@@ -95,9 +95,15 @@ def run_check(args: argparse.Namespace) -> int:
 def _check_own(args: argparse.Namespace) -> int:
     from ingest.conditioning import ECG
     from training.config import FolderConfig
-    from training.folder_source import open_folder
+    from training.folder_check import check
+    from training.folder_source import describe_folder
 
-    folder = open_folder(FolderConfig(records=str(args.path), labels=str(args.labels or "")))
+    folder = describe_folder(FolderConfig(records=str(args.path), labels=str(args.labels or "")))
+    if args.write_split is not None:
+        # Before the check, which may ask to move patients in it.
+        rows = "".join(f"{patient},{side}\n" for patient, side in sorted(folder.sides.items()))
+        args.write_split.write_text("patient,side\n" + rows)
+    check(folder, mapped_by_user=args.labels is not None)
     problems = []
     with _bar("record") as progress:
         for done, (_, read) in enumerate(folder.readers(ECG), start=1):
@@ -109,9 +115,6 @@ def _check_own(args: argparse.Namespace) -> int:
     sides = list(folder.sides.values())
     counts = ", ".join(f"{sides.count(side)} {side}" for side in dict.fromkeys(sorted(sides)))
     print(f"{args.path}: {len(folder.records)} records of {len(folder.sides)} patients ({counts})")
-    if args.write_split is not None:
-        rows = "".join(f"{patient},{side}\n" for patient, side in sorted(folder.sides.items()))
-        args.write_split.write_text("patient,side\n" + rows)
     return _tell(problems)
 
 

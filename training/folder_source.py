@@ -230,6 +230,24 @@ _opened: dict[str, Folder] = {}
 """The folder of this process's recipe, under the name of the source: readers are found by that name."""
 
 
+def describe_folder(config: FolderConfig) -> Folder:
+    """Records, labels, patients and sides of a user's folder; its records are not looked into.
+
+    Raises
+    ------
+    DataMissing, BadAnnotation
+        The folder, the label map or a file that it names is not there or wrong.
+    """
+    path = Path(config.records)
+    labels_file = Path(config.labels) if config.labels else None
+    labels = read_labels(labels_file)
+    records = list_records(path)
+    beside = path if labels_file is None else labels_file.parent
+    patient_of = patients_of(records, labels.patients, beside)
+    sides = sides_of(set(patient_of.values()), labels.split, beside)
+    return Folder(path, labels, records, patient_of, sides)
+
+
 def open_folder(config: FolderConfig) -> Folder:
     """Check a user's folder and make it the source ``folder`` of this process.
 
@@ -240,15 +258,8 @@ def open_folder(config: FolderConfig) -> Folder:
     """
     from training.folder_check import check
 
-    path = Path(config.records)
-    labels_file = Path(config.labels) if config.labels else None
-    labels = read_labels(labels_file)
-    records = list_records(path)
-    beside = path if labels_file is None else labels_file.parent
-    patient_of = patients_of(records, labels.patients, beside)
-    sides = sides_of(set(patient_of.values()), labels.split, beside)
-    folder = Folder(path, labels, records, patient_of, sides)
-    check(folder, mapped_by_user=labels_file is not None)
+    folder = describe_folder(config)
+    check(folder, mapped_by_user=bool(config.labels))
     _opened[SOURCE] = folder
     return folder
 
