@@ -38,6 +38,9 @@ KINDS: Final = (
 LIMIT: Final = 4.0
 """Standardised numbers are clipped here: one wild number decides nothing."""
 
+VERDICTS: Final = Path(__file__).parent / "verdicts"
+"""Where the shipped verdict models are."""
+
 PARTS: Final = ("centre", "scale", "weight", "bias")
 
 
@@ -201,8 +204,8 @@ def read_spec(card: Path) -> VerdictSpec:
         raise CardMismatch(f"{card}: {where}: {first['msg']}") from error
 
 
-def load(path: Path) -> Verdict:
-    """Load a verdict model by the path of its card or of its weights.
+def load(name_or_path: str | Path) -> Verdict:
+    """Load a verdict model by a shipped name, or by the path of its card or of its weights.
 
     Raises
     ------
@@ -213,6 +216,9 @@ def load(path: Path) -> Verdict:
     CardMismatch
         The card is no valid spec, or the weights do not fit it.
     """
+    path = Path(name_or_path)
+    if path.name == str(name_or_path) and (VERDICTS / f"{name_or_path}.json").is_file():
+        path = VERDICTS / f"{name_or_path}.json"
     card, weights = path.with_suffix(".json"), path.with_suffix(".safetensors")
     spec = read_spec(card)
     if not weights.is_file():

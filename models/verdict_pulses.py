@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal as dsp
 
-from ingest.conditioning import ConditioningSpec
 from models.verdict_leads import (
     BASELINE_END_S,
     LEAST_BEATS,
@@ -29,10 +28,10 @@ from models.verdict_leads import (
     unit,
 )
 
-PULSE: Final = ConditioningSpec(rate_hz=62.5, low_hz=0.4, high_hz=8.0)
-"""How a pulse channel is conditioned: by the code that serves."""
+FS_HZ: Final = 62.5
+BAND_HZ: Final = (0.4, 8.0)
+"""What a pulse channel is conditioned to, by the code that serves, before it is looked at."""
 
-FS_HZ: Final = PULSE.rate_hz
 RISE_S: Final = 0.16
 """A systolic upstroke takes about so long: the slope is summed over it (Zong et al. 2003)."""
 
@@ -51,7 +50,7 @@ class PulseView:
     Attributes
     ----------
     signal : ndarray of float32
-        Conditioned by :data:`PULSE`, in the channel's unit.
+        Conditioned to :data:`BAND_HZ`, in the channel's unit.
     raw : ndarray of float32
         Unfiltered; missing samples held.
     present : ndarray of bool

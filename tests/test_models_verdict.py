@@ -12,7 +12,8 @@ from models.errors import CardMismatch, DamagedWeights, ModelNotFound, UnknownAl
 from models.verdict import KINDS, KindSpec, KindWeights, Verdict, VerdictSpec, cost_threshold, load, save
 from models.verdict_features import verdict_features
 from models.verdict_leads import FS_HZ, HISTORY_S, LeadView, lead_features
-from models.verdict_pulses import PULSE, PulseView, pulse_features, upstrokes
+from models.verdict_pulses import PulseView, pulse_features, upstrokes
+from training.verdict_records import PULSE
 
 N, V = np.eye(4, dtype=np.float32)[[0, 2]]
 

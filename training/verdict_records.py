@@ -13,9 +13,10 @@ import numpy as np
 import wfdb
 
 from ingest import conditioning, filters, resample
-from ingest.conditioning import ECG, Conditioner
+from ingest.conditioning import ECG, Conditioner, ConditioningSpec
 from models.verdict_leads import FS_HZ, HISTORY_S, LeadView, WideFloatArray
-from models.verdict_pulses import PULSE, PulseView
+from models.verdict_pulses import BAND_HZ, PulseView
+from models.verdict_pulses import FS_HZ as PULSE_FS_HZ
 from training import verdict_beats
 from training.errors import DataMissing
 from training.sources import read_table
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 ALARM_S: Final = 300.0
 """CinC 2015: the alarm sounds at 5 min, sample 75,000 at 250 Hz."""
 
+PULSE: Final = ConditioningSpec(rate_hz=PULSE_FS_HZ, low_hz=BAND_HZ[0], high_hz=BAND_HZ[1])
 PULSES: Final = ("ABP", "PLETH")
 NOT_ECG: Final = (*PULSES, "RESP")
 SOURCE: Final = "cinc2015"

@@ -6,6 +6,7 @@ same as those of :class:`training.task.Task`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from training.task import CACHE, Names, Split
 from training.verdict_beats import BeatSource, MonitorBeats, SlopeBeats
 from training.verdict_config import BROAD, VerdictRecipe
 from training.verdict_fit import fit_kind, rule_kind
-from training.verdict_records import Alarm, AlarmViews, load_views, read_alarms
+from training.verdict_records import SOURCE, Alarm, AlarmViews, load_views, read_alarms
 from training.verdict_scores import describe, predictions_of
 
 CAVEATS = (
@@ -33,6 +34,8 @@ CAVEATS = (
     "Fitted on the beats and window probabilities of one monitor model; with another it must be fitted anew.",
 )
 WORST = 6
+
+logger = logging.getLogger(__name__)
 
 
 class VerdictTask:
@@ -58,11 +61,16 @@ class VerdictTask:
         self.alarms = {alarm.name: alarm for alarm in read_alarms(data)}
         self.beats_name, self.beats_sha256 = recipe.beats, ""
         self.beats: BeatSource
+        self.notes: tuple[str, ...] = ()
         if recipe.beats == "slope":
             self.beats = SlopeBeats()
         else:
             model, spec = store.load(recipe.beats)
             self.beats, self.beats_name, self.beats_sha256 = MonitorBeats(model, spec), spec.name, spec.sha256
+            if SOURCE in str(spec.training.get("data.sources")):
+                # Its answers on what it has learned from are better than on any other bed.
+                self.notes = (f"{spec.name} has learned from {SOURCE}: these figures are too good.",)
+                logger.warning("%s", self.notes[0])
         self._views: dict[str, AlarmViews] = {}
         self._rows: dict[str, WideFloatArray] = {}
         self._columns: tuple[str, ...] = ()
@@ -75,6 +83,10 @@ class VerdictTask:
             return tuple(name for name, found in sides.items() if found == wanted)
 
         return Split(side("train"), side("validation"), side("test"))
+
+    def everything(self) -> Split:
+        """All alarms to fit on, none to score: the shipped model, whose figures are those of the folds."""
+        return Split(tuple(self.alarms), (), ())
 
     def folds(self, k: int, seed: int | None = None) -> list[Split]:
         """``k`` splits by record, kinds and truths spread evenly.
@@ -217,7 +229,7 @@ class VerdictTask:
         far = np.abs(probability - predictions.truth) * (predictions.truth != predictions.decided)
         worst = [i for i in np.argsort(-far, kind="stable")[:WORST].tolist() if far[i] > 0]
         strips = [self._strip(alarms[i], float(probability[i])) for i in worst]
-        return describe(predictions, strips=strips)
+        return describe(predictions, self.notes, strips)
 
     def _strip(self, alarm: Alarm, probability: float) -> Strip:
         leads = self.views((alarm.name,))[0].leads
@@ -228,7 +240,7 @@ class VerdictTask:
     def merge(self, parts: Sequence[Evaluation]) -> Evaluation:
         """Pool the out-of-fold verdicts."""
         strips = [strip for part in parts for strip in part.strips]
-        return describe(pool([part.predictions[0] for part in parts]), strips=strips[:WORST])
+        return describe(pool([part.predictions[0] for part in parts]), self.notes, strips[:WORST])
 
     def crossval(self, k: int, seed: int | None = None) -> Evaluation:
         """Fit and score ``k`` folds, pooled."""
