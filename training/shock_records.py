@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -103,7 +104,8 @@ def _leads(path: Path, spec: ConditioningSpec, cache: Path) -> tuple[FloatArray,
     signal, _, fs_hz = conditioned(path, spec, kinds=("RESP", "PLETH", "ABP"))
     delay_s = conditioning.delay_s(fs_hz, spec)
     cache.mkdir(parents=True, exist_ok=True)
-    part = entry.with_suffix(".part.npz")
+    # Two runs may make the same entry at once.
+    part = entry.with_suffix(f".{os.getpid()}.part.npz")
     np.savez(part, signal=signal, delay_s=delay_s)
     part.replace(entry)
     return signal, delay_s
