@@ -60,20 +60,20 @@ class VerdictTask:
         self.recipe, self.data, self.cache = recipe, data, cache
         self.alarms = {alarm.name: alarm for alarm in read_alarms(data)}
         self.beats_name, self.beats_sha256 = recipe.beats, ""
-        self.beats: BeatSource
         self.notes: tuple[str, ...] = ()
-        if recipe.beats == "slope":
-            self.beats = SlopeBeats()
-        else:
-            model, spec = store.load(recipe.beats)
-            self.beats, self.beats_name, self.beats_sha256 = MonitorBeats(model, spec), spec.name, spec.sha256
-            if SOURCE in str(spec.training.get("data.sources")):
-                # Its answers on what it has learned from are better than on any other bed.
-                self.notes = (f"{spec.name} has learned from {SOURCE}: these figures are too good.",)
-                logger.warning("%s", self.notes[0])
+        self.beats = SlopeBeats() if recipe.beats == "slope" else self._monitor(recipe.beats)
         self._views: dict[str, AlarmViews] = {}
         self._rows: dict[str, WideFloatArray] = {}
         self._columns: tuple[str, ...] = ()
+
+    def _monitor(self, name_or_path: str) -> BeatSource:
+        model, spec = store.load(name_or_path)
+        self.beats_name, self.beats_sha256 = spec.name, spec.sha256
+        if SOURCE in str(spec.training.get("data.sources")):
+            # Its answers on what it has learned from are better than on any other bed.
+            self.notes = (f"{spec.name} has learned from {SOURCE}: these figures are too good.",)
+            logger.warning("%s", self.notes[0])
+        return MonitorBeats(model, spec)
 
     def split(self) -> Split:
         """The fixed split by the hash of the record's name (:mod:`training.splits`)."""
