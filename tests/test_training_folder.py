@@ -320,6 +320,29 @@ def test_fine_tuning_on_an_own_folder_from_the_shipped_model(
     assert len(card["split"]["train"]) + len(card["split"]["validation"]) + len(card["split"]["test"]) == 12
 
 
+def test_a_shipped_model_is_scored_on_all_own_records(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    command = [
+        "evaluate",
+        "ecg-cnn-lstm-1",
+        "data",
+        "--records",
+        str(own),
+        "--labels",
+        str(own / "labels.toml"),
+    ]
+    assert wardwave.main([*command, "--out", "report"]) == 0
+    (written,) = (tmp_path / "report").glob("*.json")
+    for name in RECORDS:
+        assert name in written.read_text()
+    assert "no strip" not in capsys.readouterr().err
+    assert wardwave.main([*command, "--update-card"]) == 2
+    assert "--update-card" in capsys.readouterr().err
+
+
 def test_the_check_command_reads_all_and_keeps_the_split(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

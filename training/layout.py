@@ -26,6 +26,8 @@ ZIP_FOLDERS: Final = {
 }
 """What PhysioNet's zip files unpack to."""
 
+OWN: Final = "folder"
+"""Name of a user's own records among the sets."""
 INNER: Final = ("", "training", "training2017", "data")
 VERSION: Final = "[0-9]*.[0-9]*.[0-9]*"
 
@@ -102,7 +104,7 @@ def locate(data: Path, name: str) -> Located | None:
     return None
 
 
-def plain_layout(data: Path, cache: Path) -> Path:
+def plain_layout(data: Path, cache: Path, own: Path | None = None) -> Path:
     """A folder with the sets in the layout that the readers know: ``data`` itself where they lie so.
 
     Parameters
@@ -111,10 +113,13 @@ def plain_layout(data: Path, cache: Path) -> Path:
         Folder of the data sets.
     cache : Path
         Where a folder of links is made if it is needed.
+    own : Path or None
+        A user's own records, to be shown as the set ``folder``.
     """
     found = [located for name in DATASETS if (located := locate(data, name)) is not None]
     other = [located for located in found if not located.plain(data)]
-    if not other:
+    has_own = own is None or (data / OWN).resolve() == own.resolve()
+    if not other and has_own:
         return data
     links = {
         f"{located.dataset.name}/{name}": target.resolve()
@@ -122,7 +127,10 @@ def plain_layout(data: Path, cache: Path) -> Path:
         for name, target in located.links()
     }
     shown = {located.dataset.name for located in other}
-    links |= {path.name: path.resolve() for path in sorted(data.iterdir()) if path.name not in shown}
+    beside = sorted(data.iterdir()) if data.is_dir() else []
+    links |= {path.name: path.resolve() for path in beside if path.name not in shown}
+    if own is not None:
+        links[OWN] = own.resolve()
     key = hashlib.sha256("\n".join(f"{name} {target}" for name, target in links.items()).encode())
     view = cache / f"layout-{key.hexdigest()[:16]}"
     if view.is_dir():

@@ -42,6 +42,8 @@ def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         "--update-card", action="store_true", help="write the figures into the model's card"
     )
     evaluate.add_argument("--device", default="cpu", help="cpu or cuda")
+    evaluate.add_argument("--records", type=Path, help="score a folder of WFDB records of your own instead")
+    evaluate.add_argument("--labels", type=Path, help="TOML file: what their annotations mean")
     evaluate.set_defaults(run=run_evaluate)
 
 
@@ -85,20 +87,29 @@ def command_line() -> str:
 def run_evaluate(args: argparse.Namespace) -> int:
     """Score a model, write the report, print its tables."""
     from models import store
+    from training.errors import BadRecipe
+    from training.layout import plain_layout
     from training.report import to_markdown, write_report
     from training.report_run import gather, score, update_card
+    from training.task import CACHE
 
     began, data = time.monotonic(), data_of(args)
-    scored = score(args.model, data, args.side, args.device)
+    if args.records is not None and args.update_card:
+        raise BadRecipe("--update-card: a card tells of its own test patients, not of --records")
+    own = None if args.records is None else (args.records, args.labels)
+    scored = score(args.model, data, args.side, args.device, own=own)
     card = store.find(args.model)
+    trained_on = str(scored.spec.training.get("folder.records") or "")
+    records = args.records or (Path(trained_on) if trained_on else None)
     report = gather(
         scored,
-        side=args.side,
+        side=args.side if args.records is None else "own",
         data=data,
         device=args.device,
         command=command_line(),
         seconds=time.monotonic() - began,
         card=card,
+        signals=plain_layout(data, CACHE, records),
     )
     if args.update_card:
         update_card(report, scored, args.side, card)

@@ -24,7 +24,7 @@ from training.report import Facts, Report, summaries_of
 from training.report_history import card_settings, history_of
 from training.report_strips import worst_strips
 from training.report_summary import card_metrics
-from training.session import task_of_model, thresholds_of
+from training.session import on_own_records, task_of_model, thresholds_of
 from training.task import Names
 
 PACKAGES: Final = ("torch", "numpy", "scipy", "wfdb")
@@ -56,7 +56,14 @@ def side_names(spec: ModelSpec, data: Path, side: str) -> Names:
     return names
 
 
-def score(model_name: str, data: Path, side: str, device: str = "cpu", names: Names | None = None) -> Scored:
+def score(
+    model_name: str,
+    data: Path,
+    side: str,
+    device: str = "cpu",
+    names: Names | None = None,
+    own: tuple[Path, Path | None] | None = None,
+) -> Scored:
     """Load a model and score it by its task.
 
     Parameters
@@ -69,6 +76,9 @@ def score(model_name: str, data: Path, side: str, device: str = "cpu", names: Na
         ``train``, ``validation`` or ``test``.
     names : tuple of str or None
         Only these records, where given.
+    own : tuple of Path and Path or None, or None
+        Score a user's own records instead: their folder and label map. All of them, but for a model that
+        was trained on that folder.
 
     Raises
     ------
@@ -76,8 +86,13 @@ def score(model_name: str, data: Path, side: str, device: str = "cpu", names: Na
         The folder is not there, or no record of this side is in it.
     """
     model, spec = store.load(model_name, device)
-    scored = side_names(spec, data, side) if names is None else names
-    evaluation = task_of_model(spec, data).evaluate(model, thresholds_of(spec), scored)
+    asked = spec if own is None else on_own_records(spec, *own)
+    unseen = own is not None and spec.training.get("folder.records") != asked.training["folder.records"]
+    if names is None and unseen:
+        split = task_of_model(asked, data).split()
+        names = (*split.train, *split.validation, *split.test)
+    scored = side_names(asked, data, side) if names is None else names
+    evaluation = task_of_model(asked, data).evaluate(model, thresholds_of(spec), scored)
     return Scored(model, spec, scored, evaluation)
 
 
@@ -98,7 +113,15 @@ def _device(name: str) -> str:
 
 
 def gather(
-    scored: Scored, *, side: str, data: Path, device: str, command: str, seconds: float, card: Path
+    scored: Scored,
+    *,
+    side: str,
+    data: Path,
+    device: str,
+    command: str,
+    seconds: float,
+    card: Path,
+    signals: Path | None = None,
 ) -> Report:
     """Figures, strips of the worst records, history and where all that comes from.
 
@@ -108,12 +131,14 @@ def gather(
         That the scoring took.
     card : Path
         Of the model: its folder may hold the logs of its training.
+    signals : Path or None
+        Folder that the strips are read from, where it is another than ``data``.
     """
     began = time.monotonic()
     evaluation = scored.evaluation
     summaries = summaries_of(evaluation)
     if not evaluation.strips:
-        evaluation = replace(evaluation, strips=worst_strips(summaries, data, scored.spec))
+        evaluation = replace(evaluation, strips=worst_strips(summaries, signals or data, scored.spec))
     facts = Facts(
         f"{side} patients",
         dict(Counter(name.split("/", 1)[0] for name in scored.names)),

@@ -36,7 +36,7 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.folder_source import open_folder
 
         open_folder(recipe.folder)
-    data = plain_layout(data, cache)
+    data = plain_layout(data, cache, Path(recipe.folder.records) if recipe.folder.records else None)
     if recipe.task == "monitor":
         from training.monitor_task import MonitorTask
 
@@ -168,6 +168,24 @@ def recipe_of_model(spec: ModelSpec) -> Recipe:
     tree |= {"name": spec.name, "description": spec.description}
     tree["architecture"] = spec.architecture.model_dump()
     return type(RECIPES[name]()).model_validate(tree)
+
+
+def on_own_records(spec: ModelSpec, records: Path, labels: Path | None) -> ModelSpec:
+    """A model's card as if it had been trained on a user's own records: to score it on them.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Stays as it is.
+    records, labels : Path, Path or None
+        As :class:`training.config.FolderConfig` has them.
+    """
+    own = {
+        "folder.records": str(records.resolve()),
+        "folder.labels": "" if labels is None else str(labels.resolve()),
+        "data.sources": ["folder"],
+    }
+    return spec.model_copy(update={"training": spec.training | own})
 
 
 def task_of_model(spec: ModelSpec, data: Path, cache: Path = CACHE) -> Task:
