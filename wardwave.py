@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "training.models_cli",
     "models": "training.models_cli",
     "annotate": "training.annotate_cli",
+    "explain": "training.annotate_cli",
     "evaluate-noise": "training.noise_cli",
     "dashboard": "dashboard.cli",
     "demo": "dashboard.cli",

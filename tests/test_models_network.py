@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
 from models.cnn_lstm import CnnLstm, cost_of
-from models.explain import explain
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Architecture, BeatsFrontEnd, Conv1dFrontEnd
 
 SMALL = Architecture(
@@ -92,31 +90,6 @@ def test_numbers_that_make_no_network_are_refused() -> None:
         Architecture(attention_width=10, heads=4)
     with pytest.raises(ValidationError, match="odd"):
         Conv1dFrontEnd(kernels=(4, 5, 3))
-
-
-@pytest.mark.parametrize("config", SIZES)
-@pytest.mark.parametrize("what", [{"rhythm": 0}, {"beat": 3}])
-def test_explanations_lie_along_the_steps(config: Architecture, what: dict[str, int]) -> None:
-    windows = np.random.default_rng(1).standard_normal((2, config.channels, 1000)).astype(np.float32)
-    found = explain(network(config), windows, **what)
-    steps = -(-1000 // config.front_end.stride)
-    assert found.grad_cam.shape == found.attention.shape == (2, steps)
-    assert found.grad_cam.min() >= 0
-    assert set(np.round(found.grad_cam.max(-1), 5)) <= {0.0, 1.0}
-    np.testing.assert_allclose(found.self_attention.sum(-1), 1.0, atol=1e-5)
-
-
-def test_explanations_follow_the_weights() -> None:
-    windows = np.random.default_rng(2).standard_normal((1, 1, 1000)).astype(np.float32)
-    torch.manual_seed(1)
-    other = CnnLstm(Architecture()).eval()
-    first, second = explain(network(Architecture()), windows, rhythm=0), explain(other, windows, rhythm=0)
-    assert np.corrcoef(first.grad_cam[0], second.grad_cam[0])[0, 1] < 0.9
-
-
-def test_an_explanation_is_of_one_output() -> None:
-    with pytest.raises(ValueError, match="exactly one"):
-        explain(network(SMALL), np.zeros((1, 1, 1000), dtype=np.float32))
 
 
 @pytest.mark.parametrize(

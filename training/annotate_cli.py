@@ -1,4 +1,4 @@
-"""``wardwave annotate``."""
+"""``wardwave annotate`` and ``wardwave explain``: what a model says of a recording of one's own, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BEATS_MODEL = "ecg-beats-1"
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the subcommand."""
+    """Add the subcommands."""
     annotate = subparsers.add_parser(
         "annotate", help="write a model's beats and rhythms of a WFDB record as annotations"
     )
@@ -25,6 +25,21 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     annotate.add_argument("--out", type=Path, default=Path(), help="folder to write to (here)")
     annotate.add_argument("--annotator", default="ww", help="suffix of the annotation (ww)")
     annotate.set_defaults(run=run_annotate)
+    explain = subparsers.add_parser(
+        "explain", help="why a model says what it says at a moment of a WFDB record, as an overlay figure"
+    )
+    explain.add_argument("model", help="name of a shipped model, or path of a card")
+    explain.add_argument("record", type=Path, help="path of a WFDB record, without its suffix")
+    explain.add_argument("--at", type=float, required=True, metavar="SECONDS", help="moment of the recording")
+    explain.add_argument("--class", dest="label", help="class to explain, of either head (the likeliest)")
+    explain.add_argument("--lead", help="channel (the first ECG lead in mV)")
+    explain.add_argument(
+        "--method", choices=("hires_cam", "grad_cam"), default="hires_cam", help="hires_cam keeps the place"
+    )
+    explain.add_argument(
+        "--out", type=Path, default=Path("explanation.png"), help=".png, .svg, .pdf, .html or .npz (arrays)"
+    )
+    explain.set_defaults(run=run_explain)
 
 
 def run_annotate(args: argparse.Namespace) -> int:
@@ -45,4 +60,17 @@ def run_annotate(args: argparse.Namespace) -> int:
     print(f"{path}: lead {lead.name}, {lead.n_samples / lead.fs_hz:.0f} s at {lead.fs_hz:g} Hz")
     print("beats: " + (", ".join(f"{n} {symbol}" for symbol, n in sorted(beats.items())) or "none"))
     print("rhythm: " + ", ".join(f"{n} x {note}" for note, n in sorted(rhythms.items())))
+    return 0
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    """Explain a model's output at a moment of a recording and write the overlay."""
+    from training.explain_run import explain_moment, write
+
+    one = explain_moment(
+        args.model, args.record, args.at, label=args.label, lead=args.lead, method=args.method
+    )
+    path = write(one, args.out)
+    shown = ", ".join(f"{name} {100 * p:.1f} %" for name, p in one.probabilities.items())
+    print(f"{path}: {one.label} explained; {shown}")
     return 0
