@@ -19,8 +19,9 @@ from training.cli import register
 from training.config import FolderConfig
 from training.errors import BadAnnotation, BadRecipe, DataMissing, TrainingError
 from training.folder_labels import Labels, Patients, Shares, read_labels
-from training.folder_source import Folder, open_folder, patients_of, sides_of
-from training.session import task_of_model
+from training.folder_sides import folds_of, patients_of, sides_of
+from training.folder_source import Folder, open_folder
+from training.session import check_sides, task_of_model
 from training.sources import bit
 
 FS_HZ = 250
@@ -126,6 +127,22 @@ def test_sides_and_patients_come_from_files(own: Path) -> None:
     text = LABELS.replace('before = "_"', 'file = "who.csv"\n[split]\nfile = "split.csv"')
     folder = opened(own, text)
     assert [folder.side_of(name) for name in ("p1_a", "p4_b", "p5_a")] == ["train", "train", "validation"]
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+def test_folds_are_by_patient_and_each_patient_tests_once(own: Path, k: int) -> None:
+    folds = opened(own).folds(k)
+    tested = [name for fold in folds for name in fold.test]
+    assert sorted(tested) == sorted(f"folder/{name}" for name in RECORDS)
+    for fold in folds:
+        check_sides(fold)
+        sides = [{name.split("_")[0] for name in side} for side in (fold.train, fold.validation, fold.test)]
+        assert sum(map(len, sides)) == len(set.union(*sides)) == 6
+
+
+def test_more_folds_than_patients_are_refused() -> None:
+    with pytest.raises(DataMissing, match="5 folds of 4 patients"):
+        folds_of({"a", "b", "c", "d"}, 5)
 
 
 def drop_annotation(folder: Path) -> None:
@@ -318,6 +335,21 @@ def test_fine_tuning_on_an_own_folder_from_the_shipped_model(
     task = task_of_model(store.read_spec(tmp_path / "out" / "model"), tmp_path / "data")
     assert task.split().test == tuple(card["split"]["test"])
     assert len(card["split"]["train"]) + len(card["split"]["validation"]) + len(card["split"]["test"]) == 12
+
+
+def test_the_beats_recipe_learns_from_own_records(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_noise(tmp_path / "data")
+    settings = SMALL | {"data.cinc2017": "false", "data.made_beats": "50"}
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    labels = ["--labels", str(own / "labels.toml")]
+    command = ["train", "ecg-beats-1", "--records", str(own), *labels, "--data", "data", "--out", "out"]
+    assert wardwave.main([*command, *words]) == 0
+    card = json.loads((tmp_path / "out" / "model" / "ecg-beats-1.json").read_text())
+    assert card["split"]["test"] == [f"folder/p{opened(own).split().test[0][8]}_{part}" for part in "ab"]
+    assert card["data"].startswith(f"own records {own}")
 
 
 def test_a_shipped_model_is_scored_on_all_own_records(

@@ -85,6 +85,7 @@ class BeatsRecipe(Recipe):
     """All that makes a model of beats."""
 
     task: ClassVar[str] = "beats"
+    own_records: ClassVar[bool] = True
     data: BeatsData = BeatsData()
     augment: BeatsAugment = BeatsAugment()
     loss: BeatsLoss = BeatsLoss()

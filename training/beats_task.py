@@ -18,6 +18,7 @@ from ingest.conditioning import ECG
 from models.beat_rows import ROW
 from models.cnn_lstm import CnnLstm
 from models.spec import STEP_CLASSES
+from training import folder_source
 from training.beats_config import BeatsRecipe
 from training.beats_records import Finder, Lead, aberrant, annotated_leads, found_leads, handheld_names
 from training.beats_sampling import Sampler
@@ -97,12 +98,16 @@ class BeatsTask(Task):
         return found
 
     def split(self) -> Split:
-        """DS1 trains but for the patients that validate; DS2 tests."""
+        """DS1 trains but for the patients that validate; DS2 tests. Own records: as their label map says."""
+        if self.recipe.folder.records:
+            return folder_source.opened().split()
         train = self._here(DS1)
         return _split(train, self._here(DS2))
 
     def folds(self, k: int) -> list[Split]:
-        """DS1 in ``k`` parts; 22 leaves one patient out at a time."""
+        """DS1 in ``k`` parts; 22 leaves one patient out at a time. Own records: by patient."""
+        if self.recipe.folder.records:
+            return folder_source.opened().folds(k)
         if not 2 <= k <= len(DS1):
             raise BadRecipe(f"{k} folds: DS1 has {len(DS1)} patients, so 2 to {len(DS1)} folds can be made")
         names = self._here(FOLD_ORDER)
@@ -125,7 +130,11 @@ class BeatsTask(Task):
             lead
             for recording in self.recordings(names)
             for lead in annotated_leads(
-                recording, aberrant(self.data, recording) if data.aberrant_may_be_v else None
+                recording,
+                # Whose annotations say which beats are aberrant.
+                aberrant(self.data, recording)
+                if data.aberrant_may_be_v and recording.source == "mitdb"
+                else None,
             )
         ]
         found: list[Lead] = []
@@ -195,6 +204,7 @@ class BeatsTask(Task):
         """A step is a beat."""
         gains = tuple(thresholds[GAIN + name] for name in STEP_CLASSES[1:])
         gain = self.recipe.architecture.input_gain
+        own = f"own records {self.recipe.folder.records}" if self.recipe.folder.records else ""
         more = ", CinC 2017 (normal rhythm and AF, labelled in part)" if self.recipe.data.cinc2017 else ""
         return CardFields(
             signal="ecg",
@@ -208,7 +218,7 @@ class BeatsTask(Task):
             normalisation=(
                 f"models.beat_rows: {ROW} numbers a beat, heights by the running median, asinh({gain:g} x)"
             ),
-            data=f"PhysioNet mitdb DS1{more}; noise of nstdb (bw, ma)",
+            data=f"{own or 'PhysioNet mitdb DS1'}{more}; noise of nstdb (bw, ma)",
             caveats=CAVEATS,
             extra={"beat_gains": gains},
         )

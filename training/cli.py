@@ -106,13 +106,13 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     if args.labels is not None and args.records is None:
         raise BadRecipe("--labels tells what the annotations of --records mean: name that folder too")
     if args.records is not None:
-        # Sources that the user names stand, so that own records can be mixed with others.
-        own = [f"folder.records={args.records.resolve()}", "data.sources=folder"]
+        own = [f"folder.records={args.records.resolve()}"]
         if args.labels is not None:
             own.append(f"folder.labels={args.labels.resolve()}")
-        if not get_recipe(args.recipe).own_records:
-            # Its settings need not have sources; open_task tells which recipes can.
-            own = own[:1]
+        # Sources that the user names stand, so that own records can be mixed with others.
+        settings = get_recipe(args.recipe).model_dump()
+        if "sources" in settings.get("data", {}):
+            own.append("data.sources=folder")
     return get_recipe(args.recipe, [*own, *args.overrides])
 
 

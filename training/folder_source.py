@@ -7,8 +7,7 @@ What headers and annotations can tell is checked when the folder is opened, befo
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,14 +20,13 @@ from ingest import conditioning
 from ingest.conditioning import ConditioningSpec
 from training.config import FolderConfig
 from training.errors import BadAnnotation, DataMissing
-from training.folder_labels import Labels, Patients, Shares, read_labels
-from training.sources import Recording, bit, conditioned, read_table
+from training.folder_labels import Labels, read_labels
+from training.folder_sides import SIDES, folds_of, patients_of, sides_of
+from training.sources import Recording, bit, conditioned
 from training.splits import Side
-
-logger = logging.getLogger(__name__)
+from training.task import Split
 
 SOURCE: Final = "folder"
-SIDES: Final[tuple[Side, ...]] = ("train", "validation", "test")
 CODE: Final = ("folder_source.py", "folder_labels.py")
 PLAUSIBLE_MV: Final = (0.005, 50.0)
 """Height of an ECG after the band-pass: outside of it the header's gain or unit cannot be right."""
@@ -61,6 +59,28 @@ class Folder:
     def side_of(self, record: str) -> Side:
         """Side of a record: that of its patient."""
         return self.sides[self.patient_of[record]]
+
+    def split(self) -> Split:
+        """Records of the three sides."""
+        train, validation, test = (
+            tuple(f"{SOURCE}/{record}" for record in self.records if self.side_of(record) == side)
+            for side in SIDES
+        )
+        return Split(train, validation, test)
+
+    def folds(self, k: int) -> list[Split]:
+        """``k`` splits by patient; each patient tests in one of them.
+
+        Raises
+        ------
+        DataMissing
+            Fewer patients than folds.
+        """
+
+        def names(patients: Collection[str]) -> tuple[str, ...]:
+            return tuple(f"{SOURCE}/{name}" for name in self.records if self.patient_of[name] in patients)
+
+        return [Split(*map(names, sides)) for sides in folds_of(set(self.sides), k)]
 
     @property
     def meaning(self) -> str:
@@ -146,86 +166,6 @@ def list_records(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _two_columns(path: Path, head: str) -> dict[str, str]:
-    """A CSV file of two columns, with or without a head."""
-    rows = read_table(path)
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 2:
-            raise BadAnnotation(f"{path}: row {number} has {len(row)} columns; expected {head}")
-    table = {row[0].strip(): row[1].strip() for row in rows}
-    table.pop(head.split(",")[0], None)
-    return table
-
-
-def patients_of(records: tuple[str, ...], rule: Patients, beside: Path) -> dict[str, str]:
-    """Patient of each record.
-
-    Parameters
-    ----------
-    records : tuple of str
-        Names.
-    rule : Patients
-        Of the label map.
-    beside : Path
-        Folder that a relative ``file`` is in.
-
-    Raises
-    ------
-    DataMissing
-        The file is not there, or a record is not in it.
-    BadAnnotation
-        A row of it is not ``record,patient``.
-    """
-    if rule.file is not None:
-        table = _two_columns(beside / rule.file, "record,patient")
-        missing = [record for record in records if record not in table]
-        if missing:
-            raise DataMissing(f"{beside / rule.file}: no patient for record {', '.join(missing[:5])}")
-        return {record: table[record] for record in records}
-    if rule.prefix is not None:
-        return {record: record[: rule.prefix] for record in records}
-    if rule.before is not None:
-        return {record: record.split(rule.before, 1)[0] for record in records}
-    logger.warning("each record counts as a patient of its own; if it is not so, say so under [patients]")
-    return {record: record for record in records}
-
-
-def sides_of(patients: set[str], shares: Shares, beside: Path) -> dict[str, Side]:
-    """Side of each patient: from a file, else by shares in the order of their names' hashes.
-
-    Raises
-    ------
-    DataMissing
-        The file is not there, a patient is not in it, or there are too few patients.
-    BadAnnotation
-        A row of it is not ``patient,train|validation|test``.
-    """
-    sides: dict[str, Side] = {}
-    if shares.file is not None:
-        path = beside / shares.file
-        table = _two_columns(path, "patient,side")
-        missing = sorted(patients - set(table))
-        if missing:
-            raise DataMissing(f"{path}: no side for patient {', '.join(missing[:5])}")
-        for patient in sorted(patients):
-            side = next((side for side in SIDES if side == table[patient]), None)
-            if side is None:
-                raise BadAnnotation(f"{path}: {patient} is on side {table[patient]!r}; {', '.join(SIDES)}")
-            sides[patient] = side
-        return sides
-    order = sorted(patients, key=lambda patient: hashlib.sha256(patient.encode()).digest())
-    n_test = max(1, round(shares.test * len(order))) if shares.test else 0
-    n_validation = max(1, round(shares.validation * len(order)))
-    if len(order) <= n_test + n_validation:
-        raise DataMissing(
-            f"{len(order)} patients cannot train, validate and test: add some, set split.test = 0, "
-            "or name a split.file"
-        )
-    sides = dict.fromkeys(order, "train")
-    sides |= dict.fromkeys(order[: n_test + n_validation], "validation")
-    return sides | dict.fromkeys(order[:n_test], "test")
-
-
 _opened: dict[str, Folder] = {}
 """The folder of this process's recipe, under the name of the source: readers are found by that name."""
 
@@ -270,8 +210,8 @@ def opened() -> Folder:
     Raises
     ------
     DataMissing
-        The recipe names the source ``folder`` but no folder.
+        It was not opened.
     """
     if SOURCE not in _opened:
-        raise DataMissing("source 'folder': which one? --records DIR, or --set folder.records=DIR")
+        raise DataMissing(f"source {SOURCE!r} is not open: its recipe names it")
     return _opened[SOURCE]

@@ -29,13 +29,7 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
     DataMissing, BadAnnotation
         All that is wrong with the user's own records, where the recipe names some.
     """
-    if recipe.folder.records:
-        if not recipe.own_records:
-            able = ", ".join(sorted(name for name in RECIPES if RECIPES[name]().own_records))
-            raise BadRecipe(f"recipe {recipe.name} reads data sets of its own; --records serves {able}")
-        from training.folder_source import open_folder
-
-        open_folder(recipe.folder)
+    _open_own(recipe)
     data = plain_layout(data, cache, Path(recipe.folder.records) if recipe.folder.records else None)
     if recipe.task == "monitor":
         from training.monitor_task import MonitorTask
@@ -58,6 +52,19 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
 
         return ShockTask(recipe, data, cache)
     raise BadRecipe(f"recipe {recipe.name}: no task {recipe.task!r}")
+
+
+def _open_own(recipe: Recipe) -> None:
+    """Open the user's own records where a recipe names some."""
+    from training.folder_source import SOURCE, open_folder
+
+    if recipe.folder.records:
+        if not recipe.own_records:
+            able = ", ".join(sorted(name for name in RECIPES if RECIPES[name]().own_records))
+            raise BadRecipe(f"recipe {recipe.name} reads data sets of its own; --records serves {able}")
+        open_folder(recipe.folder)
+    elif SOURCE in getattr(getattr(recipe, "data", None), "sources", ()):
+        raise DataMissing(f"source {SOURCE!r}: which one? --records DIR, or --set folder.records=DIR")
 
 
 @dataclass(frozen=True, slots=True)
