@@ -167,7 +167,7 @@ def sampler(**changes: object) -> Sampler:
     classes = np.full(120, N)
     classes[::10] = V
     noise = np.random.default_rng(0).standard_normal(50_000).astype(np.float32)
-    found = Lead("cinc2017/A1", *made_signal(40, seed=5), np.full(40, NOT_S))
+    found = Lead("cinc2017/A1", *made_signal(40, seed=5), np.full(40, NOT_S), sinus=False)
     leads = [made_lead(classes), made_lead(seed=1)]
     return Sampler(leads, [found], noise, BeatsData(**changes), BeatsAugment(), 1.5, 0)  # type: ignore[arg-type]
 

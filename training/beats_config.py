@@ -30,7 +30,7 @@ class BeatsData(Part):
     draw_v: float = Field(default=0.35, ge=0, le=1)
     draw_f: float = Field(default=0.05, ge=0, le=1)
     draw_cinc2017: float = Field(default=0.20, ge=0, le=1)
-    draw_made: float = Field(default=0.20, ge=0, le=1, description="normal beats re-timed into S beats")
+    draw_made: float = Field(default=0.35, ge=0, le=1, description="made ectopy: training.beats_made")
     made_per_lead: int = Field(default=2, ge=1, le=50, description="made recordings from each mitdb lead")
     made_beats: int = Field(
         default=400, ge=50, le=10_000, description="beats of a made recording of a mitdb lead"
@@ -66,7 +66,7 @@ class BeatsAugment(Part):
 class BeatsLoss(Part):
     """Weights of the classes none, N, S, V, F."""
 
-    class_weights: tuple[float, float, float, float, float] = (0.5, 1.0, 1.0, 1.0, 0.5)
+    class_weights: tuple[float, float, float, float, float] = (0.5, 1.0, 1.0, 1.5, 0.5)
     label_smoothing: float = Field(default=0.02, ge=0, lt=1)
     first_beats: int = Field(default=4, ge=0, description="beats of a sequence whose past is out of sight")
     first_weight: float = Field(default=0.3, ge=0, le=1)

@@ -35,7 +35,7 @@ def ecg_beats_1() -> BeatsRecipe:
             window_classes=0,
         ),
         optimizer=OptimizerConfig(
-            lr=3e-3, weight_decay=0.03, warmup_steps=60, steps=600, batch=32, average_decay=0.99
+            lr=3e-3, weight_decay=0.03, warmup_steps=60, steps=800, batch=32, average_decay=0.99
         ),
         run=RunConfig(threads=1, validate_every=1_000_000, checkpoint_every=200),
     )

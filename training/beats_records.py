@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import decode, store
-from models.beat_rows import FS_HZ, rows, segments_at
+from models.beat_rows import FS_HZ, correlation, rows, segments_at
 from models.decode import refine_peaks
 from models.spec import STEP_CLASSES
 from training import streaming
@@ -38,6 +38,7 @@ NOT_S: Final = np.uint8((1 << len(STEP_CLASSES)) - 1 - (1 << STEP_CLASSES.index(
 """Beats in atrial fibrillation are of any class but S: a premature beat has no meaning there."""
 
 S_OR_V: Final = np.uint8((1 << STEP_CLASSES.index("S")) | (1 << STEP_CLASSES.index("V")))
+LIKE_USUAL: Final = 0.8
 FEWEST: Final = 8
 """Recordings with fewer found beats are left out."""
 
@@ -56,12 +57,15 @@ class Lead:
         Samples, ascending.
     allowed : ndarray of uint8, shape (n_beats,)
         Bit mask of the step classes that may hold; 0 where nothing is known.
+    sinus : bool
+        False where a recording is in atrial fibrillation throughout.
     """
 
     name: str
     signal: FloatArray
     peaks: IntArray
     allowed: npt.NDArray[np.uint8]
+    sinus: bool = True
 
 
 def refined(signal: FloatArray, positions: WideFloatArray) -> IntArray:
@@ -159,15 +163,23 @@ def handheld_names(data: Path) -> dict[str, str]:
 
 
 def found_leads(recordings: Sequence[Recording], labels: dict[str, str], find: Finder) -> list[Lead]:
-    """Recordings in normal rhythm (all beats N) or atrial fibrillation (any class but S), beats found."""
+    """Recordings in normal rhythm, all beats N, or in atrial fibrillation, beats found.
+
+    In fibrillation no beat is S; those that look like the recording's usual one are N.
+    """
     leads = []
     for recording in recordings:
-        peaks = find(recording.signal[0])
-        if len(peaks) >= FEWEST:
-            mask = NOT_S if labels[recording.name] == "A" else ALLOWED_N
-            leads.append(
-                Lead(recording.name, recording.signal[0], peaks, np.full(len(peaks), mask, dtype=np.uint8))
-            )
+        signal = recording.signal[0]
+        peaks = find(signal)
+        if len(peaks) < FEWEST:
+            continue
+        allowed = np.full(len(peaks), ALLOWED_N, dtype=np.uint8)
+        sinus = labels[recording.name] == "N"
+        if not sinus:
+            segments = segments_at(signal, peaks)
+            like = correlation(segments, np.median(segments, axis=0, keepdims=True))
+            allowed[like < LIKE_USUAL] = NOT_S
+        leads.append(Lead(recording.name, signal, peaks, allowed, sinus))
     return leads
 
 

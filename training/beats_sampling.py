@@ -121,7 +121,7 @@ class Sampler:
         plans = [
             (lead, self.data.made_beats) for lead in self.annotated for _ in range(self.data.made_per_lead)
         ]
-        plans += [(lead, 150) for lead in self.found]
+        plans += [(lead, 150) for lead in self.found if lead.sinus]
         donors = [
             found for lead in self.annotated if len(found := ventricular_segments(lead)) >= FEWEST_DONATED
         ]

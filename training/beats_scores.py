@@ -60,7 +60,7 @@ def probabilities(
     beats : int
         Rows that the network sees at once.
     wait_s : float
-        So long is the next beat waited for.
+        So long is the next beat waited for; 0 decides at once, without the next interval.
     hidden : tuple of str
         What the network was trained without: :func:`models.beat_rows.shown`.
 
@@ -75,7 +75,7 @@ def probabilities(
     with_next = rows_of(signal, peaks)
     newest, waiting = with_next.copy(), with_next.copy()
     set_next(newest, np.full(n, np.nan))
-    set_next(waiting, np.full(n, wait_s))
+    set_next(waiting, np.full(n, wait_s if wait_s > 0 else np.nan))
     waits = np.diff(peaks, append=peaks[-1:] + round(10 * FS_HZ)) > wait_s * FS_HZ
     model.eval()
     with torch.inference_mode():
