@@ -387,7 +387,7 @@ def test_a_short_training_finds_qrs_and_folds_pool(task: DelineationTask) -> Non
     figures = task.validate(model.eval(), task.names)
     assert figures["qrs_f1"] > 90
     thresholds = task.thresholds(model, task.names)
-    assert set(thresholds) == {"gain_P"}
+    assert set(thresholds) == {"p_factor"}
     whole = task.evaluate(model, thresholds, task.names)
     pooled = task.merge([task.evaluate(model, thresholds, task.names[i::2]) for i in range(2)])
     assert pooled.metrics["qrs_f1"].value == pytest.approx(whole.metrics["qrs_f1"].value)

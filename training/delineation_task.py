@@ -39,6 +39,7 @@ CAVEATS: Final = (
     "Waves outside the first and last annotated beat of a recording were neither trained nor scored.",
     "Flutter waves are few in the data, paced rhythm is not in it.",
 )
+P_FACTOR: Final = "p_factor"
 GAINS: Final = (0.4, 0.5, 0.63, 0.8, 1.0, 1.25, 1.6)
 """Factors of the probability of P waves that are tried on validation patients."""
 
@@ -215,7 +216,7 @@ class DelineationTask(Task):
         return {**parts, "sd_ms": float(sd_ms.mean()), "score": float(f1.mean() - sd_ms.mean() / 20)}
 
     def thresholds(self, model: CnnLstm, names: Names) -> dict[str, float]:
-        """``gain_P``: factor of the probability of P waves, by their F1; the nearest to 1 of equals."""
+        """``p_factor``: factor of the probability of P waves, by their F1; the nearest to 1 of equals."""
         leads = self.leads(names)
         steps = self._found(model, leads, {})[1]
 
@@ -225,7 +226,7 @@ class DelineationTask(Task):
             return float(np.nan_to_num(wave_f1(figures)[WAVES.index("P")]))
 
         best = max(GAINS, key=lambda gain: (round(f1_of(gain), 2), -abs(np.log(gain))))
-        return {"gain_P": best}
+        return {P_FACTOR: best}
 
     def evaluate(self, model: CnnLstm, thresholds: Mapping[str, float], names: Names) -> Evaluation:
         """Marks, by lead and rhythm, lead by lead; neurokit2 on the same leads."""
@@ -273,5 +274,5 @@ class DelineationTask(Task):
 
 
 def gains_of(thresholds: Mapping[str, float]) -> dict[str, float]:
-    """``gain_P`` and the like as factors by wave."""
-    return {wave: thresholds[f"gain_{wave}"] for wave in WAVES if f"gain_{wave}" in thresholds}
+    """Thresholds as the decoder takes them."""
+    return {"P": thresholds.get(P_FACTOR, 1.0)}
