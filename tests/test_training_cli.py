@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 import wardwave
 from training.errors import BadRecipe
+from training.folder_labels import Labels, read_labels
 from training.recipes import RECIPES, get_recipe
 
 OWN = """
@@ -124,3 +127,36 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_is_spent(
     assert says in said
     assert "Traceback" not in said
     assert not (tmp_path / "runs").exists()
+
+
+DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+def documented_commands() -> list[str]:
+    """Commands of the document, continued lines joined, remarks left out."""
+    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [
+        line.split("  #")[0].split("-m wardwave ")[-1].removeprefix("wardwave ")
+        for line in lines
+        if "wardwave " in line
+    ]
+
+
+@pytest.mark.parametrize("command", documented_commands())
+def test_documented_commands_are_understood(command: str, own: Path) -> None:
+    args = wardwave.build_parser(sorted(set(wardwave.COMMANDS.values()))).parse_args(shlex.split(command))
+    (own.parent / "my_recipes.py").write_text(blocks("python")[0])
+    if hasattr(args, "overrides"):
+        name = getattr(args, "recipe", None) or args.name
+        get_recipe(name.replace("my_recipes.py", str(own)), args.overrides)
+
+
+def test_the_documented_label_map_is_one(tmp_path: Path) -> None:
+    (tmp_path / "labels.toml").write_text(blocks("toml")[0])
+    labels = read_labels(tmp_path / "labels.toml")
+    assert isinstance(labels, Labels)
+    assert labels.patients.before == "_"

@@ -331,6 +331,10 @@ def test_fine_tuning_on_an_own_folder_from_the_shipped_model(
     assert card["training"]["from_weights_drawn_anew"] == []
     assert card["training"]["folder.records"] == str(own)
     assert all(name.startswith("folder/p") for name in card["split"]["train"])
+    labels = own / "labels.toml"
+    labels.write_text(LABELS + "[ignore]\nsymbols = ['x']\n")
+    assert wardwave.main([*command, *leave_out, "--from-weights", "ecg-cnn-lstm-1"]) == 2
+    assert "is of another run: labels is" in capsys.readouterr().err
     # The card alone tells on what it can be scored again.
     task = task_of_model(store.read_spec(tmp_path / "out" / "model"), tmp_path / "data")
     assert task.split().test == tuple(card["split"]["test"])

@@ -119,8 +119,14 @@ class Trainer:
         """What a checkpoint must agree with to be resumed."""
         sides = {side: list(getattr(self.split, side)) for side in ("train", "validation")}
         recipe = plain_recipe(self.recipe.model_dump(mode="json"))
-        processes = self.group.size if self.group.size > 1 else None
-        return {"recipe": recipe, "split": sides, "from_weights": self.start, "processes": processes}
+        labels = Path(self.recipe.folder.labels) if self.recipe.folder.labels else None
+        return {
+            "recipe": recipe,
+            "split": sides,
+            "from_weights": self.start,
+            "processes": self.group.size if self.group.size > 1 else None,
+            "labels": labels.read_text() if labels is not None and labels.is_file() else None,
+        }
 
     def _held_identity(self, text: str) -> dict[str, object]:
         """A checkpoint's identity; a setting that is newer than the checkpoint had its default then."""
