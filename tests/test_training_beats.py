@@ -25,7 +25,15 @@ from models.spec import STEP_CLASSES
 from training.beats_config import BeatsAugment, BeatsData, BeatsRecipe
 from training.beats_made import SCRIPTS, make_lead
 from training.beats_recipes import ABLATION, ecg_beats_1
-from training.beats_records import ALLOWED_N, NOT_S, Lead, refined, rows_of
+from training.beats_records import (
+    ALLOWED_N,
+    NOT_S,
+    Lead,
+    aberrant,
+    annotated_leads,
+    refined,
+    rows_of,
+)
 from training.beats_sampling import Sampler
 from training.beats_scores import at_marks, beats_loss, end_to_end, probabilities, tables_of, to_evaluation
 from training.beats_task import BeatsTask
@@ -338,3 +346,16 @@ def test_a_folder_without_mitdb_is_said(tmp_path: Path) -> None:
     (tmp_path / "mitdb").mkdir()
     with pytest.raises(DataMissing, match="mitdb"):
         BeatsTask(ecg_beats_1(), tmp_path).split()
+
+
+@pytest.mark.data
+def test_beats_of_a_real_record_are_at_its_peaks(data_dir: Path, tmp_path: Path) -> None:
+    task = BeatsTask(ecg_beats_1(), data_dir, tmp_path)
+    (recording,) = task.recordings(("mitdb/201",))
+    loose = aberrant(data_dir, recording)
+    assert loose.sum() == 97
+    first, second = annotated_leads(recording, loose)
+    assert len(first.peaks) == len(second.peaks) == len(recording.beats)
+    assert np.abs(first.peaks - recording.beats).max() <= 11
+    assert (first.allowed == S | V).sum() == 97
+    assert (annotated_leads(recording)[0].allowed == S).sum() == 128
