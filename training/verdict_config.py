@@ -41,6 +41,11 @@ class VerdictRecipe(Part):
     broad: tuple[str, ...] = ("mean/", "pulse/", "pulses", "agreed/")
     not_broad: tuple[str, ...] = ("/slow", "/fast")
     kinds: dict[str, KindConfig]
+    early_s: tuple[float, ...] = Field(
+        default=(0.0, 0.5),
+        min_length=1,
+        description="each alarm is learned from as if it sounded so much earlier, too: windows fall anywhere",
+    )
     expected_score: float = Field(default=0.85, gt=0, le=1, description="fixes the threshold by its costs")
     seed: int = Field(default=7, description="of the folds")
 

@@ -62,8 +62,7 @@ class VerdictTask:
         self.beats_name, self.beats_sha256 = recipe.beats, ""
         self.notes: tuple[str, ...] = ()
         self.beats = SlopeBeats() if recipe.beats == "slope" else self._monitor(recipe.beats)
-        self._views: dict[str, AlarmViews] = {}
-        self._rows: dict[str, WideFloatArray] = {}
+        self._rows: dict[tuple[str, float], WideFloatArray] = {}
         self._columns: tuple[str, ...] = ()
 
     def _monitor(self, name_or_path: str) -> BeatSource:
@@ -116,28 +115,30 @@ class VerdictTask:
             for i in range(k)
         ]
 
-    def views(self, names: Names) -> list[AlarmViews]:
-        """What was there when the alarms sounded, read once."""
-        missing = [self._alarm(name) for name in names if name not in self._views]
-        if missing or not names:
-            for alarm, views in zip(
-                missing, load_views(self.data, missing, self.beats, self.cache), strict=True
-            ):
-                self._views[alarm.name] = views
-        return [self._views[name] for name in names]
+    def views(self, names: Names, early_s: float = 0.0) -> list[AlarmViews]:
+        """What was there when the alarms sounded, or ``early_s`` before."""
+        alarms = [self._alarm(name) for name in names]
+        return load_views(self.data, alarms, self.beats, self.cache, early_s)
 
     def _alarm(self, name: str) -> Alarm:
         if name not in self.alarms:
-            raise BadRecipe(f"no alarm {name!r} in {self.data / 'cinc2015' / 'ALARMS'}")
+            raise BadRecipe(f"no alarm {name!r} in {self.data / SOURCE / 'ALARMS'}")
         return self.alarms[name]
 
-    def rows(self, names: Names) -> WideFloatArray:
-        """Numbers of alarms, (n_alarms, n_columns); the columns are :attr:`columns`."""
-        for name, view in zip(names, self.views(names), strict=True):
-            if name not in self._rows:
+    def rows(self, names: Names, early_s: float = 0.0) -> WideFloatArray:
+        """Numbers of alarms, (n_alarms, n_columns), made once; the columns are :attr:`columns`.
+
+        Raises
+        ------
+        DataMissing
+            No names, or a record of them is not there.
+        """
+        missing = tuple(name for name in names if (name, early_s) not in self._rows)
+        if missing or not names:
+            for name, view in zip(missing, self.views(missing, early_s), strict=True):
                 self._columns, row = verdict_features(view.leads, view.pulses if self.recipe.pulses else ())
-                self._rows[name] = row
-        return np.stack([self._rows[name] for name in names])
+                self._rows[name, early_s] = row
+        return np.stack([self._rows[name, early_s] for name in names])
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -204,9 +205,12 @@ class VerdictTask:
         if not own:
             raise DataMissing(f"no alarm of kind {kind} to learn from")
         columns = [self.columns.index(name) for name in features]
-        truth = np.array([self.alarms[name].true for name in own])
+        early = self.recipe.early_s
+        values = np.concatenate([self.rows(own, early_s)[:, columns] for early_s in early])
+        truth = np.tile([self.alarms[name].true for name in own], len(early))
         try:
-            return fit_kind(self.rows(own)[:, columns], truth, self.recipe.kinds[kind].variance)
+            # An alarm seen twice is still one alarm: the prior weighs as much as before.
+            return fit_kind(values, truth, self.recipe.kinds[kind].variance / len(early))
         except DataMissing as error:
             raise DataMissing(f"{kind}: {error}") from error
 
