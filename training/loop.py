@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from models.cnn_lstm import CnnLstm
 from training import checkpoint
+from training.batches import Batches
 from training.checkpoint import BEST, CHECKPOINT, adopt, first_difference
 from training.distributed import Group, losses_of
 from training.errors import BadCheckpoint, BadRecipe, Diverged
 from training.logs import Logs
 from training.optimizers import freeze, learning_rate, make_optimizer, update_average
-from training.task import Sampler, Split, Task
+from training.task import Split, Task
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +42,6 @@ class State:
     worse: int = 0
     reduced: float = 1.0
     seconds: float = 0.0
-
-
-class Batches(Dataset[dict[str, Tensor]]):
-    """Batches by step: a function of seed and step alone, whichever process makes them."""
-
-    def __init__(self, sampler: Sampler, seed: int, n: int) -> None:
-        self.sampler, self.seed, self.n = sampler, seed, n
-
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        arrays = self.sampler.batch(self.seed, step, self.n)
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 class Trainer:
@@ -167,21 +156,7 @@ class Trainer:
     def _made_ahead(self) -> Iterator[dict[str, Tensor]]:
         """Batches from the present step on."""
         steps = range(self.state.step, self.recipe.optimizer.steps)
-        workers = self.recipe.run.workers
-        if workers == 0:
-            return (self.batches[step] for step in steps)
-        # Forked, so that they share the recordings; their generators are not used.
-        return iter(
-            DataLoader(
-                self.batches,
-                batch_size=None,
-                sampler=steps,
-                num_workers=workers,
-                multiprocessing_context="fork",
-                generator=torch.Generator(),
-                pin_memory=self.device.type == "cuda",
-            )
-        )
+        return self.batches.from_step(steps, self.recipe.run.workers, pinned=self.device.type == "cuda")
 
     def train_step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
         """One step of the optimizer. Returns the loss and its parts, means over the group.
