@@ -89,16 +89,24 @@ def save(model: CnnLstm, spec: ModelSpec, folder: Path) -> ModelSpec:
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    weights = save_tensors(tensors, metadata={"name": spec.name, "family": "CnnLstm"})
+    # Of several entries safetensors draws the order: the same weights would have another sum each time.
+    weights = save_tensors(tensors, metadata={"model": f"CnnLstm {spec.name}"})
     written = spec.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
-    for suffix, content in (
-        (".safetensors", weights),
-        (".json", written.model_dump_json(indent=2).encode() + b"\n"),
-    ):
-        part = folder / f"{spec.name}{suffix}.part"
-        part.write_bytes(content)
-        part.replace(folder / f"{spec.name}{suffix}")
+    _replace(folder / f"{spec.name}.safetensors", weights)
+    save_card(written, folder)
     return written
+
+
+def save_card(spec: ModelSpec, folder: Path) -> None:
+    """Write a model's card alone; its weights beside it stay as they are."""
+    _replace(folder / f"{spec.name}.json", spec.model_dump_json(indent=2).encode() + b"\n")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or as it was."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> tuple[CnnLstm, ModelSpec]:

@@ -80,3 +80,13 @@ def test_any_number_of_windows_gives_what_torch_gives(config: Architecture, tmp_
 def test_outputs_are_those_of_the_heads_there_are() -> None:
     assert output_names(card(WAVES)) == ("step_logits", "window_logits", "attention")
     assert output_names(card(BEATS)) == ("step_logits",)
+
+
+def test_what_is_missing_or_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(CannotExport, match=r"ONNX needs onnx, onnxscript: pip install 'wardwave\[onnx\]'"):
+        export_onnx(CnnLstm(WAVES), card(WAVES), tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()

@@ -61,6 +61,22 @@ def test_a_saved_model_is_loaded_by_folder_stem_card_or_weights(
     assert not loaded.training
 
 
+def test_the_same_weights_have_the_same_sum_whenever_they_are_written(
+    saved: tuple[Path, CnnLstm, ModelSpec], tmp_path: Path
+) -> None:
+    _, model, spec = saved
+    assert {store.save(model, card(), tmp_path / str(i)).sha256 for i in range(8)} == {spec.sha256}
+
+
+def test_a_card_is_written_alone_and_its_weights_stay(saved: tuple[Path, CnnLstm, ModelSpec]) -> None:
+    folder, _, spec = saved
+    before = (folder / "ecg-test.safetensors").read_bytes()
+    store.save_card(spec.model_copy(update={"caveats": ("new",)}), folder)
+    assert (folder / "ecg-test.safetensors").read_bytes() == before
+    assert store.load(folder)[1].caveats == ("new",)
+    assert not list(folder.glob("*.part"))
+
+
 @pytest.mark.parametrize("place", [0, 1000, -1])
 def test_one_flipped_byte_is_noticed(saved: tuple[Path, CnnLstm, ModelSpec], place: int) -> None:
     path = saved[0] / "ecg-test.safetensors"

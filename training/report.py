@@ -83,6 +83,11 @@ def with_interval(figure: Interval) -> str:
     return f"{percent(figure.value)} ({percent(figure.low)} to {percent(figure.high)})"
 
 
+def plain(figure: Interval) -> str:
+    """0.1234 (0.1200 to 0.1300), as it is."""
+    return f"{figure.value:.4f} ({figure.low:.4f} to {figure.high:.4f})"
+
+
 def metrics_table(metrics: dict[str, Interval]) -> Table:
     """The task's own figures as they enter the card."""
     rows = tuple((name, f.value, f.low, f.high, f.n) for name, f in metrics.items())
@@ -91,9 +96,12 @@ def metrics_table(metrics: dict[str, Interval]) -> Table:
 
 def overall_table(summary: Summary) -> Table:
     """Figures over all classes."""
-    rows = tuple((words, with_interval(summary.figures[name])) for name, words in SHOWN.items())
+    rows = tuple(
+        (words, with_interval(summary.figures[name]) if name != "brier" else plain(summary.figures[name]))
+        for name, words in SHOWN.items()
+    )
     weighted = "; items are weighted" if summary.weighted else ""
-    note = f"{summary.items} items of {summary.patients} patients, percent{weighted}"
+    note = f"{summary.items} items of {summary.patients} patients, percent but for Brier's score{weighted}"
     return Table(f"{summary.title}: all classes", ("figure", "value"), rows, note)
 
 

@@ -168,4 +168,6 @@ def update_card(report: Report, scored: Scored, side: str, card: Path) -> ModelS
         "metrics": scored.spec.metrics | new,
         "training": scored.spec.training | card_settings(report.history),
     }
-    return store.save(scored.model, scored.spec.model_copy(update=changes), card.parent)
+    spec = scored.spec.model_copy(update=changes)
+    store.save_card(spec, card.parent)
+    return spec
