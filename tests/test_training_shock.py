@@ -288,7 +288,6 @@ def test_thresholds_lie_in_the_middle_of_what_separates() -> None:
     probabilities[200:] = [0.1, 0.1, 0.8]
     found = choose_thresholds(probabilities.astype(np.float32), truth, np.arange(300) % 5)
     assert 0.4 < found["shock"] < 0.5
-    assert 0.5 < found["vf"] < 0.65
     assert (decide(probabilities, found) == truth).all()
 
 

@@ -54,7 +54,9 @@ def _middle(values: WideFloatArray) -> float:
 
 
 def choose_thresholds(probabilities: FloatArray, truth: IntArray, patient: IntArray) -> dict[str, float]:
-    """Thresholds with the best balanced accuracy, each patient's windows of a class weighing alike in it.
+    """Threshold ``shock`` with the best balanced accuracy; a patient's windows weigh by their root.
+
+    ``vf`` stays at one half: on the two or three patients that a validation side has it cannot be chosen.
 
     Parameters
     ----------
@@ -62,26 +64,15 @@ def choose_thresholds(probabilities: FloatArray, truth: IntArray, patient: IntAr
     truth, patient : ndarray of int64, shape (n,)
         Index into ``CLASSES``; index of the patient.
     """
-    shock = probabilities[:, 0] + probabilities[:, 1]
-    share = probabilities[:, 0] / np.maximum(shock, 1e-9)
-
-    def best(score: FloatArray, positive: IntArray, of: IntArray) -> float:
-        group = 2 * of + positive
-        _, inverse, count = np.unique(group, return_inverse=True, return_counts=True)
-        weight = 1.0 / np.sqrt(count[inverse])
-        called = score[None] >= GRID[:, None]
-        hit = (called * (weight * positive)).sum(1) / (weight * positive).sum()
-        passed = (~called * (weight * (1 - positive))).sum(1) / (weight * (1 - positive)).sum()
-        return _middle((hit + passed) / 2)
-
-    ventricular = truth < 2
-    both = len(np.unique(truth[ventricular])) == 2
-    return {
-        "shock": best(shock, ventricular.astype(np.int64), patient) if ventricular.any() else 0.5,
-        "vf": best(share[ventricular], (truth[ventricular] == 0).astype(np.int64), patient[ventricular])
-        if both
-        else 0.5,
-    }
+    positive = truth < 2
+    if positive.all() or not positive.any():
+        return {"shock": 0.5, "vf": 0.5}
+    _, inverse, count = np.unique(2 * patient + positive, return_inverse=True, return_counts=True)
+    weight = 1.0 / np.sqrt(count[inverse])
+    called = (probabilities[:, 0] + probabilities[:, 1])[None] >= GRID[:, None]
+    hit = (called * (weight * positive)).sum(1) / (weight * positive).sum()
+    passed = (~called * (weight * ~positive)).sum(1) / (weight * ~positive).sum()
+    return {"shock": _middle((hit + passed) / 2), "vf": 0.5}
 
 
 def record_of(item: str) -> str:
