@@ -72,19 +72,22 @@ def run_evaluate_noise(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from models import store
+    from training.layout import plain_layout
     from training.noise_detectors import COMPETITORS, Network, competitor
     from training.noise_score import Bench, items_of
     from training.noise_tables import to_evaluation
     from training.report import to_markdown
+    from training.task import CACHE
 
     torch.set_num_threads(1)
     others = {"all": COMPETITORS, "none": ()}.get(args.detectors, _words(args.detectors))
-    mixed, ready_made = _records(args.records, args.data)
+    data = plain_layout(args.data, CACHE)
+    mixed, ready_made = _records(args.records, data)
     items = items_of(mixed, _noises(args.noise), _levels(args.snr), ready_made)
     model, spec = store.load(args.model)
     detectors = [Network(model, spec), *map(competitor, others)]
     with tqdm(total=len(items), unit="record", desc="noise") as bar:
-        results = Bench(args.data, detectors).run(items, lambda _: bar.update())
+        results = Bench(data, detectors).run(items, lambda _: bar.update())
     evaluation = to_evaluation(results, [detector.name for detector in detectors])
     if args.update_card:
         card = store.find(args.model)

@@ -58,17 +58,19 @@ def _text(title: str, evaluation: Evaluation) -> str:
 def run_verdict(args: argparse.Namespace) -> int:
     """Do what is asked for, print it, write it where asked."""
     from models import verdict
+    from training.layout import plain_layout
+    from training.task import CACHE
     from training.verdict_ablation import ablation, repeated
     from training.verdict_task import VerdictTask
 
-    recipe = _recipe(args)
+    recipe, data = _recipe(args), plain_layout(args.data, CACHE)
     if args.what == "ablate":
-        text = _text(f"{recipe.name}: ingredients", ablation(recipe, args.data, args.folds, args.seeds))
+        text = _text(f"{recipe.name}: ingredients", ablation(recipe, data, args.folds, args.seeds))
     elif args.what == "crossval":
-        task = VerdictTask(recipe, args.data)
+        task = VerdictTask(recipe, data)
         text = _text(f"{recipe.name}: {args.folds} folds by record", repeated(task, args.folds, args.seeds))
     else:
-        task = VerdictTask(recipe, args.data)
+        task = VerdictTask(recipe, data)
         split = task.split() if args.split else task.everything()
         model = task.fit(split)
         # A model that was fitted on all alarms is told by its folds.
