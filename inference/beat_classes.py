@@ -26,6 +26,7 @@ from models.spec import STEP_CLASSES
 WAIT_S: Final = 1.5
 """A beat that no other follows for so long gets its class without one."""
 
+UNKNOWN_LEAD: Final = -1
 WAIT_NS: Final = round(WAIT_S * NS_PER_S)
 
 
@@ -146,6 +147,7 @@ class ClassifierState:
     """One bed's state, for snapshots."""
 
     rows: StreamState
+    lead: int
     undecided: bool
     time_ns: int
     label: int
@@ -168,6 +170,8 @@ class BeatClassifier:
         self.sha256 = predictor.spec.sha256
         self.rows = BeatRows(n_slots, predictor.beats)
         self._features = np.zeros((n_slots, predictor.beats, predictor.width), dtype=np.float32)
+        self.lead = np.full(n_slots, UNKNOWN_LEAD, dtype=np.int64)
+        """Lead that the rows are of."""
         self.undecided = np.zeros(n_slots, dtype=np.bool_)
         self._time_ns = np.full(n_slots, NEVER, dtype=np.int64)
         self._label = np.zeros(n_slots, dtype=np.int64)
@@ -180,6 +184,7 @@ class BeatClassifier:
             return
         self.rows.resize(n_slots)
         self._features = np.pad(self._features, ((0, extra), (0, 0), (0, 0)))
+        self.lead = np.pad(self.lead, (0, extra), constant_values=UNKNOWN_LEAD)
         self.undecided = np.pad(self.undecided, (0, extra))
         self._time_ns = np.pad(self._time_ns, (0, extra), constant_values=NEVER)
         self._label, self._probability = (
@@ -191,10 +196,22 @@ class BeatClassifier:
         """Forget a bed, and its undecided beat with it."""
         self.rows.reset(slot)
         self._features[slot] = 0
+        self.lead[slot] = UNKNOWN_LEAD
         self.undecided[slot] = False
 
-    def settle(self, slots: IntArray) -> Decided:
-        """Begin anew for some beds (another lead): their undecided beats keep their first guess."""
+    def use_leads(self, slots: IntArray, leads: IntArray) -> Decided:
+        """Begin anew for beds whose lead is another one now: shapes of two leads do not compare.
+
+        Returns
+        -------
+        Decided
+            Their undecided beats, by their first guess.
+        """
+        decided = self._settle(slots[self.lead[slots] != leads])
+        self.lead[slots] = leads
+        return decided
+
+    def _settle(self, slots: IntArray) -> Decided:
         left = slots[self.undecided[slots]]
         decided = self._decide(left, self._label[left])
         for slot in slots.tolist():
@@ -267,6 +284,7 @@ class BeatClassifier:
         """Copy of a bed's state."""
         return ClassifierState(
             self.rows.state(slot),
+            int(self.lead[slot]),
             bool(self.undecided[slot]),
             int(self._time_ns[slot]),
             int(self._label[slot]),
@@ -277,6 +295,7 @@ class BeatClassifier:
         """Put a state back; features are computed anew from the rows."""
         self.rows.restore(slot, state.rows)
         self._features[slot] = self.predictor.features(state.rows.rows)
+        self.lead[slot] = state.lead
         self.undecided[slot], self._time_ns[slot] = state.undecided, state.time_ns
         self._label[slot] = state.label if 0 <= state.label < len(LABELS) else 0
         self._probability[slot] = state.probability

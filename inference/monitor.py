@@ -6,21 +6,28 @@ slots; Python walks only over what is published.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from inference.alarms import AlarmEngine, Change
-from inference.beat_classes import BeatClassifier, BeatPredictor, Decided, cut_segments, join
-from inference.beats import LABELS, NEVER, REFRACTORY_NS, BeatHistory, heart_rate_bpm
+from inference.beat_classes import (
+    UNKNOWN_LEAD,
+    BeatClassifier,
+    BeatPredictor,
+    Decided,
+    cut_segments,
+    join,
+)
+from inference.beats import NEVER, REFRACTORY_NS, BeatHistory
 from inference.catalog import ECG_RULES, VF
 from inference.errors import UnfitModel
 from inference.predictor import Predictor, Probabilities
 from inference.quality import LeadStatus, choose_leads, lead_status, preferred_lead
+from inference.records import Records, make_alarm
 from inference.rules import OF_WINDOWS, Evidence, conditions, rhythm_holds
-from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Vital
+from inference.types import Alarm, Prediction, Vital
 from ingest.bank import Bank, Due, Restart
 from ingest.conditioning import ECG
 from ingest.continuity import Piece
@@ -97,6 +104,8 @@ class EcgMonitor:
         self.model_sha256 = card.sha256
         self._clock = clock
         self._names: dict[int, str] = {}
+        self._channels: dict[int, tuple[str, ...]] = {}
+        self._records = Records(self.bank, card, self._names)
         self._context = round(card.right_context_s * card.fs_hz)
         self._hop_ns = round(card.hop_s * NS_PER_S)
 
@@ -125,6 +134,7 @@ class EcgMonitor:
         slot = self.bank.beds[bed]
         self.bank.remove(bed)
         del self._names[slot]
+        self._channels.pop(slot, None)
         self.beats.reset(slot)
         if self.classifier is not None:
             self.classifier.reset(slot)
@@ -164,11 +174,13 @@ class EcgMonitor:
         self.beats.clear_since_ns[slot] = start_ns
         self.rhythms[slot] = np.nan
         self.lead[slot] = preferred_lead(restart.channels)
+        if self.classifier is not None and self._channels.get(slot, restart.channels) != restart.channels:
+            self.classifier.lead[slot] = UNKNOWN_LEAD
+        self._channels[slot] = restart.channels
 
     def _judge(self, due: Due) -> Outcome:
         status = lead_status(self.bank, due)
         leads = choose_leads(self.lead[due.slots], status)
-        changed = leads != self.lead[due.slots]
         self.lead[due.slots] = leads
         windows, present = self.bank.gather(due, leads)
         said = self._predictor(windows)
@@ -178,7 +190,7 @@ class EcgMonitor:
         beats = self._new_beats(due, windows, present, said, starts_ns)
         intervals_s = self._intervals(due, beats)
         settled = self._note_gaps(due, status, present, frontier_ns)
-        decided = self._classify(due, windows, beats, intervals_s, changed, frontier_ns)
+        decided = self._classify(due, windows, beats, intervals_s, leads, frontier_ns)
         self.clocks[due.slots[beats.row], UNSEEN] = 0
         shown = np.where((settled & ~status.unusable)[:, None], said.rhythms, np.nan)
         self.rhythms[due.slots] = np.concatenate(
@@ -188,9 +200,10 @@ class EcgMonitor:
         changes = self.engine.update(conditions(evidence))
         offsets = dict(zip(due.slots.tolist(), due.offsets.tolist(), strict=True))
         quality = self._quality(status, leads, said)
+        fibrillates = rhythm_holds(evidence, "vf") | self.engine.active(due.slots)[:, ECG_RULES.index(VF)]
         return Outcome(
-            self._predictions(due, leads, said, decided, starts_ns, ends_ns, quality),
-            self._vitals(due, evidence, quality),
+            self._records.predictions(due, leads, said, decided, starts_ns, ends_ns, quality),
+            self._records.vitals(due, evidence, fibrillates, quality),
             [self._alarm(change, offsets[change.slot]) for change in changes],
         )
 
@@ -245,7 +258,7 @@ class EcgMonitor:
         windows: FloatArray,
         beats: FoundBeats,
         intervals_s: WideFloatArray,
-        changed: BoolArray,
+        leads: IntArray,
         frontier_ns: IntArray,
     ) -> Decided:
         """Remember new beats, by a first guess where the class comes later; return those that have theirs."""
@@ -253,7 +266,7 @@ class EcgMonitor:
         if self.classifier is None:
             self.beats.append(slots, beats.times_ns, beats.labels)
             return Decided(slots, beats.times_ns, beats.labels, beats.probabilities)
-        parts = [self.classifier.settle(due.slots[changed])]
+        parts = [self.classifier.use_leads(due.slots, leads)]
         order = np.argsort(slots, kind="stable")
         guesses = np.empty_like(beats.labels)
         guesses[order], decided = self.classifier.add(
@@ -314,126 +327,8 @@ class EcgMonitor:
         share = status.present[np.arange(len(leads)), leads]
         return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
 
-    def _predictions(
-        self,
-        due: Due,
-        leads: IntArray,
-        said: Probabilities,
-        beats: Decided,
-        starts_ns: IntArray,
-        ends_ns: IntArray,
-        quality: WideFloatArray,
-    ) -> list[Prediction]:
-        of_slot: dict[int, list[Beat]] = {slot: [] for slot in due.slots.tolist()}
-        found = zip(
-            beats.slots.tolist(),
-            beats.times_ns.tolist(),
-            beats.labels.tolist(),
-            beats.probabilities.round(4).tolist(),
-            strict=True,
-        )
-        for slot, time_ns, label, probability in found:
-            of_slot[slot].append(Beat(time_ns, LABELS[label], probability))
-        rows = zip(
-            due.slots.tolist(),
-            leads.tolist(),
-            starts_ns.tolist(),
-            ends_ns.tolist(),
-            said.rhythms.astype(np.float64).round(6).tolist(),
-            quality.round(4).tolist(),
-            due.offsets.tolist(),
-            strict=True,
-        )
-        names, signal = self._card.window_classes, self.bank.kind.value
-        return [
-            Prediction(
-                id=f"{self._names[slot]}:{signal}:prediction:{end_ns}",
-                bed=self._names[slot],
-                signal=signal,
-                model=self._card.name,
-                channel=self.bank.channels[slot][lead],
-                start_ns=start_ns,
-                end_ns=end_ns,
-                probabilities=dict(zip(names, rhythm, strict=True)),
-                beats=of_slot[slot],
-                quality=share,
-                raw_offset=offset,
-                revision=0,
-            )
-            for slot, lead, start_ns, end_ns, rhythm, share, offset in rows
-        ]
-
-    def _vitals(self, due: Due, evidence: Evidence, quality: WideFloatArray) -> list[Vital]:
-        beats = evidence.beats
-        rate = heart_rate_bpm(beats.intervals_s)
-        quiet_s = evidence.quiet_s
-        # A fibrillating heart has no rate, whatever is found in its line.
-        fibrillates = rhythm_holds(evidence, "vf") | self.engine.active(due.slots)[:, ECG_RULES.index(VF)]
-        counted = ~evidence.unusable & ~fibrillates
-        # Without a beat for 4 s the rate is none: an old number must not stand beside a flat line.
-        rate = np.where(counted & (quiet_s < 4.0), rate, np.nan)
-        rate = np.where(counted & (quiet_s >= 4.0), 0.0, rate)
-        recent = evidence.frontier_ns[:, None] - beats.times_ns <= 60 * NS_PER_S
-        ventricular = ((beats.labels == LABELS.index("V")) & recent).sum(axis=1)
-        signal = self.bank.kind.value
-        rows = zip(
-            due.slots.tolist(),
-            evidence.ends_ns.tolist(),
-            rate.round(1).tolist(),
-            ventricular.tolist(),
-            counted.tolist(),
-            quality.round(4).tolist(),
-            (~evidence.unusable).tolist(),
-            due.offsets.tolist(),
-            strict=True,
-        )
-        return [
-            Vital(
-                id=f"{self._names[slot]}:{signal}:vital:{time_ns}",
-                bed=self._names[slot],
-                signal=signal,
-                time_ns=time_ns,
-                heart_rate_bpm=None if math.isnan(bpm) else bpm,
-                ventricular_per_min=float(per_min) if known else None,
-                quality=share,
-                usable=ok,
-                raw_offset=offset,
-                revision=0,
-            )
-            for slot, time_ns, bpm, per_min, known, share, ok, offset in rows
-        ]
-
     def _alarm(self, change: Change, raw_offset: int) -> Alarm:
         return make_alarm(change, self._names[change.slot], self.bank.kind, self._clock(), raw_offset)
-
-
-def make_alarm(change: Change, bed: str, signal: str, now_ns: int, raw_offset: int) -> Alarm:
-    """Make the record of an alarm that began or ended."""
-    rule = change.rule
-    lasted_s = (change.raised_ns - change.onset_ns) / NS_PER_S
-    return Alarm(
-        id=f"{bed}:{signal}:{rule.kind}:{change.onset_ns}",
-        bed=bed,
-        signal=str(signal),
-        kind=rule.kind,
-        priority=rule.priority,
-        state=AlarmState.ACTIVE if change.ended_ns is None else AlarmState.ENDED,
-        message=rule.message(change.value),
-        onset_ns=change.onset_ns,
-        raised_ns=change.raised_ns,
-        emitted_ns=now_ns,
-        ended_ns=change.ended_ns,
-        value=None if change.value is None else round(change.value, 1),
-        limit=rule.limit,
-        unit=rule.unit,
-        delay=Delay(
-            measurement_s=round(max(0.0, lasted_s - rule.on_delay_s), 3),
-            configured_s=rule.on_delay_s,
-            system_s=round((now_ns - change.raised_ns) / NS_PER_S, 3),
-        ),
-        raw_offset=raw_offset,
-        revision=change.revision,
-    )
 
 
 def _check_fit(card: ModelSpec) -> None:

@@ -42,6 +42,7 @@ class ClassesState(msgspec.Struct, frozen=True):
     arrays: dict[str, Array]
     seen: int
     intervals: int
+    lead: int
     undecided: bool
     time_ns: int
     label: int
@@ -137,6 +138,7 @@ def _take_classes(classifier: BeatClassifier, slot: int) -> ClassesState:
         {name: _pack(getattr(state.rows, name)) for name in ROW_ARRAYS},
         state.rows.seen,
         state.rows.intervals,
+        state.lead,
         state.undecided,
         state.time_ns,
         state.label,
@@ -155,9 +157,8 @@ def _put_classes(classifier: BeatClassifier, slot: int, state: ClassesState) -> 
         seen=state.seen,
         intervals=state.intervals,
     )
-    classifier.restore(
-        slot, ClassifierState(rows, state.undecided, state.time_ns, state.label, state.probability)
-    )
+    held = ClassifierState(rows, state.lead, state.undecided, state.time_ns, state.label, state.probability)
+    classifier.restore(slot, held)
 
 
 def put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:

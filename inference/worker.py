@@ -21,11 +21,12 @@ from inference import handover, snapshot
 from inference.beat_classes import BeatPredictor
 from inference.errors import SnapshotError
 from inference.intake import Partition, Stream, Taken
-from inference.monitor import EcgMonitor, Outcome, make_alarm
+from inference.monitor import EcgMonitor, Outcome
 from inference.no_data import NoData, Silence
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from inference.reading import Polled, RawReader
+from inference.records import make_alarm
 from inference.snapshot import Snapshot
 from inference.stats import Stats
 from inference.types import Alarm, DeadLetter

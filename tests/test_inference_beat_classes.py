@@ -148,6 +148,8 @@ def test_beds_do_not_touch_each_other_and_a_state_goes_on_elsewhere(predictor: B
 def test_another_lead_begins_anew_and_the_waiting_beat_keeps_its_guess(predictor: BeatPredictor) -> None:
     signal, peaks = made_lead(6)
     classifier = BeatClassifier(predictor, 1)
+    slot = np.array([0])
+    assert len(classifier.use_leads(slot, np.array([1])).labels) == 0
     guesses, _ = classifier.add(
         np.zeros(1, dtype=np.int64),
         np.array([5]),
@@ -155,11 +157,12 @@ def test_another_lead_begins_anew_and_the_waiting_beat_keeps_its_guess(predictor
         np.array([np.nan]),
         np.ones(1),
     )
-    settled = classifier.settle(np.array([0]))
+    assert len(classifier.use_leads(slot, np.array([1])).labels) == 0
+    settled = classifier.use_leads(slot, np.array([0]))
     assert settled.times_ns.tolist() == [5]
     assert settled.labels.tolist() == guesses.tolist()
-    assert not classifier.rows.sequences(np.array([0])).any()
-    assert len(classifier.settle(np.array([0])).labels) == 0
+    assert not classifier.rows.sequences(slot).any()
+    assert len(classifier.use_leads(slot, np.array([0])).labels) == 0
 
 
 def test_segments_hold_the_edge() -> None:

@@ -1,0 +1,160 @@
+"""What the ECG monitor publishes: the arrays of one step as predictions, vitals and alarms of each bed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.alarms import Change
+from inference.beat_classes import Decided
+from inference.beats import LABELS, heart_rate_bpm
+from inference.predictor import Probabilities
+from inference.rules import Evidence
+from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Vital
+from ingest.bank import Bank, Due
+from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
+from models.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Makes records of arrays; the only place that walks over beds, once for each record.
+
+    Attributes
+    ----------
+    bank : Bank
+        Its channels and kind of signal.
+    card : ModelSpec
+        Of the network that found the beats.
+    names : dict of int to str
+        Bed of each slot.
+    """
+
+    bank: Bank
+    card: ModelSpec
+    names: dict[int, str]
+
+    def predictions(
+        self,
+        due: Due,
+        leads: IntArray,
+        said: Probabilities,
+        beats: Decided,
+        starts_ns: IntArray,
+        ends_ns: IntArray,
+        quality: WideFloatArray,
+    ) -> list[Prediction]:
+        """What the network said of each due window, with the beats whose class is final now."""
+        of_slot: dict[int, list[Beat]] = {slot: [] for slot in due.slots.tolist()}
+        found = zip(
+            beats.slots.tolist(),
+            beats.times_ns.tolist(),
+            beats.labels.tolist(),
+            beats.probabilities.round(4).tolist(),
+            strict=True,
+        )
+        for slot, time_ns, label, probability in found:
+            of_slot[slot].append(Beat(time_ns, LABELS[label], probability))
+        rows = zip(
+            due.slots.tolist(),
+            leads.tolist(),
+            starts_ns.tolist(),
+            ends_ns.tolist(),
+            said.rhythms.astype(np.float64).round(6).tolist(),
+            quality.round(4).tolist(),
+            due.offsets.tolist(),
+            strict=True,
+        )
+        names, signal = self.card.window_classes, self.bank.kind.value
+        return [
+            Prediction(
+                id=f"{self.names[slot]}:{signal}:prediction:{end_ns}",
+                bed=self.names[slot],
+                signal=signal,
+                model=self.card.name,
+                channel=self.bank.channels[slot][lead],
+                start_ns=start_ns,
+                end_ns=end_ns,
+                probabilities=dict(zip(names, rhythm, strict=True)),
+                beats=of_slot[slot],
+                quality=share,
+                raw_offset=offset,
+                revision=0,
+            )
+            for slot, lead, start_ns, end_ns, rhythm, share, offset in rows
+        ]
+
+    def vitals(
+        self, due: Due, evidence: Evidence, fibrillates: BoolArray, quality: WideFloatArray
+    ) -> list[Vital]:
+        """Heart rate and ventricular beats of the last minute.
+
+        A fibrillating heart has no rate, whatever is found in its line.
+        """
+        beats = evidence.beats
+        rate = heart_rate_bpm(beats.intervals_s)
+        quiet_s = evidence.quiet_s
+        counted = ~evidence.unusable & ~fibrillates
+        # Without a beat for 4 s the rate is none: an old number must not stand beside a flat line.
+        rate = np.where(counted & (quiet_s < 4.0), rate, np.nan)
+        rate = np.where(counted & (quiet_s >= 4.0), 0.0, rate)
+        recent = evidence.frontier_ns[:, None] - beats.times_ns <= 60 * NS_PER_S
+        ventricular = ((beats.labels == LABELS.index("V")) & recent).sum(axis=1)
+        signal = self.bank.kind.value
+        rows = zip(
+            due.slots.tolist(),
+            evidence.ends_ns.tolist(),
+            rate.round(1).tolist(),
+            ventricular.tolist(),
+            counted.tolist(),
+            quality.round(4).tolist(),
+            (~evidence.unusable).tolist(),
+            due.offsets.tolist(),
+            strict=True,
+        )
+        return [
+            Vital(
+                id=f"{self.names[slot]}:{signal}:vital:{time_ns}",
+                bed=self.names[slot],
+                signal=signal,
+                time_ns=time_ns,
+                heart_rate_bpm=None if math.isnan(bpm) else bpm,
+                ventricular_per_min=float(per_min) if known else None,
+                quality=share,
+                usable=ok,
+                raw_offset=offset,
+                revision=0,
+            )
+            for slot, time_ns, bpm, per_min, known, share, ok, offset in rows
+        ]
+
+
+def make_alarm(change: Change, bed: str, signal: str, now_ns: int, raw_offset: int) -> Alarm:
+    """Make the record of an alarm that began or ended."""
+    rule = change.rule
+    lasted_s = (change.raised_ns - change.onset_ns) / NS_PER_S
+    return Alarm(
+        id=f"{bed}:{signal}:{rule.kind}:{change.onset_ns}",
+        bed=bed,
+        signal=str(signal),
+        kind=rule.kind,
+        priority=rule.priority,
+        state=AlarmState.ACTIVE if change.ended_ns is None else AlarmState.ENDED,
+        message=rule.message(change.value),
+        onset_ns=change.onset_ns,
+        raised_ns=change.raised_ns,
+        emitted_ns=now_ns,
+        ended_ns=change.ended_ns,
+        value=None if change.value is None else round(change.value, 1),
+        limit=rule.limit,
+        unit=rule.unit,
+        delay=Delay(
+            measurement_s=round(max(0.0, lasted_s - rule.on_delay_s), 3),
+            configured_s=rule.on_delay_s,
+            system_s=round((now_ns - change.raised_ns) / NS_PER_S, 3),
+        ),
+        raw_offset=raw_offset,
+        revision=change.revision,
+    )
