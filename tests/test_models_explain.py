@@ -356,3 +356,31 @@ def test_a_model_whose_steps_are_beats_is_explained_beat_by_beat(
     assert len(along) == len(one.example.signal)
     first = np.nanmin(one.example.step_s) - one.example.start_s - BEFORE / FS_HZ
     assert not along[: max(0, int(first * FS_HZ) - 1)].any()
+
+
+def test_a_model_of_windows_of_beats_is_explained_too(pvc: tuple[Path, float], tmp_path: Path) -> None:
+    from training.af_beats import CONTEXT, PIECES, SEGMENT
+    from training.explain_figure import along_signal
+    from training.explain_run import explain_moment
+
+    front_end = BeatsFrontEnd(
+        pieces=PIECES, segment=SEGMENT, context=len(CONTEXT), widths=(4,), kernels=(5,), strides=(2,), width=8
+    )
+    config = BEATS.model_copy(update={"front_end": front_end, "step_classes": 0, "window_classes": 3})
+    spec = store.read_spec(MODEL).model_copy(
+        update={"name": "af", "task": "af", "architecture": config, "step_s": 0.0, "window_s": 12.0,
+                "window_classes": ("N", "A", "O"), "step_classes": ()}
+    )  # fmt: skip
+    store.save(network(config), spec, tmp_path / "model")
+    path, _ = pvc
+    one = explain_moment(str(tmp_path / "model"), path, 20.0, label="A")
+    assert one.head == "window"
+    assert one.example.x.shape[1] == len(one.example.step_s) == one.explanation.cam.shape[1]
+    assert len(one.example.signal) == 1500
+    assert one.example.step_s.min() > 7.5
+    assert one.example.step_s.max() < 20.1
+    assert along_signal(one.example, one.explanation).max() > 0
+    other = spec.model_copy(update={"task": "sleep"})
+    store.save(network(config), other, tmp_path / "other")
+    with pytest.raises(CannotExplain, match="for the task sleep are not made here"):
+        explain_moment(str(tmp_path / "other"), path, 20.0)

@@ -22,7 +22,7 @@ from models.decode import OVERLAP_S, accept, decode_beats, refine_peaks
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Conv1dFrontEnd, ModelSpec
 from training.annotate_lead import Lead
 from training.errors import CannotAnnotate
-from training.streaming import run_windows
+from training.streaming import FinalBeats, run_windows
 
 FloatArray = npt.NDArray[np.float32]
 WideFloatArray = npt.NDArray[np.float64]
@@ -88,8 +88,8 @@ def run_whole(model: CnnLstm, spec: ModelSpec, signal: FloatArray) -> Windows:
     return Windows(start, windows, steps, rhythms)
 
 
-def find_beats(found: Windows, spec: ModelSpec) -> tuple[WideFloatArray, IntArray]:
-    """Beats of a whole lead: seconds of the conditioned signal (ascending) and step classes."""
+def find_beats(found: Windows, spec: ModelSpec) -> FinalBeats:
+    """Beats of a whole lead, in seconds of the conditioned signal."""
     said = decode_beats(
         found.steps, spec.step_s, threshold=spec.thresholds["beat"], class_gains=spec.beat_gains
     )
@@ -104,7 +104,7 @@ def find_beats(found: Windows, spec: ModelSpec) -> tuple[WideFloatArray, IntArra
     placed = refine_peaks(found.windows, spec.fs_hz, window, said.position_s[own]) + start_s[window]
     order = np.argsort(placed, kind="stable")
     keep = order[accept(placed[order], said.probability[own][order])]
-    return placed[keep], said.label[own][keep]
+    return FinalBeats(placed[keep], said.label[own][keep], said.probability[own][keep])
 
 
 def _runs(labels: IntArray) -> list[tuple[int, int, int]]:
@@ -137,7 +137,7 @@ def second_rhythms(found: Windows, spec: ModelSpec, seconds: int) -> IntArray:
     return labels
 
 
-def _rhythm_marks(labels: IntArray) -> list[tuple[float, str, str]]:
+def rhythm_marks(labels: IntArray) -> list[tuple[float, str, str]]:
     """Seconds, symbol and note of each change; fibrillation stands between ``[`` and ``]``."""
     marks: list[tuple[float, str, str]] = []
     for begin, end, label in _runs(labels):
@@ -168,13 +168,14 @@ def annotate(
             f"{spec.name} (task {spec.task}) does not find beats and rhythms; give a monitor"
         )
     found = run_whole(model, spec, lead.signal)
-    beat_s, label = find_beats(found, spec)
+    beats = find_beats(found, spec)
+    beat_s, label = beats.time_s, beats.label
     if classify is not None and len(beat_s):
         label = classify(lead.signal, np.rint(beat_s * spec.fs_hz).astype(np.int64))
     rhythm = second_rhythms(found, spec, max(1, round(len(lead.signal) / spec.fs_hz)))
     second = beat_s.astype(np.int64).clip(0, len(rhythm) - 1)
     there = rhythm[second] != VF
-    marks = _rhythm_marks(rhythm)
+    marks = rhythm_marks(rhythm)
     marks += [
         (t, STEP_CLASSES[k], "") for t, k in zip(beat_s[there].tolist(), label[there].tolist(), strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from models.errors import CannotExplain
 from models.spec import BeatsFrontEnd, ModelSpec
 from training.annotate import find_beats, run_whole
 from training.annotate_lead import Lead, read_lead
+from training.streaming import FinalBeats
 
 FloatArray = npt.NDArray[np.float32]
 WideFloatArray = npt.NDArray[np.float64]
@@ -75,17 +77,24 @@ def window_example(path: Path, spec: ModelSpec, at_s: float, lead: str | None, *
     return Example(_title(path, found), part[None, None], part, spec.fs_hz, start_s, steps)
 
 
+def _found_beats(path: Path, at_s: float, lead: str | None, monitor: str) -> tuple[Lead, FinalBeats]:
+    """A lead with its beats as the monitor's network finds them; at least one."""
+    network, spec = store.load(monitor)
+    found = read_lead(path, spec, lead)
+    _check_time(path, found, at_s)
+    beats = find_beats(run_whole(network, spec, found.signal), spec)
+    if not len(beats.time_s):
+        raise CannotExplain(f"{path}: {monitor} finds no beat in it")
+    return found, beats
+
+
 def beats_example(path: Path, spec: ModelSpec, at_s: float, lead: str | None, monitor: str) -> Example:
-    """The beats up to the one after the beat nearest to a moment, found by the monitor's network."""
+    """The beats up to the one after the beat nearest to a moment (task ``beats``)."""
     from models.beat_rows import AFTER, BEFORE, FS_HZ, set_next
     from training.beats_records import rows_of
 
-    network, monitor_spec = store.load(monitor)
-    found = read_lead(path, monitor_spec, lead)
-    _check_time(path, found, at_s)
-    beat_s, _ = find_beats(run_whole(network, monitor_spec, found.signal), monitor_spec)
-    if not len(beat_s):
-        raise CannotExplain(f"{path}: {monitor} finds no beat in it")
+    found, heard = _found_beats(path, at_s, lead, monitor)
+    beat_s = heard.time_s
     nearest = int(np.abs(beat_s - found.delay_s - at_s).argmin())
     last = min(nearest + 1, len(beat_s) - 1)
     peaks = np.rint(beat_s[: last + 1] * FS_HZ).astype(np.int64)
@@ -107,6 +116,47 @@ def beats_example(path: Path, spec: ModelSpec, at_s: float, lead: str | None, mo
         steps,
         (BEFORE / FS_HZ, AFTER / FS_HZ),
     )
+
+
+def af_example(path: Path, spec: ModelSpec, at_s: float, lead: str | None, monitor: str) -> Example:
+    """The beats of the window that ends with a moment (task ``af``)."""
+    from training.af_beats import BEFORE, FS_HZ, SEGMENT, fill_gaps
+    from training.af_predict import Spans, rows_of
+    from training.af_records import Lead as AfLead
+
+    found, beats = _found_beats(path, at_s, lead, monitor)
+    whole_s = len(found.signal) / FS_HZ
+    begin_s = max(0.0, min(at_s + found.delay_s, whole_s) - spec.window_s)
+    duration_s = min(spec.window_s, whole_s - begin_s)
+    rhythm = np.zeros(len(found.signal), dtype=np.uint8)
+    one = AfLead(found.name, found.signal, beats.time_s, beats.probability.astype(np.float32), -1, rhythm)
+    span = Spans(np.zeros(1, dtype=np.int64), np.array([begin_s]), np.array([duration_s]))
+    first, last = np.searchsorted(beats.time_s, [begin_s, begin_s + duration_s])
+    steps, _ = fill_gaps(beats.time_s[first:last] - begin_s, duration_s)
+    low = round(begin_s * FS_HZ)
+    return Example(
+        _title(path, found),
+        rows_of([one], span),
+        found.signal[low : low + round(duration_s * FS_HZ)],
+        FS_HZ,
+        begin_s - found.delay_s,
+        np.asarray(steps + begin_s - found.delay_s, dtype=np.float64),
+        (BEFORE / FS_HZ, (SEGMENT - BEFORE) / FS_HZ),
+    )
+
+
+def _of_beats(spec: ModelSpec, row: int) -> Callable[[Path, ModelSpec, float, str | None, str], Example]:
+    """How the rows of a model whose steps are beats are made: told by its task and their width."""
+    from models.beat_rows import ROW
+    from training.af_beats import WIDTH
+
+    makers = {("beats", ROW): beats_example, ("af", WIDTH): af_example}
+    if (spec.task, row) not in makers:
+        raise CannotExplain(
+            f"{spec.name}: rows of {row} numbers a beat for the task {spec.task} are not made here; call "
+            "models.explain.explain with the task's own batch"
+        )
+    return makers[spec.task, row]
 
 
 def example_of(
@@ -132,15 +182,9 @@ def example_of(
     CannotExplain
         The moment is not in it, or the model's input is not made of one recording's lead.
     """
-    if isinstance(spec.architecture.front_end, BeatsFrontEnd):
-        from models.beat_rows import ROW
-
-        if spec.architecture.front_end.row != ROW:
-            raise CannotExplain(
-                f"{spec.name}: rows of {spec.architecture.front_end.row} numbers a beat are not made here "
-                f"(rows of {ROW} are); call models.explain.explain with the task's own batch"
-            )
-        return beats_example(path, spec, at_s, lead, monitor)
+    front_end = spec.architecture.front_end
+    if isinstance(front_end, BeatsFrontEnd):
+        return _of_beats(spec, front_end.row)(path, spec, at_s, lead, monitor)
     if spec.channels != 1:
         raise CannotExplain(f"{spec.name} takes {spec.channels} leads; only models of one lead are drawn")
     return window_example(path, spec, at_s, lead, step=step)
