@@ -332,6 +332,9 @@ def test_fine_tuning_on_an_own_folder_from_the_shipped_model(
     assert card["training"]["folder.records"] == str(own)
     assert all(name.startswith("folder/p") for name in card["split"]["train"])
     labels = own / "labels.toml"
+    pair = ["ecg-cnn-lstm-1", str(tmp_path / "out" / "model")]
+    compare = ["models", "compare", *pair, "data", "--records", str(own), "--labels", str(labels)]
+    assert wardwave.main(compare) == 0
     labels.write_text(LABELS + "[ignore]\nsymbols = ['x']\n")
     assert wardwave.main([*command, *leave_out, "--from-weights", "ecg-cnn-lstm-1"]) == 2
     assert "is of another run: labels is" in capsys.readouterr().err

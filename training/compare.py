@@ -22,6 +22,7 @@ from training.report_json import clean
 from training.report_page import facts, page, table
 from training.report_run import Scored, score, side_names
 from training.report_summary import groups
+from training.session import on_own_records
 from training.task import Names
 
 LOWER_IS_BETTER: Final = ("brier",)
@@ -176,8 +177,20 @@ def check_held_out(spec: ModelSpec, names: Names, side: str) -> None:
         )
 
 
-def compare_models(a: str, b: str, data: Path, side: str = "test", device: str = "cpu") -> Comparison:
+def compare_models(
+    a: str,
+    b: str,
+    data: Path,
+    side: str = "test",
+    device: str = "cpu",
+    own: tuple[Path, Path | None] | None = None,
+) -> Comparison:
     """Score two models on the records that are on this side for both, and compare them.
+
+    Parameters
+    ----------
+    own : tuple of Path and Path or None, or None
+        Compare on a user's own records instead: their folder and label map, which says who is on this side.
 
     Raises
     ------
@@ -187,13 +200,14 @@ def compare_models(a: str, b: str, data: Path, side: str = "test", device: str =
     specs = [store.read_spec(name) for name in (a, b)]
     if specs[0].task != specs[1].task:
         raise CannotCompare(f"{a} is for the task {specs[0].task}, {b} for {specs[1].task}")
-    sides = [side_names(spec, data, side) for spec in specs]
+    asked = specs if own is None else [on_own_records(spec, *own) for spec in specs]
+    sides = [side_names(spec, data, side) for spec in asked]
     names = tuple(name for name in sides[0] if name in set(sides[1]))
     if not names:
         raise CannotCompare(f"{a} and {b} have no {side} record in common")
     for spec in specs:
         check_held_out(spec, names, side)
-    scored = [score(name, data, side, device, names) for name in (a, b)]
+    scored = [score(name, data, side, device, names, own) for name in (a, b)]
     return compare_scored(scored[0], scored[1], side)
 
 

@@ -20,6 +20,26 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path(DATA), help="the same")
 
 
+def _add_own(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--records", type=Path, help="score a folder of WFDB records of your own instead")
+    parser.add_argument("--labels", type=Path, help="TOML file: what their annotations mean, who tests")
+
+
+def own_of(args: argparse.Namespace) -> tuple[Path, Path | None] | None:
+    """A user's own records and their label map, where they are given.
+
+    Raises
+    ------
+    BadRecipe
+        A label map without records.
+    """
+    from training.errors import BadRecipe
+
+    if args.records is None and args.labels is not None:
+        raise BadRecipe("--labels tells what the annotations of --records mean: name that folder too")
+    return None if args.records is None else (args.records, args.labels)
+
+
 def data_of(args: argparse.Namespace) -> Path:
     """What :func:`add_data` was given."""
     return Path(args.folder or args.data)
@@ -42,8 +62,7 @@ def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentP
         "--update-card", action="store_true", help="write the figures into the model's card"
     )
     evaluate.add_argument("--device", default="cpu", help="cpu or cuda")
-    evaluate.add_argument("--records", type=Path, help="score a folder of WFDB records of your own instead")
-    evaluate.add_argument("--labels", type=Path, help="TOML file: what their annotations mean")
+    _add_own(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
 
@@ -64,6 +83,7 @@ def _register_models(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     compare.add_argument("--side", choices=SIDES, default="test")
     compare.add_argument("--out", type=Path, help="folder, FILE.html, FILE.json or FILE.md to write it to")
     compare.add_argument("--device", default="cpu", help="cpu or cuda")
+    _add_own(compare)
     compare.set_defaults(run=run_compare)
     export = actions.add_parser("export", help="write a model in another format")
     export.add_argument("model", help="name of a shipped model, or path of a card")
@@ -96,8 +116,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     began, data = time.monotonic(), data_of(args)
     if args.records is not None and args.update_card:
         raise BadRecipe("--update-card: a card tells of its own test patients, not of --records")
-    own = None if args.records is None else (args.records, args.labels)
-    scored = score(args.model, data, args.side, args.device, own=own)
+    scored = score(args.model, data, args.side, args.device, own=own_of(args))
     card = store.find(args.model)
     trained_on = str(scored.spec.training.get("folder.records") or "")
     records = args.records or (Path(trained_on) if trained_on else None)
@@ -144,7 +163,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from training.report import table_lines
 
     began = time.monotonic()
-    comparison = compare_models(args.a, args.b, data_of(args), args.side, args.device)
+    comparison = compare_models(args.a, args.b, data_of(args), args.side, args.device, own_of(args))
     print("\n".join(line for one in tables(comparison) for line in table_lines(one)))
     if args.out is not None:
         about = {"command": command_line(), "seconds": f"{time.monotonic() - began:.0f}"}
