@@ -25,6 +25,7 @@ COMMANDS = {
     "annotate": "training.annotate_cli",
     "explain": "training.annotate_cli",
     "evaluate-noise": "training.noise_cli",
+    "verdict": "training.verdict_cli",
     "dashboard": "dashboard.cli",
     "demo": "dashboard.cli",
 }
