@@ -189,11 +189,15 @@ def group_table(title: str, name: str, figures: WideFloatArray, group: Sequence[
     rows: list[tuple[Cell, ...]] = []
     for value in dict.fromkeys(group):
         own = figures[[one == value for one in group]]
-        f1, sd = wave_f1(own.sum(axis=0)), summarise(own.sum(axis=0)).sd_ms
+        total = own.sum(axis=0)
+        f1, sd = wave_f1(total), summarise(total).sd_ms
         cells: list[Cell] = [value or "not said", len(own)]
         for kind in range(len(WAVES)):
-            numbers = (f1[kind], sd[kind, 0], sd[kind, 2])
-            cells += [round(float(number), 2) if np.isfinite(number) else "-" for number in numbers]
+            numbers = [f1[kind], sd[kind, 0], sd[kind, 2]]
+            row: list[Cell] = [round(float(one), 2) if np.isfinite(one) else "-" for one in numbers]
+            if not total[kind, 0, :2].any():
+                row[0] = f"none marked, {int(total[kind, 0, 2])} extra"
+            cells += row
         rows.append(tuple(cells))
     columns = tuple(f"{w} {what}" for w in WAVES for what in ("F1 %", "onset SD ms", "end SD ms"))
     return Table(title, (name, "leads", *columns), tuple(rows))
