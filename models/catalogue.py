@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from models.spec import Interval, ModelSpec
+from models.verdict import VerdictSpec
 
 HEADLINES: Final = (
     "mean_f1",
@@ -30,10 +31,9 @@ SHOWN: Final = 4
 def headlines(metrics: dict[str, Interval]) -> dict[str, Interval]:
     """The few figures of a card that tell most: those of :data:`HEADLINES`, else its first ones."""
     exact = [name for name in HEADLINES if name in metrics]
-    ending = [
-        name for end in HEADLINES for name in metrics if name.endswith("_" + end) and "without" not in name
-    ]
-    names = list(dict.fromkeys([*exact, *ending, *metrics]))[:SHOWN]
+    ending = [name for name in metrics if name.endswith(tuple(f"_{end}" for end in HEADLINES))]
+    # The longer a name, the narrower what it tells of.
+    names = list(dict.fromkeys([*exact, *sorted(ending, key=len), *metrics]))[:SHOWN]
     return {name: metrics[name] for name in names}
 
 
@@ -48,20 +48,30 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def listing(specs: Sequence[ModelSpec]) -> str:
+def _headline_text(metrics: dict[str, Interval]) -> str:
+    return ", ".join(f"{name} {figure.value:.4g}" for name, figure in headlines(metrics).items())
+
+
+def _verdict_row(spec: VerdictSpec) -> tuple[str, ...]:
+    size = sum(len(kind.features) + 1 for kind in spec.kinds.values())
+    return spec.name, "alarm verdict", "ecg and pulse", f"{size:,}", "–", _headline_text(spec.metrics)
+
+
+def listing(specs: Sequence[ModelSpec], verdicts: Sequence[VerdictSpec] = ()) -> str:
     """One line a model: name, task, signal, size, headline figures."""
     head = ("NAME", "TASK", "SIGNAL", "PARAMETERS", "MFLOP", "FIGURES")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             spec.name,
             spec.task,
             f"{spec.signal} {spec.fs_hz:g} Hz",
             f"{spec.cost.parameters:,}",
             f"{spec.cost.mflop_per_window:g}",
-            ", ".join(f"{name} {figure.value:.4g}" for name, figure in headlines(spec.metrics).items()),
+            _headline_text(spec.metrics),
         )
         for spec in specs
     ]
+    rows += [_verdict_row(spec) for spec in verdicts]
     return "\n".join(_columns([head, *rows])) if rows else "no models are shipped"
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from models import store
-from models.cnn_lstm import CnnLstm, cost_of
+from models.cnn_lstm import CnnLstm, cost_of, example_input
 from models.errors import CardMismatch, DamagedWeights, ModelNotFound
 from models.spec import Architecture, Interval, ModelSpec
 
@@ -223,10 +223,13 @@ def test_an_unknown_field_anywhere_in_the_card_is_named(
 @pytest.mark.parametrize("name", store.shipped())
 def test_shipped_models_load_and_say_what_they_are(name: str) -> None:
     model, spec = store.load(name)
+    x = example_input(spec.architecture, spec.window_samples, 2)
     with torch.inference_mode():
-        output = model(torch.zeros(1, spec.channels, spec.window_samples))
-    assert output.step_logits.shape[1] == spec.n_steps
-    assert {"beat", "vf", "vt", "asystole"} <= set(spec.thresholds)
+        output = model(x)
+    n_steps = x.shape[1] if spec.step_s == 0 else spec.n_steps
+    assert output.step_logits.shape == (2, n_steps, len(spec.step_classes))
+    assert output.window_logits.shape == (2, len(spec.window_classes))
+    assert spec.task != "monitor" or {"beat", "vf", "vt", "asystole"} <= set(spec.thresholds)
     assert spec.metrics
     assert "no medical device" in spec.notice
     assert spec.cost == cost_of(spec.architecture, spec.window_samples)

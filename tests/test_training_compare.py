@@ -198,3 +198,26 @@ def test_headlines_prefer_what_is_known_best() -> None:
     one = Interval(value=0.5, low=0.4, high=0.6, n=3)
     metrics = dict.fromkeys(("other", "z_macro_f1", "qrs_se", "a", "b", "c"), one)
     assert list(headlines(metrics)) == ["qrs_se", "z_macro_f1", "other", "a"]
+
+
+def test_verdict_models_are_listed_with_the_others() -> None:
+    from models.catalogue import listing
+    from models.verdict import VerdictSpec
+
+    spec = VerdictSpec.model_validate(
+        {
+            "name": "alarms-1",
+            "description": "of a test",
+            "beats_model": "x",
+            "beats_sha256": "x",
+            "kinds": {"Asystole": {"features": ("a", "b"), "threshold": 0.5}},
+            "data": "none",
+            "split": {},
+            "metrics": {"score": Interval(value=0.8, low=0.7, high=0.9, n=9)},
+            "code_commit": "none",
+        }
+    )
+    lines = listing([card("a")], [spec]).splitlines()
+    assert lines[1].startswith("a ")
+    assert lines[2].split()[:3] == ["alarms-1", "alarm", "verdict"]
+    assert lines[2].endswith("score 0.8")

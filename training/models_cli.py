@@ -140,10 +140,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the shipped models with their headline figures."""
-    from models import store
+    from models import store, verdict
     from models.catalogue import listing
 
-    print(listing([store.read_spec(name) for name in store.shipped()]))
+    verdicts = [verdict.read_spec(card) for card in sorted(verdict.VERDICTS.glob("*.json"))]
+    print(listing([store.read_spec(name) for name in store.shipped()], verdicts))
     return 0
 
 
