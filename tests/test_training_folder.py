@@ -357,6 +357,10 @@ def test_the_beats_recipe_learns_from_own_records(
     card = json.loads((tmp_path / "out" / "model" / "ecg-beats-1.json").read_text())
     assert card["split"]["test"] == [f"folder/p{opened(own).split().test[0][8]}_{part}" for part in "ab"]
     assert card["data"].startswith(f"own records {own}")
+    command = ["crossval", *command[1:-1], "folds", "--folds", "2", "--report", "folds.md"]
+    assert wardwave.main([*command, *words]) == 0
+    report = (tmp_path / "folds.md").read_text()
+    assert all(f"folder/{name}" in report for name in RECORDS)
 
 
 def test_a_shipped_model_is_scored_on_all_own_records(

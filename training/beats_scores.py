@@ -16,7 +16,7 @@ from models.cnn_lstm import CnnLstm
 from models.spec import STEP_CLASSES
 from training.beats_records import Lead, rows_of
 from training.evaluation import Evaluation, Predictions, Table
-from training.scoring import UNKNOWN, BeatScores, beat_scores, bootstrap, match_beats
+from training.scoring import UNKNOWN, BeatScores, beat_scores, bootstrap, learning_s, match_beats
 from training.sources import FloatArray, IntArray, Recording, WideFloatArray
 from training.streaming import HOP_S, WINDOW_S
 
@@ -24,9 +24,6 @@ AT_MARKS: Final = "beats at the annotations"
 END_TO_END: Final = "beats end to end"
 HARD_RECORD: Final = "mitdb/232"
 """Holds nine tenths of the supraventricular beats of the test side here: figures are given without it too."""
-
-LEARNING_S: Final = 300.0
-"""EC57: the first five minutes are not scored."""
 
 FIGURES: Final = ("qrs_se", "qrs_ppv", "veb_se", "veb_ppv", "veb_f1", "sveb_se", "sveb_ppv", "sveb_f1")
 COUNTS: Final = ("N", "S", "V", "F", "false V", "false S")
@@ -174,10 +171,11 @@ def end_to_end(
     """
     n_windows = (recording.signal.shape[1] - round(WINDOW_S * FS_HZ)) // round(HOP_S * FS_HZ)
     last_s = n_windows * HOP_S + WINDOW_S - 1.0
+    begin_s = learning_s(recording.signal.shape[1] / FS_HZ)
 
     def counts(time_s: WideFloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         index = np.clip((time_s * FS_HZ).astype(np.int64), 0, len(recording.beats_known) - 1)
-        inside = (time_s >= LEARNING_S) & (time_s < last_s)
+        inside = (time_s >= begin_s) & (time_s < last_s)
         return np.asarray(inside & recording.beats_known[index], dtype=np.bool_)
 
     reference_s, found_s = recording.beats / FS_HZ, peaks / FS_HZ
@@ -223,9 +221,14 @@ def _row(name: str, table: IntArray) -> tuple[str | float | int, ...]:
     return (name, *counts, false_v, false_s, *(round(100 * getattr(scores, f), 2) for f in FIGURES))
 
 
+def _total(tables: Counts) -> IntArray:
+    none = np.zeros((UNKNOWN + 1, len(STEP_CLASSES)), dtype=np.int64)
+    return np.asarray(sum(tables.values(), none))
+
+
 def _table(title: str, tables: Counts) -> Table:
     rows = [_row(name, table) for name, table in tables.items()]
-    rows.append(_row("all", np.asarray(sum(tables.values()))))
+    rows.append(_row("all", _total(tables)))
     if HARD_RECORD in tables and len(tables) > 1:
         rest = [table for name, table in tables.items() if name != HARD_RECORD]
         rows.append(_row("without 232", np.asarray(sum(rest))))
@@ -259,7 +262,7 @@ def macro_f1(tables: Mapping[str, IntArray], name: str, fewest: int = 12) -> flo
 
 def scores_of(tables: Counts) -> BeatScores:
     """Figures of all records together."""
-    return beat_scores(np.asarray(sum(tables.values())))
+    return beat_scores(_total(tables))
 
 
 def to_evaluation(parts: Sequence[Predictions]) -> Evaluation:

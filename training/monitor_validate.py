@@ -13,12 +13,9 @@ from models.cnn_lstm import CnnLstm
 from models.spec import STEP_CLASSES
 from training.monitor_noise import stressed
 from training.monitor_windows import allowed_rhythms
-from training.scoring import balanced_accuracy, beat_scores, beat_table, rhythm_table
+from training.scoring import balanced_accuracy, beat_scores, beat_table, learning_s, rhythm_table
 from training.sources import FloatArray, IntArray, Recording
 from training.streaming import FS_HZ, HOP_S, WINDOW_S, Stream, final_beats, run_lead
-
-LEARNING_S = 300.0
-"""EC57: the first five minutes are not scored. Records of less than twice that are scored whole."""
 
 RHYTHM_S = 4.0
 
@@ -55,11 +52,11 @@ def score_beats(
     found = final_beats(scored.stream, step_s, threshold, gains)
     last_s = (len(scored.stream.windows) - 1) * HOP_S + WINDOW_S - 1.0
     reference_s = recording.beats / FS_HZ
-    learning_s = LEARNING_S if len(recording.rhythm) >= 2 * LEARNING_S * FS_HZ else 0.0
+    begin_s = learning_s(len(recording.rhythm) / FS_HZ)
 
     def counts(time_s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         index = np.clip((time_s * FS_HZ).astype(np.int64), 0, len(recording.beats_known) - 1)
-        return (time_s >= learning_s) & (time_s < last_s) & recording.beats_known[index]
+        return (time_s >= begin_s) & (time_s < last_s) & recording.beats_known[index]
 
     in_reference, in_found = counts(reference_s), counts(found.time_s)
     return beat_table(

@@ -63,6 +63,15 @@ def beat_table(
     return table
 
 
+LEARNING_S = 300.0
+"""EC57: the first five minutes are not scored."""
+
+
+def learning_s(record_s: float) -> float:
+    """Seconds at a record's begin that are not scored: none of a record of less than six minutes."""
+    return LEARNING_S if record_s >= LEARNING_S + 60 else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class BeatScores:
     """Figures of one table, 0 to 1; NaN where nothing is counted."""
