@@ -215,7 +215,7 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     task = AfTask(ecg_af_1(), tmp_path, tmp_path / "cache")
     with pytest.raises(DataMissing, match="A99999"):
         task.validate(task.network(), ("cinc2017/A99999",))
-    with pytest.raises(DataMissing, match="asked for"):
+    with pytest.raises(DataMissing, match="no records asked for"):
         task.sampler(())
     with pytest.raises(BadRecipe, match="2 folds"):
         task.folds(2)

@@ -32,7 +32,7 @@ from training.af_scores import (
     tables_of,
 )
 from training.corpus import names_of
-from training.errors import BadRecipe, DataMissing
+from training.errors import BadRecipe
 from training.evaluation import Evaluation, Predictions, Strip, pool
 from training.monitor_task import load_noise
 from training.splits import DS1, DS2, hashed_side
@@ -75,10 +75,9 @@ class AfTask(Task):
         return Detector(self.recipe.data.detector, self.cache)
 
     @cached_property
-    def _labelled(self) -> dict[str, Lead]:
-        """All of cinc2017, read once: it is small."""
-        leads = load_leads(self.data, names_of(self.data, ("cinc2017",)), self.detector)
-        return {lead.name: lead for lead in leads}
+    def _held(self) -> dict[str, Lead]:
+        """Recordings of cinc2017 read so far: they are small."""
+        return {}
 
     def _leads(self, names: Names) -> list[Lead]:
         """Recordings of cinc2017 among the names.
@@ -89,10 +88,10 @@ class AfTask(Task):
             There is none among them, or one of them is not there.
         """
         asked = [name for name in names if name.startswith("cinc2017/")]
-        absent = [name for name in asked if name not in self._labelled]
-        if absent or not asked:
-            raise DataMissing(f"{self.data / 'cinc2017'}: no record {', '.join(absent[:5]) or 'asked for'}")
-        return [self._labelled[name] for name in asked]
+        wanted = [name for name in asked if name not in self._held]
+        if wanted or not asked:
+            self._held.update({lead.name: lead for lead in load_leads(self.data, wanted, self.detector)})
+        return [self._held[name] for name in asked]
 
     def _ward(self, wanted: Sequence[str]) -> Names:
         """Records of mitdb, where it is."""
