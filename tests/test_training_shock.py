@@ -15,11 +15,13 @@ from ingest.conditioning import ECG
 from training.errors import BadAnnotation, BadRecipe, DataMissing
 from training.evaluation import Evaluation, Predictions
 from training.shock_config import ShockAugment, ShockData
+from training.shock_folds import deal
 from training.shock_rate import deflections, periods, rate_track
 from training.shock_recipes import ecg_shock_1
 from training.shock_records import (
     CLASSES,
     OTHER,
+    STRATA,
     VF,
     VT,
     ShockRecord,
@@ -31,7 +33,7 @@ from training.shock_records import (
 )
 from training.shock_sampling import ShockSampler
 from training.shock_scores import apart_rows, choose_thresholds, decide, describe, told_apart
-from training.shock_task import ShockTask, deal, masked_cross_entropy
+from training.shock_task import ShockTask, masked_cross_entropy, worst_strips
 from training.shock_windows import windows_of
 from training.sources import FloatArray
 
@@ -350,6 +352,19 @@ def test_folds_pool_to_the_figures_of_all_windows(tmp_path: Path) -> None:
     leads = {row[0]: row[1:] for row in tables["Both leads of a window"]}
     assert [len(p.truth) for p in pooled.predictions] == [12, 6]
     assert leads == {"either lead": ("66.7", "66.7"), "both leads": ("66.7", "100.0")}
+
+
+def test_the_surest_wrong_window_of_a_record_is_pictured() -> None:
+    records = [made_record("vfdb/1", "vf", "other"), made_record("vfdb/2", "other")]
+    windows = windows_of(records, FS, 4.0)
+    found = np.tile(np.array([[0.0, 0.0, 1.0]], dtype=np.float32), (len(windows), 1))
+    found[windows.stratum == STRATA.index("vf")] = [0.9, 0.0, 0.1]
+    missed = int(np.flatnonzero(windows.stratum == STRATA.index("vf"))[3])
+    found[missed] = [0.1, 0.0, 0.9]
+    (strip,) = worst_strips(records, windows, found, decide(found, {"shock": 0.5, "vf": 0.5}))
+    assert strip.title.startswith(f"vfdb/1 lead 1 @ {windows.second[missed]:.1f} s: marked VF")
+    assert strip.signal.shape == (2, 1000)
+    assert strip.marks[1][0] - strip.marks[0][0] == pytest.approx(4.0)
 
 
 @pytest.mark.data

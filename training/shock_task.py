@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -14,10 +15,10 @@ from torch import Tensor
 
 from ingest.conditioning import ECG
 from models.cnn_lstm import CnnLstm
-from training.errors import BadRecipe
-from training.evaluation import Cell, Evaluation, Predictions, pool
+from training.evaluation import Cell, Evaluation, Predictions, Strip, pool
 from training.noise_records import load_noise
 from training.shock_config import ShockRecipe
+from training.shock_folds import deal
 from training.shock_rate import periods
 from training.shock_records import (
     CLASSES,
@@ -32,19 +33,21 @@ from training.shock_records import (
 from training.shock_sampling import ShockSampler
 from training.shock_scores import apart_rows, choose_thresholds, decide, describe, told_apart
 from training.shock_windows import ShockWindows, windows_of
-from training.sources import FloatArray
+from training.sources import FloatArray, IntArray
 from training.splits import PACED, side_of
 from training.task import CardFields, Names, Split, Task
 
 CAVEATS: Final = (
     "Research software, no medical device.",
-    "Fibrillation and flutter come from six patients, fast tachycardia from twelve: intervals are wide.",
+    "Fibrillation and flutter come from six patients of the sets here, fast tachycardia from twelve.",
     "vfdb marks some polymorphic and fibrillating stretches VT: VF against VT is no better than its marks.",
     "The rate of vfdb's tachycardia is estimated by autocorrelation, not annotated.",
     "Windows of noise marked in vfdb and high-grade ectopy have no sure truth: reported apart.",
     "The window must lie inside one rhythm: for up to 4 s after an onset it does not.",
 )
 BATCH: Final = 1024
+STRIPS: Final = 4
+"""Pictures of wrong windows that an evaluation carries."""
 
 
 def run_windows(model: CnnLstm, windows: ShockWindows) -> FloatArray:
@@ -93,33 +96,33 @@ def masked_cross_entropy(
     return ((1 - smoothing) * parted - smoothing * log_p.mean(-1)).mean(), whether.mean()
 
 
-def deal(records: Sequence[ShockRecord], k: int) -> dict[str, int]:
-    """Fold of each patient: VF, then VT, then the rest dealt to the fold with the least of it.
-
-    Raises
-    ------
-    BadRecipe
-        More folds than patients with VF: some fold could not be scored.
-    """
-    held: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for record in records:
-        for span in record.spans:
-            held[record.patient][span.stratum] += span.end - span.begin
-        held[record.patient]["records"] += 1
-    with_vf = sum(strata["vf"] > 0 for strata in held.values())
-    if not 3 <= k <= with_vf:
-        raise BadRecipe(
-            f"{k} folds: {with_vf} patients have VF, and each fold tests on one; take 3 to {with_vf}"
+def worst_strips(
+    records: Sequence[ShockRecord], windows: ShockWindows, found: FloatArray, decided: IntArray
+) -> tuple[Strip, ...]:
+    """The surest wrong window of each of a few records, all leads, 2 s more on both sides."""
+    shock = found[:, 0] + found[:, 1]
+    sure = windows.stratum < len(CLASSES)
+    wrong = np.flatnonzero(sure & ((windows.stratum < 2) != (decided < 2)))
+    surest = wrong[np.argsort(-np.abs(shock[wrong] - 0.5), kind="stable")]
+    first = {
+        int(owner): int(row) for row, owner in zip(surest[::-1], windows.owner[surest[::-1]], strict=True)
+    }
+    rows = sorted(first.values(), key=lambda row: -abs(float(shock[row]) - 0.5))[:STRIPS]
+    strips = []
+    for row in rows:
+        record, span = records[windows.owner[row]], int(windows.span[row])
+        begin = max(0, round((windows.second[row] - 2) * ECG.rate_hz))
+        at_s = float(windows.second[row]) - begin / ECG.rate_hz
+        strips.append(
+            Strip(
+                f"{record.name} lead {windows.lead[row] + 1} @ {windows.second[row]:.1f} s: marked "
+                f"{record.spans[span].mark[1:]}, shockable with {100 * shock[row]:.0f} %",
+                ECG.rate_hz,
+                record.signal[:, begin : begin + round(8 * ECG.rate_hz)],
+                ((at_s, "window"), (at_s + WINDOW_S, "end")),
+            )
         )
-    totals: list[dict[str, float]] = [defaultdict(float) for _ in range(k)]
-    fold: dict[str, int] = {}
-    for stratum in ("vf", "vt", "slow vt", "records"):
-        waiting = [p for p in held if p not in fold and held[p][stratum] > 0]
-        for patient in sorted(waiting, key=lambda p: (-held[p][stratum], p)):
-            fold[patient] = min(range(k), key=lambda i: (totals[i][stratum], totals[i]["records"], i))
-            for name, value in held[patient].items():
-                totals[fold[patient]][name] += value
-    return fold
+    return tuple(strips)
 
 
 class ShockTask(Task):
@@ -247,7 +250,8 @@ class ShockTask(Task):
             called[records[owner].name, STRATA[stratum]].append(int(label < 2))
         apart: list[tuple[Cell, ...]] = [(*key, len(calls), sum(calls)) for key, calls in called.items()]
         note = ", ".join(f"{name} {value:.2f}" for name, value in thresholds.items())
-        return describe(predictions, clear, apart, [f"thresholds: {note}"])
+        found_out = describe(predictions, clear, apart, [f"thresholds: {note}"])
+        return replace(found_out, strips=worst_strips(records, windows, found, decided))
 
     def _clear(self, windows: ShockWindows) -> npt.NDArray[np.bool_]:
         """Whether a window's regularity agrees with its mark, by the recipe's limits."""
@@ -262,7 +266,8 @@ class ShockTask(Task):
         """Pools the windows of all folds, each decided by its own fold's thresholds."""
         predictions, clear = (pool([part.predictions[i] for part in parts]) for i in range(2))
         apart = [row for part in parts for row in apart_rows(part)]
-        return describe(predictions, clear, apart, [note for part in parts for note in part.notes])
+        pooled = describe(predictions, clear, apart, [note for part in parts for note in part.notes])
+        return replace(pooled, strips=tuple(strip for part in parts for strip in part.strips))
 
     def card_fields(self, thresholds: Mapping[str, float]) -> CardFields:
         """ECG at the serving chain's rate and band, windows of 4 s."""
