@@ -11,7 +11,9 @@ import wfdb
 from models import store
 from models.verdict import KINDS
 from models.verdict_leads import FS_HZ, HISTORY_S
+from training import verdict_ablation
 from training.errors import BadRecipe, DataMissing
+from training.verdict_ablation import ablation, repeated, variants
 from training.verdict_beats import LeadOutput, MonitorBeats, SlopeBeats
 from training.verdict_config import KindConfig, VerdictRecipe, icu_verdict_1
 from training.verdict_fit import fit_kind
@@ -43,10 +45,11 @@ def write_record(folder: Path, name: str, interval_s: float, tail_mv: float = 0.
     return folder / name
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data folder with six alarms of each kind: true ones fit their kind, false ones have 75 beats/min."""
-    folder = tmp_path / "data" / "cinc2015"
+    data = tmp_path_factory.mktemp("alarms") / "data"
+    folder = data / "cinc2015"
     folder.mkdir(parents=True)
     rows = []
     for kind in KINDS:
@@ -55,7 +58,7 @@ def made(tmp_path: Path) -> Path:
             write_record(folder, name, (1.7 if kind == "Bradycardia" else 0.4) if i % 2 else 0.8)
             rows.append(f"{name},{kind},{i % 2}")
     (folder / "ALARMS").write_text("\n".join(rows) + "\n")
-    return tmp_path / "data"
+    return data
 
 
 def task_of(data: Path, **changes: object) -> VerdictTask:
@@ -150,7 +153,7 @@ def test_folds_hold_every_alarm_once_and_spread_kinds_and_truths(made: Path) -> 
 
 def test_made_alarms_are_told_apart_out_of_fold(made: Path) -> None:
     kinds = dict.fromkeys(KINDS, KindConfig(features=("agreed/slow4", "agreed/fast8"), variance=30.0))
-    found = task_of(made, kinds=kinds).crossval(3)
+    found = task_of(made, kinds=kinds, early_s=(0.0,)).crossval(3)
     assert found.metrics["score"].value == 100.0
     assert len(found.predictions[0].item) == 30
     rules = task_of(made, head="rules")
@@ -215,3 +218,46 @@ def test_definitions_alone_already_tell_slow_from_fast(data_dir: Path, tmp_path:
     slow = tuple(name for name, alarm in task.alarms.items() if alarm.kind == "Bradycardia")[:12]
     found = task.evaluate(task.fit(task.folds(5)[0]), slow)
     assert found.metrics["score"].value > 60
+
+
+def test_repeats_count_every_alarm_once_a_seed_and_ingredients_are_compared(made: Path) -> None:
+    kinds = dict.fromkeys(KINDS, KindConfig(features=("agreed/slow4", "agreed/fast8"), variance=30.0))
+    task = task_of(made, kinds=kinds, early_s=(0.0,))
+    found = repeated(task, 3, 2)
+    assert found.metrics["score"].n == 30
+    assert "2 seeds" in found.notes[-1]
+    with pytest.raises(BadRecipe, match="--seeds 0"):
+        repeated(task, 3, 0)
+
+
+def test_ingredients_are_compared(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = dict.fromkeys(KINDS, KindConfig(features=("agreed/slow4", "agreed/fast8"), variance=30.0))
+    recipe = task_of(made, kinds=kinds, early_s=(0.0,)).recipe
+    every = variants(recipe)
+    assert len(every) == 8
+    assert list(every.values())[-1] == recipe
+    two = {name: every[name] for name in (list(every)[0], list(every)[-1])}
+    monkeypatch.setattr(verdict_ablation, "variants", lambda _: two)
+    rows = ablation(recipe, made, 3, 1, made.parent / "cache").tables[0].rows
+    assert [row[0] for row in rows] == list(two)
+    assert rows[0][3] < rows[1][3] or rows[0][2] < rows[1][2], (
+        "definitions know no ventricular beats by slope"
+    )
+    assert rows[-1][2:] == (100.0, 100.0)
+
+
+def test_an_alarm_is_also_learned_from_early(made: Path) -> None:
+    task = task_of(made)
+    name = tuple(task.alarms)[:1]
+    now, early = task.views(name)[0].leads[0], task.views(name, 0.5)[0].leads[0]
+    np.testing.assert_allclose(now.signal[-500:-62], early.signal[-438:], atol=0.01)
+    assert np.abs(early.beat_s - (now.beat_s[-4] + 0.5)).min() < 0.02
+
+
+def test_a_monitor_that_has_learned_from_the_alarms_is_told(made: Path, tmp_path: Path) -> None:
+    model, spec = store.load("ecg-cnn-lstm-1")
+    honest = spec.model_copy(update={"training": {"data.sources": ["mitdb", "vfdb"]}})
+    store.save(model, honest, tmp_path / "honest")
+    store.save(model, spec.model_copy(update={"training": {"data.sources": ["cinc2015"]}}), tmp_path / "seen")
+    assert task_of(made, beats=str(tmp_path / "honest")).notes == ()
+    assert "cinc2015" in task_of(made, beats=str(tmp_path / "seen")).notes[0]
