@@ -30,5 +30,5 @@ def ecg_delineation_1() -> DelineationRecipe:
             window_classes=0,
         ),
         optimizer=OptimizerConfig(steps=1200, warmup_steps=60, batch=40, average_decay=0.995),
-        run=RunConfig(threads=1, validate_every=150, checkpoint_every=150, patience=100),
+        run=RunConfig(threads=1, validate_every=1200, checkpoint_every=150, patience=100),
     )
