@@ -57,12 +57,16 @@ def _text(title: str, evaluation: Evaluation) -> str:
 
 def run_verdict(args: argparse.Namespace) -> int:
     """Do what is asked for, print it, write it where asked."""
+    import torch
+
     from models import verdict
     from training.layout import plain_layout
     from training.task import CACHE
     from training.verdict_ablation import ablation, repeated
     from training.verdict_task import VerdictTask
 
+    # Batches of one lead are small: further threads wait for each other more than they help.
+    torch.set_num_threads(1)
     recipe, data = _recipe(args), plain_layout(args.data, CACHE)
     if args.what == "ablate":
         text = _text(f"{recipe.name}: ingredients", ablation(recipe, data, args.folds, args.seeds))
