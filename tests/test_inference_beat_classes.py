@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
+from inference import snapshot
 from inference.beat_classes import (
     WAIT_S,
     BeatClassifier,
@@ -16,9 +18,13 @@ from inference.beat_classes import (
     cut_segments,
     join,
 )
-from inference.beats import BeatHistory
+from inference.beats import LABELS, BeatHistory
 from inference.errors import UnfitModel
-from ingest.types import NS_PER_S, FloatArray, IntArray
+from inference.monitor import EcgMonitor, Outcome
+from inference.predictor import Predictor
+from inference.types import Beat
+from ingest.continuity import Piece
+from ingest.types import NS_PER_S, Chunk, FloatArray, IntArray, SignalKind
 from models import store
 from models.beat_rows import CONTEXT, FS_HZ, PIECES, SEGMENT, segments_at
 from models.cnn_lstm import CnnLstm, cost_of
@@ -27,6 +33,7 @@ from training.beats_records import rows_of
 from training.beats_scores import probabilities
 
 T = 12
+T0 = 1_700_000_000 * NS_PER_S
 ARCHITECTURE = Architecture(
     front_end=BeatsFrontEnd(pieces=PIECES, segment=SEGMENT, context=len(CONTEXT), widths=(8, 8, 8), width=16),
     recurrent_stride=1,
@@ -185,3 +192,91 @@ def test_a_class_given_later_is_what_is_remembered() -> None:
 def test_a_model_whose_steps_are_no_beats_is_refused() -> None:
     with pytest.raises(UnfitModel, match="steps are no beats"):
         BeatPredictor("ecg-cnn-lstm-1", "cpu")
+
+
+def ward_line(seed: int, length_s: int = 30, gap: tuple[int, int] | None = None) -> list[Piece]:
+    """Chunks of a second of two leads with beats of two kinds; those in ``gap`` never came."""
+    rng = np.random.default_rng(seed)
+    seconds = np.arange(length_s * 250) / 250
+    line = rng.normal(0, 0.02, len(seconds))
+    time_s = 0.5
+    while time_s < length_s:
+        line += 1.2 * np.exp(-(((seconds - time_s) / rng.choice([0.015, 0.05])) ** 2))
+        time_s += rng.choice([0.6, 0.8, 1.9])
+    leads = np.stack([line, 0.6 * line], axis=1).astype(np.float32)
+    made = []
+    for second in range(length_s):
+        if gap is not None and gap[0] <= second < gap[1]:
+            continue
+        start_ns = T0 + second * NS_PER_S
+        part = Chunk(
+            "bed", "m", SignalKind.ECG, ("II", "V1"), 250.0, start_ns, second, leads[second * 250 :][:250], ()
+        )
+        restart = second == 0 or (gap is not None and second == gap[1])
+        made.append(Piece(part, second, part.samples, start_ns, 0, restart=restart))
+    return made
+
+
+def run(monitor: EcgMonitor, line: list[Piece], bed: str = "bed") -> Outcome:
+    total = Outcome()
+    for piece in line:
+        total.extend(monitor.push([(bed, piece)]))
+    return total
+
+
+def beats_of(outcome: Outcome) -> list[Beat]:
+    return [beat for item in outcome.predictions for beat in item.beats]
+
+
+@pytest.mark.parametrize("gap", [None, (12, 17)])
+def test_each_beat_is_published_once_when_its_class_is_final(
+    predictor: BeatPredictor, plain_predictor: Predictor, gap: tuple[int, int] | None
+) -> None:
+    line = ward_line(1, gap=gap)
+    found = beats_of(run(EcgMonitor(plain_predictor, lambda: T0), line))
+    monitor = EcgMonitor(plain_predictor, lambda: T0, predictor)
+    classed = beats_of(run(monitor, line))
+    times = [beat.time_ns for beat in classed]
+    assert times == sorted(set(times))
+    # The last beats wait for their successor.
+    expected = [beat.time_ns for beat in found]
+    assert times == expected[: len(times)]
+    assert len(expected) - len(times) <= 1
+    assert {beat.label for beat in classed} > {"N"}
+    history = monitor.beats.recent(np.array([0]))
+    remembered = {
+        int(t): LABELS[label] for t, label in zip(history.times_ns[0], history.labels[0], strict=True)
+    }
+    assert all(remembered[beat.time_ns] == beat.label for beat in classed if beat.time_ns in remembered)
+
+
+def test_beds_together_equal_beds_alone(predictor: BeatPredictor, plain_predictor: Predictor) -> None:
+    lines = {f"bed-{n}": ward_line(n) for n in range(5)}
+    together = EcgMonitor(plain_predictor, lambda: T0, predictor)
+    ward = Outcome()
+    for step in range(30):
+        ward.extend(together.push([(bed, line[step]) for bed, line in lines.items()]))
+    for bed, line in lines.items():
+        alone = run(EcgMonitor(plain_predictor, lambda: T0, predictor), line, bed)
+        assert [item for item in ward.predictions if item.bed == bed] == alone.predictions
+        assert [item for item in ward.alarms if item.bed == bed] == alone.alarms
+
+
+@pytest.mark.parametrize("killed_after", [3, 12, 25])
+def test_a_successor_goes_on_as_if_nothing_had_happened(
+    predictor: BeatPredictor, plain_predictor: Predictor, killed_after: int
+) -> None:
+    line = ward_line(3)
+    unbroken = run(EcgMonitor(plain_predictor, lambda: T0, predictor), line)
+    first = EcgMonitor(plain_predictor, lambda: T0, predictor)
+    before = run(first, line[:killed_after])
+    state = snapshot.take_ecg(first, "bed")
+    assert state is not None
+    wire = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=snapshot.EcgState)
+    successor = EcgMonitor(plain_predictor, lambda: T0, predictor)
+    successor.push([("another", line[0])])
+    snapshot.put_ecg(successor, "bed", wire)
+    after = run(successor, line[killed_after:])
+    assert before.predictions + after.predictions == unbroken.predictions
+    assert before.vitals + after.vitals == unbroken.vitals
+    assert before.alarms + after.alarms == unbroken.alarms
