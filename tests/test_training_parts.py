@@ -35,6 +35,7 @@ def test_no_patient_stands_on_two_sides() -> None:
     assert all(side_of("mitdb", record) is None for record in PACED)
     assert set(MITDB_VALIDATION) < set(DS1)
     assert set(VFDB_TEST).isdisjoint(VFDB_VALIDATION)
+    assert (side_of("vfdb", "605"), side_of("vfdb", "425")) == ("train", None), "one person"
 
 
 def test_the_person_of_201_and_202_is_on_one_side_only() -> None:
