@@ -3,8 +3,8 @@
 mitdb: de Chazal et al. 2004. DS1 trains and validates, DS2 tests; the paced records stand aside as EC57
 says. Records 201 (DS1) and 202 (DS2) are one person: 202 is left out of the test side, and 201 trains.
 118 (DS1) is left out of everything, for nstdb's 118eNN test detection in noise.
-vfdb: records are patients, but for 425, the same person as 605. Chosen so that fibrillation, tachycardia and asystole occur on the train and
-test side. cinc2015 and cinc2017: by a hash of the record's name.
+vfdb: records are patients, but for 425, the same person as 605. Chosen so that fibrillation, tachycardia
+and asystole occur on the train and test side. cinc2015 and cinc2017: by a hash of the record's name.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ MITDB_VALIDATION: Final = ("114", "119", "220", "223")
 VFDB_VALIDATION: Final = ("419", "423", "610")
 VFDB_TEST: Final = ("421", "422", "424", "611")
 SAME_PERSON_AS_605: Final = "425"
-"""605 trains and is 425's tape digitised again, 719 s later (10 s pieces correlate 0.8): 425 is on no side."""
+"""605 trains and is 425's tape digitised again, 719 s later (10 s pieces correlate 0.8): 425 is left out."""
 
 
 def hashed_side(record: str) -> Side:
