@@ -296,9 +296,19 @@ class BeatClassifier:
         self.rows.restore(slot, state.rows)
         self._features[slot] = self.predictor.features(state.rows.rows)
         self.lead[slot] = state.lead
-        self.undecided[slot], self._time_ns[slot] = state.undecided, state.time_ns
-        self._label[slot] = state.label if 0 <= state.label < len(LABELS) else 0
-        self._probability[slot] = state.probability
+        self.undecided[slot] = False
+        if state.undecided:
+            self._wait_with(slot, state.time_ns, state.label, state.probability)
+
+    def restore_waiting(self, slot: int, time_ns: int, label: int, probability: float) -> None:
+        """Take over the undecided beat alone, from another model: its first guess becomes its class."""
+        self.reset(slot)
+        self._wait_with(slot, time_ns, label, probability)
+
+    def _wait_with(self, slot: int, time_ns: int, label: int, probability: float) -> None:
+        self.undecided[slot], self._time_ns[slot] = True, time_ns
+        self._label[slot] = label if 0 <= label < len(LABELS) else 0
+        self._probability[slot] = probability
 
 
 def _ranks(slots: IntArray) -> list[IntArray]:

@@ -104,7 +104,8 @@ class EcgMonitor:
         self.model_sha256 = card.sha256
         self._clock = clock
         self._names: dict[int, str] = {}
-        self._channels: dict[int, tuple[str, ...]] = {}
+        self.channels: dict[int, tuple[str, ...]] = {}
+        """Names of each slot's leads: a number of a lead means nothing without them."""
         self._records = Records(self.bank, card, self._names)
         self._context = round(card.right_context_s * card.fs_hz)
         self._hop_ns = round(card.hop_s * NS_PER_S)
@@ -134,7 +135,7 @@ class EcgMonitor:
         slot = self.bank.beds[bed]
         self.bank.remove(bed)
         del self._names[slot]
-        self._channels.pop(slot, None)
+        self.channels.pop(slot, None)
         self.beats.reset(slot)
         if self.classifier is not None:
             self.classifier.reset(slot)
@@ -167,16 +168,17 @@ class EcgMonitor:
         else:
             self.beats.reset(slot)
             if self.classifier is not None:
-                self.classifier.reset(slot)
+                # Begins anew with the next window, which publishes the beat that waits for its class.
+                self.classifier.lead[slot] = UNKNOWN_LEAD
             self.engine.clock_set_back(slot)
             self.clocks[slot, STARTED], self.clocks[slot, UNSEEN] = start_ns, 0
         self.clocks[slot, FRONTIER] = start_ns
         self.beats.clear_since_ns[slot] = start_ns
         self.rhythms[slot] = np.nan
         self.lead[slot] = preferred_lead(restart.channels)
-        if self.classifier is not None and self._channels.get(slot, restart.channels) != restart.channels:
+        if self.classifier is not None and self.channels.get(slot, restart.channels) != restart.channels:
             self.classifier.lead[slot] = UNKNOWN_LEAD
-        self._channels[slot] = restart.channels
+        self.channels[slot] = restart.channels
 
     def _judge(self, due: Due) -> Outcome:
         status = lead_status(self.bank, due)

@@ -208,8 +208,13 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
     monitor.lead[slot] = state.lead
     classes = state.classes
-    if monitor.classifier is not None and classes is not None and classes.sha256 == monitor.classifier.sha256:
+    monitor.channels[slot] = state.channels
+    if monitor.classifier is None or classes is None:
+        return
+    if classes.sha256 == monitor.classifier.sha256:
         _put_classes(monitor.classifier, slot, classes)
+    elif classes.undecided:
+        monitor.classifier.restore_waiting(slot, classes.time_ns, classes.label, classes.probability)
 
 
 def encode(snapshot: Snapshot) -> bytes:
