@@ -17,6 +17,9 @@ STEP_CLASSES: Final = ("none", "N", "S", "V", "F")
 RHYTHM_CLASSES: Final = ("vf", "vt", "asystole", "af", "noise", "other")
 """States of a window's last seconds: ``vf`` with flutter, ``af`` with atrial flutter, ``other`` the rest."""
 
+NAME: Final = r"^[a-z0-9][a-z0-9._-]*$"
+"""What a model may be called: its files bear its name."""
+
 NOTICE: Final = "Research software, no medical device. Not for diagnosis or patient monitoring."
 
 
@@ -24,6 +27,12 @@ class Frozen(BaseModel):
     """Base of all card parts: immutable, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+Width = Annotated[int, Field(ge=1, le=4096)]
+Kernel = Annotated[int, Field(ge=1, le=255)]
+Stride = Annotated[int, Field(ge=1, le=64)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Conv1dFrontEnd(Frozen):
@@ -36,10 +45,10 @@ class Conv1dFrontEnd(Frozen):
     stem_width: int = Field(default=16, ge=1, le=512)
     stem_kernel: int = Field(default=15, ge=1, le=255)
     stem_stride: int = Field(default=2, ge=1, le=16)
-    widths: tuple[int, ...] = (32, 48, 64)
-    kernels: tuple[int, ...] = (5, 5, 3)
-    strides: tuple[int, ...] = (2, 2, 1)
-    dilations: tuple[int, ...] = (1, 1, 2)
+    widths: tuple[Width, ...] = (32, 48, 64)
+    kernels: tuple[Kernel, ...] = (5, 5, 3)
+    strides: tuple[Stride, ...] = (2, 2, 1)
+    dilations: tuple[Stride, ...] = (1, 1, 2)
 
     @model_validator(mode="after")
     def _same_lengths(self) -> Conv1dFrontEnd:
@@ -73,9 +82,9 @@ class BeatsFrontEnd(Frozen):
     pieces: int = Field(default=1, ge=1, le=16, description="pieces of signal a beat, a channel each")
     segment: int = Field(default=108, ge=8, le=4096, description="samples of a beat's piece of signal")
     context: int = Field(default=8, ge=0, le=256, description="numbers beside it")
-    widths: tuple[int, ...] = (16, 32, 48)
-    kernels: tuple[int, ...] = (7, 5, 5)
-    strides: tuple[int, ...] = (2, 2, 2)
+    widths: tuple[Width, ...] = (16, 32, 48)
+    kernels: tuple[Kernel, ...] = (7, 5, 5)
+    strides: tuple[Stride, ...] = (2, 2, 2)
     shape_features: int = Field(
         default=0,
         ge=0,
@@ -164,7 +173,7 @@ class ModelSpec(Frozen):
     """
 
     schema_version: Literal["model/1"] = "model/1"
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)
+    name: str = Field(pattern=NAME, max_length=100)
     notice: str = NOTICE
     task: str = Field(default="monitor", description="what it is for: training.session.open_task")
     description: str
@@ -183,8 +192,8 @@ class ModelSpec(Frozen):
     )
     step_classes: tuple[str, ...] = STEP_CLASSES
     window_classes: tuple[str, ...] = RHYTHM_CLASSES
-    beat_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
-    thresholds: dict[str, float]
+    beat_gains: tuple[Finite, ...] = (1.0, 1.0, 1.0, 1.0)
+    thresholds: dict[str, Finite]
     normalisation: str
     architecture: Architecture
     cost: Cost
@@ -223,4 +232,6 @@ class ModelSpec(Frozen):
             raise ValueError("step_classes and architecture.step_classes disagree")
         if len(self.window_classes) != self.architecture.window_classes:
             raise ValueError("window_classes and architecture.window_classes disagree")
+        if self.step_classes == STEP_CLASSES and len(self.beat_gains) != len(STEP_CLASSES) - 1:
+            raise ValueError(f"beat_gains has {len(self.beat_gains)} entries; one for each of N, S, V, F")
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from models import store
 from models.cnn_lstm import CnnLstm
-from training.checkpoint import CHECKPOINT
+from models.spec import ModelSpec
+from training.checkpoint import BEST, CHECKPOINT
 from training.config import OptimizerConfig
 from training.corpus import build_corpus
 from training.errors import BadCheckpoint, BadRecipe, DataMissing, Diverged
@@ -24,7 +27,7 @@ from training.monitor_sampling import Sampler
 from training.monitor_task import MonitorTask
 from training.optimizers import freeze, learning_rate, make_optimizer
 from training.recipes import get_recipe
-from training.session import check_sides
+from training.session import check_sides, check_start, recipe_of_model
 from training.sources import Recording, bit
 from training.task import Names, Split
 
@@ -387,3 +390,84 @@ def test_missing_data_is_named_before_anything_is_spent(tmp_path: Path) -> None:
     )
     with pytest.raises(DataMissing, match="mitdb"):
         args.run(args)
+
+
+def test_a_gradient_that_is_no_number_leaves_the_weights_alone(sampler: Sampler, tmp_path: Path) -> None:
+    trainer = trainer_of(smoke(), sampler, tmp_path)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.model.step_head.bias.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(Diverged, match="step 0: the gradient is"):
+        trainer.run()
+    assert all(torch.equal(old, new) for old, new in zip(before, trainer.model.parameters(), strict=True))
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_rows_of_the_log_are_means_of_the_same_steps_after_a_kill(sampler: Sampler, tmp_path: Path) -> None:
+    recipe = smoke("run.log_every=3")
+    trainer_of(recipe, sampler, tmp_path / "whole").run()
+
+    def kill(step: int, _: float) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer_of(recipe, sampler, tmp_path / "cut").run(kill)
+    resumed = trainer_of(recipe, sampler, tmp_path / "cut")
+    assert resumed.state.step == 2
+    resumed.run()
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
+def test_lost_best_weights_name_the_way_out(
+    sampler: Sampler, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    trainer_of(smoke(), sampler, tmp_path).run()
+    damage(tmp_path / BEST)
+    with pytest.raises(BadCheckpoint, match=r"best\.pt.*remove checkpoint\.pt"):
+        trainer_of(smoke(), sampler, tmp_path).run()
+    (tmp_path / CHECKPOINT).unlink()
+    trainer_of(smoke(), sampler, tmp_path).run()
+
+
+def test_a_log_whose_head_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    log = CsvLog(tmp_path / "log.csv")
+    log.path.write_text("step,lo")
+    log.start(resumed_at=4)
+    log.append(5, {"loss": 0.5})
+    assert log.path.read_text().splitlines() == ["step,loss", "5,0.5"]
+
+
+@pytest.mark.parametrize("override", ["name=My_Model", "name=../elsewhere", "run.seed=-1"])
+def test_what_the_card_or_the_generators_would_refuse_later_is_refused_now(override: str) -> None:
+    with pytest.raises(BadRecipe, match=override.split("=")[0]):
+        get_recipe("ecg-smoke", [override])
+
+
+def card_trained_on(*train: str, folder: str = "") -> ModelSpec:
+    card = store.read_spec("ecg-cnn-lstm-1")
+    return card.model_copy(update={"split": {"train": train}, "training": {"folder.records": folder}})
+
+
+def test_a_start_that_saw_what_is_held_out_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    split, recipe = Split(("mitdb/a",), ("mitdb/b",), ("mitdb/c", "folder/1")), smoke()
+    for seen in ("mitdb/b", "mitdb/c"):
+        with pytest.raises(BadRecipe, match=f"trained on {seen}, held out here"):
+            check_start(card_trained_on("mitdb/a", seen), split, recipe)
+    check_start(card_trained_on("mitdb/a", "folder/1", folder="/another/ward"), split, recipe)
+    assert not caplog.text
+    check_start(card_trained_on("mitdb: 90 records, sha256 of their names abc"), split, recipe)
+    assert "mitdb" in caplog.text
+
+
+def test_a_card_of_a_foreign_setting_or_task_gives_no_wrong_recipe() -> None:
+    card = store.read_spec("ecg-cnn-lstm-1")
+    with pytest.raises(BadRecipe, match=r"training\.optimizer\.lr"):
+        recipe_of_model(card.model_copy(update={"training": {"optimizer.lr": -1.0}}))
+    recipe = recipe_of_model(card.model_copy(update={"training": {"name.x": 1, "optimizer.lr": 0.5}}))
+    assert recipe.optimizer.lr == 0.5
+    assert recipe_of_model(card.model_copy(update={"name": "ecg-af-1"})).task == "monitor"
+    with pytest.raises(BadRecipe, match="'none'"):
+        recipe_of_model(card.model_copy(update={"task": "none"}))

@@ -119,3 +119,11 @@ def first_difference(held: object, asked: object, where: str = "") -> str | None
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def plain_recipe(recipe: dict[str, object]) -> dict[str, object]:
+    """A recipe's settings without those that do not change the model, only when and where a run speaks."""
+    run = recipe["run"]
+    silent = ("log_every", "checkpoint_every", "tensorboard", "workers", "rehearse")
+    kept = {k: v for k, v in run.items() if k not in silent} if isinstance(run, dict) else run
+    return recipe | {"run": kept}

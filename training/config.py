@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.spec import Architecture
+from models.spec import NAME, Architecture
 
 
 class Part(BaseModel):
@@ -39,7 +39,7 @@ class OptimizerConfig(Part):
 class RunConfig(Part):
     """Seeds, threads, and how often things happen (in steps)."""
 
-    seed: int = 7
+    seed: int = Field(default=7, ge=0, lt=2**40)
     threads: int = Field(default=2, ge=1, le=256)
     workers: int = Field(default=0, ge=0, le=64, description="processes that make batches ahead; 0: none")
     amp: bool = Field(default=False, description="mixed precision (bfloat16), on a GPU only")
@@ -71,7 +71,7 @@ class Recipe(Part):
     task: ClassVar[str] = ""
     own_records: ClassVar[bool] = False
     """Whether the task reads the source ``folder``, a user's own records."""
-    name: str
+    name: str = Field(pattern=NAME, max_length=100, description="of the model: its files and card bear it")
     description: str
     architecture: Architecture = Architecture()
     optimizer: OptimizerConfig = OptimizerConfig()

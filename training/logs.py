@@ -36,8 +36,13 @@ class CsvLog:
             rows = list(csv.reader(file))
         # A kill in the middle of a write leaves a last row that is cut short.
         whole = [row for row in rows[1:] if len(row) == len(rows[0]) and row[0].isdecimal()]
+        kept = [row for row in whole if int(row[0]) <= resumed_at]
+        if not kept:
+            # The head may be cut short too.
+            self.path.unlink()
+            return
         with self.path.open("w", newline="") as file:
-            csv.writer(file).writerows([*rows[:1], *(row for row in whole if int(row[0]) <= resumed_at)])
+            csv.writer(file).writerows([rows[0], *kept])
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Add a row."""
@@ -73,7 +78,7 @@ def event_writer(folder: Path, resumed_at: int) -> Writer:
         raise BadRecipe(
             "run.tensorboard=true needs tensorboardX: pip install 'wardwave[training]', or leave it out"
         ) from error
-    writer: Writer = SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None)
+    writer: Writer = SummaryWriter(str(folder), purge_step=resumed_at + 1)
     return writer
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from models.cnn_lstm import CnnLstm
 from training import checkpoint
 from training.batches import Batches
-from training.checkpoint import BEST, CHECKPOINT, adopt, first_difference
+from training.checkpoint import BEST, CHECKPOINT, adopt, first_difference, plain_recipe
 from training.distributed import Group, losses_of
 from training.errors import BadCheckpoint, BadRecipe, Diverged
 from training.logs import Logs
@@ -97,6 +97,8 @@ class Trainer:
         self.average = deepcopy(self.model).eval()
         self.optimizer = make_optimizer(self.model, recipe.optimizer)
         self.state = State()
+        self.not_logged: list[dict[str, float]] = []
+        """Losses since the last row of the log: in the checkpoint, so that a resumed row is the same."""
         folder.mkdir(parents=True, exist_ok=True)
         # Before the recordings are read, which may take minutes.
         self._resume()
@@ -138,6 +140,7 @@ class Trainer:
             self.average.load_state_dict(held["average"])
             self.optimizer.load_state_dict(held["optimizer"])
             self.state = State(**held["state"])
+            self.not_logged = [dict(one) for one in held.get("not_logged", ())]
         except checkpoint.UNREADABLE as error:
             raise checkpoint.damaged(path, error) from error
         logger.info("resumed at step %d of %d", self.state.step, self.recipe.optimizer.steps)
@@ -150,6 +153,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "state": asdict(self.state),
+            "not_logged": self.not_logged,
         }
         checkpoint.write(self.folder / CHECKPOINT, content)
 
@@ -164,7 +168,7 @@ class Trainer:
         Raises
         ------
         Diverged
-            The loss is no number.
+            The loss is no number, or its gradient.
         """
         config, seed, step = self.recipe.optimizer, self.recipe.run.seed, self.state.step
         self.model.train()
@@ -185,7 +189,10 @@ class Trainer:
             )
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip))
+        # One such step would leave weights, and the next checkpoint, without a number in them.
+        if not math.isfinite(norm):
+            raise Diverged(f"step {step}: the gradient is {norm}; lower optimizer.lr ({config.lr:g})")
         self.optimizer.step()
         # Early on the average follows closely; its memory grows to the full decay.
         update_average(self.average, self.model, min(config.average_decay, (1 + step) / (10 + step)))
@@ -252,15 +259,31 @@ class Trainer:
                     logger.info("rehearsal of the validation, before anything is spent")
                     self.task.validate(self.average, self.split.validation)
                 self._run(progress, logs)
-            self.model.load_state_dict(checkpoint.read(self.folder / BEST, self.device))
+            self._take_best()
         else:
             self._run(progress, None)
         self.group.send_weights(self.model)
         return self.model.eval()
 
+    def _take_best(self) -> None:
+        """Put the best weights into the model.
+
+        Raises
+        ------
+        BadCheckpoint
+            They are not there or damaged; only training anew brings them back.
+        """
+        path = self.folder / BEST
+        try:
+            self.model.load_state_dict(checkpoint.read(path, self.device))
+        except (BadCheckpoint, *checkpoint.UNREADABLE) as error:
+            raise BadCheckpoint(
+                f"{path}: the best weights cannot be read; remove {CHECKPOINT} beside it to train anew"
+            ) from error
+
     def _run(self, progress: Callable[[int, float], None] | None, logs: Logs | None) -> None:
         """Steps, validations and checkpoints; without logs this is not the first process."""
-        run, losses, batches = self.recipe.run, list[dict[str, float]](), None
+        run, losses, batches = self.recipe.run, self.not_logged, None
         while self.state.step < self.recipe.optimizer.steps and self.state.worse < run.patience:
             batches = self._made_ahead() if batches is None else batches
             began = time.monotonic()
@@ -285,11 +308,3 @@ class Trainer:
         means = {name: float(np.mean([one[name] for one in losses])) for name in losses[0]}
         rate = float(self.optimizer.param_groups[0]["lr"])
         return {"seconds": round(self.state.seconds, 1), "lr": rate, **means}
-
-
-def plain_recipe(recipe: dict[str, object]) -> dict[str, object]:
-    """A recipe's settings without those that do not change the model, only when and where a run speaks."""
-    run = recipe["run"]
-    silent = ("log_every", "checkpoint_every", "tensorboard", "workers", "rehearse")
-    kept = {k: v for k, v in run.items() if k not in silent} if isinstance(run, dict) else run
-    return recipe | {"run": kept}

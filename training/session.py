@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from models import store
 from models.cnn_lstm import CnnLstm
@@ -13,10 +16,12 @@ from training.card import make_spec
 from training.config import Recipe
 from training.distributed import Group
 from training.errors import BadRecipe, DataMissing
-from training.layout import plain_layout
+from training.layout import OWN, plain_layout
 from training.loop import ALONE, Trainer
 from training.recipes import RECIPES
 from training.task import CACHE, Split, Task
+
+logger = logging.getLogger(__name__)
 
 
 def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
@@ -111,7 +116,11 @@ def fit(
         See their own words.
     """
     check_sides(split)
-    start = None if from_weights is None else store.load(from_weights)[0].state_dict()
+    start = None
+    if from_weights is not None:
+        network, card = store.load(from_weights)
+        check_start(card, split, task.recipe)
+        start = network.state_dict()
     trainer = Trainer(task, split, out, device, start, group)
     model = trainer.run(None if progress is None else progress(trainer))
 
@@ -151,16 +160,54 @@ def check_sides(split: Split) -> None:
         raise BadRecipe(f"the split has {', '.join(sorted(both)[:5])} on two sides")
 
 
+def check_start(card: ModelSpec, split: Split, recipe: Recipe) -> None:
+    """Refuse to begin with a model that has seen what is held out here: its figures would say nothing.
+
+    A card that describes a long side by its number and hash cannot be held against a split: then it warns.
+
+    Parameters
+    ----------
+    card : ModelSpec
+        Of the model to begin with.
+    split : Split
+        Of the run.
+    recipe : Recipe
+        Of the run; own records of another folder are other records, whatever their names.
+
+    Raises
+    ------
+    BadRecipe
+        Names records of the test or validation side that trained the model.
+    """
+    same_folder = card.training.get("folder.records", "") == recipe.folder.records
+    held_out = {name for name in (*split.validation, *split.test) if same_folder or name.split("/")[0] != OWN}
+    seen = card.split.get("train", ())
+    both = sorted(held_out & {*seen})
+    if both:
+        raise BadRecipe(
+            f"--from-weights {card.name}: it was trained on {', '.join(both[:5])}"
+            f"{' …' if len(both) > 5 else ''}, held out here; begin with a model that has not seen them"
+        )
+    hashed = {entry.split(":", 1)[0] for entry in seen if " records, sha256 " in entry}
+    unsure = hashed & {name.split("/", 1)[0] for name in held_out}
+    if unsure:
+        logger.warning(
+            "--from-weights %s: its card does not name its records of %s; is none of them held out here?",
+            card.name,
+            ", ".join(sorted(unsure)),
+        )
+
+
 def recipe_of_model(spec: ModelSpec) -> Recipe:
     """The recipe that a card tells: that of its name where there is one, with the card's own settings.
 
     Raises
     ------
     BadRecipe
-        No recipe is known for the card's task.
+        No recipe is known for the card's task, or a setting of the card is none for it.
     """
-    by_task = {RECIPES[name]().task: name for name in reversed(RECIPES)}
-    name = spec.name if spec.name in RECIPES else by_task.get(spec.task)
+    of_task = [name for name in RECIPES if RECIPES[name]().task == spec.task]
+    name = spec.name if spec.name in of_task else next(iter(of_task), None)
     if name is None:
         raise BadRecipe(f"model {spec.name}: no recipe for its task {spec.task!r}")
     tree = RECIPES[name]().model_dump()
@@ -168,13 +215,19 @@ def recipe_of_model(spec: ModelSpec) -> Recipe:
         *parents, last = key.split(".")
         node = tree
         for parent in parents:
-            node = node.get(parent, {})
+            below = node.get(parent)
+            node = below if isinstance(below, dict) else {}
         # A setting of an older version, or one that only tells how the training went, has no place there.
         if last in node and not isinstance(node[last], dict):
             node[last] = value
     tree |= {"name": spec.name, "description": spec.description}
     tree["architecture"] = spec.architecture.model_dump()
-    return type(RECIPES[name]()).model_validate(tree)
+    try:
+        return type(RECIPES[name]()).model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadRecipe(f"card of {spec.name}: training.{where}: {first['msg']}") from error
 
 
 def on_own_records(spec: ModelSpec, records: Path, labels: Path | None) -> ModelSpec:
