@@ -149,7 +149,8 @@ def check_onnx(model: CnnLstm, spec: ModelSpec, path: Path, *, batch: int = 3, s
     found = run_onnx(path, x)
     with torch.inference_mode():
         output = deepcopy(model).cpu().eval()(torch.from_numpy(x))
-    worst = max(float(np.abs(found[name] - getattr(output, name).numpy()).max()) for name in found)
-    if worst > TOLERANCE:
+    worst = float(np.max([np.abs(found[name] - getattr(output, name).numpy()).max() for name in found]))
+    # Asked so that a difference of NaN is refused too.
+    if not worst <= TOLERANCE:
         raise CannotExport(f"{path}: onnxruntime differs from torch by {worst:.2g}, more than {TOLERANCE:g}")
     return worst

@@ -82,6 +82,25 @@ def test_outputs_are_those_of_the_heads_there_are() -> None:
     assert output_names(card(BEATS)) == ("step_logits",)
 
 
+@pytest.mark.parametrize("spoiled", ["step_logits", "attention"])
+def test_an_output_that_is_no_number_is_a_difference(
+    spoiled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    model, spec = CnnLstm(WAVES).eval(), card(WAVES)
+
+    def run(path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            output = model(torch.from_numpy(x))
+        found = {name: getattr(output, name).numpy().copy() for name in output_names(spec)}
+        found[spoiled][0, 0] = np.nan
+        return found
+
+    monkeypatch.setattr("models.onnx.run_onnx", run)
+    with pytest.raises(CannotExport, match="differs from torch by nan"):
+        check_onnx(model, spec, tmp_path / "model.onnx")
+
+
 def test_what_is_missing_or_cannot_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,8 @@ def test_a_pickle_is_refused_even_when_the_card_names_it(saved: tuple[Path, CnnL
         ("surprise", 1, "surprise"),
         ("thresholds", None, "thresholds"),
         ("step_classes", ["none", "N"], "step_classes"),
+        ("thresholds", {"beat": float("nan")}, "thresholds"),
+        ("beat_gains", [1.0, 1.0], "beat_gains has 2 entries"),
     ],
 )
 def test_a_card_that_is_no_spec_is_refused(
@@ -121,6 +123,18 @@ def test_a_card_that_is_no_spec_is_refused(
     path = saved[0] / "ecg-test.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(CardMismatch, match=says):
+        store.load(saved[0])
+
+
+@pytest.mark.parametrize(("key", "value"), [("strides", [2, 0, 1]), ("widths", [32, 48, 10**9])])
+def test_a_network_that_cannot_be_built_is_refused_before_it_is(
+    saved: tuple[Path, CnnLstm, ModelSpec], key: str, value: list[int]
+) -> None:
+    path = saved[0] / "ecg-test.json"
+    fields = json.loads(path.read_text())
+    fields["architecture"]["front_end"][key] = value
+    path.write_text(json.dumps(fields))
+    with pytest.raises(CardMismatch, match=rf"architecture\.front_end\.conv1d\.{key}"):
         store.load(saved[0])
 
 
