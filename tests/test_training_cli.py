@@ -75,6 +75,22 @@ def test_a_recipe_of_the_users_own_file(own: Path, capsys: pytest.CaptureFixture
     assert "optimizer.steps = 20" in capsys.readouterr().out
 
 
+def test_a_file_of_recipes_may_have_classes_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "classes.py"
+    path.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from training.config import OptimizerConfig\n"
+        "from training.monitor_recipes import MonitorRecipe\n"
+        "class Gentle(OptimizerConfig):\n    lr: float = 1e-4\n"
+        "@dataclass\nclass Ward:\n    name: str = 'north'\n"
+        "class Mine(MonitorRecipe):\n    optimizer: Gentle = Gentle()\n"
+        "def mine() -> Mine:\n    return Mine(name=Ward().name, description='')\n"
+    )
+    recipe = get_recipe(f"{path}:mine", ["optimizer.steps=3"])
+    assert (recipe.name, recipe.optimizer.lr, recipe.optimizer.steps) == ("north", 1e-4, 3)
+
+
 @pytest.mark.parametrize(
     ("reference", "says"),
     [

@@ -320,6 +320,27 @@ def test_a_changed_signal_is_conditioned_anew_whatever_its_format(tmp_path: Path
     assert not np.array_equal(load_names(tmp_path, names, ECG, cache)[0].signal, before)
 
 
+@pytest.mark.parametrize("damaged", [b"", b"PK\x03\x04 cut short", b"no archive"])
+def test_a_damaged_entry_of_the_cache_is_made_anew(damaged: bytes, tmp_path: Path) -> None:
+    write_mat(tmp_path / "cinc2017", "A00001", 300)
+    (tmp_path / "cinc2017" / "REFERENCE.csv").write_text("A00001,A\n")
+    names, cache = ("cinc2017/A00001",), tmp_path / "cache"
+    before = load_names(tmp_path, names, ECG, cache)[0].signal
+    (entry,) = cache.iterdir()
+    entry.write_bytes(damaged)
+    np.testing.assert_array_equal(load_names(tmp_path, names, ECG, cache)[0].signal, before)
+    assert list(cache.iterdir()) == [entry]
+
+
+def test_records_whose_labels_are_missing_are_a_problem(tmp_path: Path) -> None:
+    write_mitdb(tmp_path / "mitdb", "100")
+    write_mitdb(tmp_path / "mitdb", "101")
+    (tmp_path / "mitdb" / "101.atr").unlink()
+    found = check_dataset(tmp_path / "mitdb")
+    assert found.labelled == 1
+    assert found.problems == ("1 records without labels: 101; fetch the set again",)
+
+
 def test_checksums_are_those_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert digest(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()

@@ -17,6 +17,7 @@ from ingest.conditioning import ECG
 from models import store
 from training.cli import register
 from training.config import FolderConfig
+from training.corpus import load_names
 from training.errors import BadAnnotation, BadRecipe, DataMissing, TrainingError
 from training.folder_labels import Labels, Patients, Shares, read_labels
 from training.folder_sides import folds_of, patients_of, sides_of
@@ -167,12 +168,47 @@ def damage_header(folder: Path) -> None:
         (lambda folder: write_record(folder, "p2_a", unit="uV"), r"without a channel in mV \(uv\).*: p2_a"),
         (lambda folder: write_record(folder, "p2_a", fs_hz=50), "sampled at 50 Hz; 88 Hz is the least: p2_a"),
         (lambda folder: (folder / "RECORDS").write_text("p1_a p9_z p2_a p3_a"), "without a header.*: p9_z"),
+        (lambda folder: (folder / "RECORDS").write_text("p1_a ward/p9_z"), "RECORDS: ward/p9_z lie in other"),
+        (lambda folder: (folder / "p2_a.lab").write_bytes(b"\0\0"), r"annotations \.lab are empty.*: p2_a"),
     ],
 )
 def test_what_is_wrong_with_records_is_named(own: Path, spoil: Callable[[Path], object], says: str) -> None:
     spoil(own)
     with pytest.raises(TrainingError, match=says):
         opened(own)
+
+
+def test_a_record_that_is_listed_twice_trains_once(own: Path) -> None:
+    (own / "RECORDS").write_text("\n".join([*RECORDS, "p1_a"]))
+    assert opened(own).records == tuple(RECORDS)
+
+
+def test_a_patient_on_two_sides_of_the_file_is_refused(own: Path) -> None:
+    rows = "".join(f"p{i},{'train' if i < 5 else 'validation'}\n" for i in range(1, 7))
+    (own / "split.csv").write_text(rows + "p1,test\n")
+    with pytest.raises(BadAnnotation, match=r"split\.csv: p1 is 'train' and 'test'; leave one row"):
+        opened(own, LABELS + '[split]\nfile = "split.csv"\n')
+
+
+def test_rhythm_marks_alone_do_not_say_that_there_are_no_beats(own: Path) -> None:
+    wfdb.wrann("p1_a", "lab", np.array([9]), ["+"], aux_note=["(N"], write_dir=str(own))
+    recordings = {path.name: read() for path, read in opened(own).readers(ECG)}
+    assert not recordings["p1_a"].beats_known.any()
+    assert recordings["p1_a"].rhythm[100:].all()
+    assert recordings["p1_b"].beats_known.all()
+
+
+def test_signals_under_another_name_are_part_of_the_caches_key(own: Path, tmp_path: Path) -> None:
+    (own / "p1_a.dat").rename(own / "signals.dat")
+    header = own / "p1_a.hea"
+    header.write_text(header.read_text().replace("p1_a.dat", "signals.dat"))
+    opened(own)
+    name, cache = ("folder/p1_a",), tmp_path / "cache"
+    before = load_names(tmp_path, name, ECG, cache)[0].signal
+    assert len(list(cache.iterdir())) == 1
+    content = (own / "signals.dat").read_bytes()
+    (own / "signals.dat").write_bytes(content[1000:] + content[:1000])
+    assert not np.array_equal(load_names(tmp_path, name, ECG, cache)[0].signal, before)
 
 
 def test_everything_that_is_wrong_comes_in_one_error(own: Path) -> None:

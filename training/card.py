@@ -31,6 +31,9 @@ def code_commit() -> str:
         done = subprocess.run([git, *words], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
         return done.stdout.strip() if done.returncode == 0 else ""
 
+    if not ask("ls-files", "--", "training/card.py"):
+        # Installed below another project's repository: its commit would say nothing of this code.
+        return "unknown"
     commit = ask("rev-parse", "--short=12", "HEAD")
     changed = ask("status", "--porcelain", "--untracked-files=no", "--", "models", "training", "ingest")
     return (commit + ("+" if changed else "")) or "unknown"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 import hashlib
 import logging
+import os
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,21 @@ def _code_hash() -> str:
     return digest.hexdigest()
 
 
+def _named_in(header: Path, *, segments: bool = True) -> set[Path]:
+    """Files that a header names: signals that bear another name, segments with their headers and signals."""
+    found: set[Path] = set()
+    if not header.is_file():
+        return found
+    lines = [line for line in header.read_text(errors="replace").splitlines() if line and line[0] != "#"]
+    for word in {line.split()[0] for line in lines[1:] if line.split()}:
+        segment = header.with_name(f"{word}.hea")
+        if segments and segment.is_file():
+            found |= {segment, *_named_in(segment, segments=False)}
+        elif (header.parent / word).is_file():
+            found.add(header.parent / word)
+    return found
+
+
 def _content_hash(path: Path, code: str, spec: ConditioningSpec) -> str:
     """Changes when the record, its annotations, its table, the code or the spec does."""
     digest = hashlib.sha256(f"{code} {spec}".encode())
@@ -36,6 +53,8 @@ def _content_hash(path: Path, code: str, spec: ConditioningSpec) -> str:
     # Header, signals (.dat or .mat) and whatever annotations there are.
     own = [file for file in path.parent.glob(glob.escape(path.name) + ".*") if file.is_file()]
     for file in sorted([*own, *(table for table in tables if table.exists())]):
+        digest.update(file.read_bytes())
+    for file in sorted(_named_in(path.with_name(path.name + ".hea")) - {*own}):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:32]
 
@@ -45,7 +64,7 @@ def _cached(path: Path, read: Callable[[], Recording], cache: Path, key: str) ->
     entry = cache / f"{path.parent.name}-{path.name}-{key}.npz"
     if entry.exists():
         try:
-            with np.load(entry, allow_pickle=False) as z:
+            with entry.open("rb") as file, np.load(file, allow_pickle=False) as z:
                 return Recording(
                     str(z["source"]),
                     str(z["record"]),
@@ -56,11 +75,12 @@ def _cached(path: Path, read: Callable[[], Recording], cache: Path, key: str) ->
                     z["beats_known"],
                     z["rhythm"],
                 )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             logger.warning("cache entry %s is damaged and is made anew: %s", entry.name, error)
     recording = read()
     cache.mkdir(parents=True, exist_ok=True)
-    part = entry.with_suffix(".part.npz")
+    # Several trainings may fill the cache at the same time.
+    part = entry.with_suffix(f".{os.getpid()}.part.npz")
     np.savez(
         part,
         source=recording.source,

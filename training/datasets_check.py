@@ -30,6 +30,10 @@ UNREADABLE: Final = (
 """What reading a damaged record or annotation raises."""
 
 
+NOISES: Final = ("bw", "em", "ma")
+"""Records of nstdb that are noise alone: there is nothing to annotate in them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """What a check found.
@@ -136,11 +140,18 @@ def check_dataset(path: Path, progress: Callable[[int, int], None] = lambda done
             problems.append(f"no table of labels ({located.dataset.table})")
         table = {row[0] for row in read_table(located.table)} if located.table else set()
     labelled = 0
+    without: list[str] = []
     for done, header in enumerate(headers, start=1):
         wrong = _read(located, header)
         problems += [wrong] if wrong else []
-        labelled += _labelled(located, header, table)
+        if _labelled(located, header, table):
+            labelled += 1
+        elif header.stem not in NOISES:
+            without.append(header.stem)
         progress(done, len(headers))
+    if without:
+        shown = ", ".join(without[:5]) + (" …" if len(without) > 5 else "")
+        problems.append(f"{len(without)} records without labels: {shown}; fetch the set again")
     sums = _sums(located)
     differing = [file.name for file, value in sums.items() if digest(file) != value]
     problems += [f"{name}: not as {SUMS} says; fetch it again" for name in differing]

@@ -133,8 +133,11 @@ def _count(folder: Folder, record: str, header: wfdb.Record, found: Findings) ->
     except (OSError, ValueError, IndexError, KeyError):
         found.add(f"whose annotations .{labels.annotator} cannot be read", record)
         return
+    if not len(annotation.sample):
+        found.add(f"whose annotations .{labels.annotator} are empty; take them out", record)
+        return
     fs_hz = float(annotation.fs or header.fs)
-    if len(annotation.sample) and annotation.sample[-1] / fs_hz > header.sig_len / header.fs + 1.0:
+    if annotation.sample[-1] / fs_hz > header.sig_len / header.fs + 1.0:
         found.add("annotated beyond their end: is the sampling rate in the header right?", record)
     counts = found.counts.setdefault(folder.side_of(record), Counter())
     for symbol, n in Counter(annotation.symbol).items():

@@ -25,7 +25,10 @@ def _two_columns(path: Path, head: str) -> dict[str, str]:
     for number, row in enumerate(rows, start=1):
         if len(row) != 2:
             raise BadAnnotation(f"{path}: row {number} has {len(row)} columns; expected {head}")
-    table = {row[0].strip(): row[1].strip() for row in rows}
+    table: dict[str, str] = {}
+    for key, value in ((row[0].strip(), row[1].strip()) for row in rows):
+        if table.setdefault(key, value) != value:
+            raise BadAnnotation(f"{path}: {key} is {table[key]!r} and {value!r}; leave one row ({head})")
     table.pop(head.split(",")[0], None)
     return table
 
@@ -47,7 +50,7 @@ def patients_of(records: tuple[str, ...], rule: Patients, beside: Path) -> dict[
     DataMissing
         The file is not there, or a record is not in it.
     BadAnnotation
-        A row of it is not ``record,patient``.
+        A row of it is not ``record,patient``, or two rows of a record differ.
     """
     if rule.file is not None:
         table = _two_columns(beside / rule.file, "record,patient")
@@ -71,7 +74,7 @@ def sides_of(patients: set[str], shares: Shares, beside: Path) -> dict[str, Side
     DataMissing
         The file is not there, a patient is not in it, or there are too few patients.
     BadAnnotation
-        A row of it is not ``patient,train|validation|test``.
+        A row of it is not ``patient,train|validation|test``, or two rows of a patient differ.
     """
     sides: dict[str, Side] = {}
     if shares.file is not None:

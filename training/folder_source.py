@@ -122,7 +122,8 @@ def read_own(path: Path, labels: Labels, spec: ConditioningSpec) -> Recording:
         raise BadAnnotation(
             f"{path}.{labels.annotator}: {error.args[0]!r} is not in the label map"
         ) from error
-    known = np.full(n, bool(labels.beats))
+    # A record without any beat mark tells of rhythms alone, not that there are no beats.
+    known = np.full(n, bool(labels.beats) and any(label is not None for label in classes))
     begin: int | None = None
     for at, symbol in zip(place.tolist(), annotation.symbol, strict=True):
         if symbol == "[":
@@ -163,7 +164,13 @@ def list_records(folder: Path) -> tuple[str, ...]:
     )
     if not names:
         raise DataMissing(f"{folder}: no WFDB records (*.hea) in it")
-    return tuple(names)
+    below = [name for name in names if "/" in name]
+    if below:
+        raise DataMissing(
+            f"{listed}: {', '.join(below[:3])} lie in other folders; put the records (or links to them) "
+            "into one folder, each with a name of its own"
+        )
+    return tuple(dict.fromkeys(names))
 
 
 _opened: dict[str, Folder] = {}

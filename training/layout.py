@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,13 +136,16 @@ def plain_layout(data: Path, cache: Path, own: Path | None = None) -> Path:
     view = cache / f"layout-{key.hexdigest()[:16]}"
     if view.is_dir():
         return view
-    part = cache / f"{view.name}.{hashlib.sha256(str(id(links)).encode()).hexdigest()[:8]}.part"
+    cache.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{view.name}.", suffix=".part", dir=cache))
     for name, target in links.items():
         (part / name).parent.mkdir(parents=True, exist_ok=True)
         (part / name).symlink_to(target)
     try:
         part.rename(view)
     except OSError:
-        # Another process of the group was first.
         shutil.rmtree(part)
+        # Another process of the group was first.
+        if not view.is_dir():
+            raise
     return view

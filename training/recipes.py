@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,8 @@ def _load_function(reference: str) -> Callable[[], object]:
     if spec is None or spec.loader is None:
         raise BadRecipe(f"{reference}: {file} is no Python file")
     module = importlib.util.module_from_spec(spec)
+    # Classes with postponed annotations look their module up by its name.
+    sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
