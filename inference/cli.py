@@ -7,7 +7,7 @@ from pathlib import Path
 
 DEFAULT_MODEL = "ecg-cnn-lstm-1"
 NO_MODEL = "none"
-DEFAULT_BEATS = NO_MODEL
+DEFAULT_BEATS = "ecg-beats-1"
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:

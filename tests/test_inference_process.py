@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from kafka import TopicPartition
 
+from inference.beat_classes import BeatPredictor
 from inference.monitor import EcgMonitor, Outcome
 from inference.predictor import Predictor
 from inference.types import Alarm, Prediction, PredictionBatch
@@ -80,7 +81,8 @@ def send(publisher: Publisher, chunks: list[Chunk]) -> None:
 
 def unbroken(chunks: list[Chunk]) -> Outcome:
     """What one monitor says that is never killed."""
-    monitor = EcgMonitor(Predictor("ecg-cnn-lstm-1", "cpu"), time.time_ns)
+    beats = BeatPredictor("ecg-beats-1", "cpu")
+    monitor = EcgMonitor(Predictor("ecg-cnn-lstm-1", "cpu"), time.time_ns, beats)
     lines: dict[str, Continuity] = {}
     total = Outcome()
     for offset, chunk in enumerate(chunks):
