@@ -13,6 +13,9 @@ from training.errors import BadRecipe
 from training.monitor_losses import rhythm_loss, step_loss
 from training.monitor_recipes import MonitorRecipe
 from training.monitor_sampling import step_targets
+from training.monitor_scores import Report
+from training.monitor_tables import beat_tables
+from training.monitor_validate import Scored, score_beats
 from training.monitor_windows import allowed_rhythms
 from training.recipes import RECIPES, get_recipe
 from training.scoring import (
@@ -24,8 +27,9 @@ from training.scoring import (
     rhythm_scores,
     shockable,
 )
-from training.sources import BEAT_CLASS, bit
+from training.sources import BEAT_CLASS, Recording, bit
 from training.splits import DS1, DS2, MITDB_VALIDATION, PACED, VFDB_TEST, VFDB_VALIDATION, side_of
+from training.streaming import Stream
 
 
 def test_no_patient_stands_on_two_sides() -> None:
@@ -198,3 +202,40 @@ def test_what_is_unknown_costs_nothing() -> None:
     steps = torch.zeros(2, 10, 5)
     steps[..., 0] = 1.0
     assert float(step_loss(torch.randn(2, 10, 5), steps, torch.zeros(2, 10), torch.ones(5))) == 0.0
+
+
+@pytest.mark.parametrize(("seconds", "first_s"), [(150, 6.0), (400, 300.0)])
+def test_beats_that_no_window_makes_final_are_not_missed(seconds: int, first_s: float) -> None:
+    n = seconds * 125
+    times = np.arange(0.5, seconds, 1.0)
+    recording = Recording(
+        "folder",
+        "short",
+        ("II",),
+        np.zeros((1, n), dtype=np.float32),
+        times * 125,
+        np.ones(len(times), dtype=np.int64),
+        np.ones(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.uint8),
+    )
+    steps = np.zeros((seconds - 7, 100, 5), dtype=np.float32)
+    steps[:, :, 0] = 1.0
+    # Beats at half seconds, so in each window; a step is 80 ms.
+    at = np.round(np.arange(0.5, 8, 1.0) / 0.08).astype(np.int64)
+    steps[:, at, 0], steps[:, at, 1] = 0.0, 1.0
+    windows = np.zeros((seconds - 7, 1000), dtype=np.float32)
+    windows[:, (np.arange(0.5, 8, 1.0) * 125).astype(np.int64)] = 1.0
+    stream = Stream(windows, steps, np.zeros((seconds - 7, 6), dtype=np.float32))
+    table = score_beats(Scored(recording, 0, stream), 0.08, 0.5)
+    assert table[1, 0] == 0
+    assert table[1, 1] == np.sum((times >= first_s) & (times < seconds - 1))
+
+
+def test_the_heading_says_what_was_left_out_at_the_begin() -> None:
+    table = {"a": np.ones((6, 5), dtype=np.int64), "b": np.ones((6, 5), dtype=np.int64)}
+    titles = [beat_tables(Report(table, {}, {}, {}, {}, n_short))[0].title for n_short in range(3)]
+    assert titles == [
+        "Beats, EC57 (150 ms, first 5 min excluded)",
+        "Beats, EC57 (150 ms, first 5 min excluded, of records under 6 min the first 6 s)",
+        "Beats, EC57 (150 ms, first 6 s excluded)",
+    ]

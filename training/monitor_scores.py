@@ -16,6 +16,7 @@ from training.scoring import (
     balanced_accuracy,
     beat_scores,
     bootstrap,
+    learning_s,
     rhythm_scores,
     rhythm_table,
     shockable,
@@ -57,6 +58,8 @@ class Report:
         By kind.
     metrics : dict of str to Interval
         Gross figures with 95 % intervals.
+    n_short : int
+        Records in ``beats`` of less than six minutes, which have no learning period.
     """
 
     beats: dict[str, IntArray]
@@ -64,6 +67,7 @@ class Report:
     windows: dict[str, tuple[IntArray, FloatArray, WideFloatArray]]
     alarms: dict[str, Alarms]
     metrics: dict[str, Interval]
+    n_short: int = 0
 
 
 def _beat_metrics(tables: dict[str, IntArray], prefix: str) -> dict[str, Interval]:
@@ -184,4 +188,8 @@ def evaluate(
         metrics |= _rhythm_metrics(monitored, "rhythm_")
     if handheld:
         metrics |= _rhythm_metrics(handheld, "cinc2017_")
-    return Report(beats, rhythms, windows, score_alarms([x for x in leads if x], thresholds), metrics)
+    n_short = sum(
+        learning_s(len(one.recording.rhythm) / FS_HZ) == 0 for one in scored if len(one.recording.beats)
+    )
+    alarms = score_alarms([x for x in leads if x], thresholds)
+    return Report(beats, rhythms, windows, alarms, metrics, n_short)

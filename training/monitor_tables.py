@@ -10,6 +10,7 @@ from models.spec import RHYTHM_CLASSES, Interval
 from training.evaluation import Counts, Evaluation, Predictions, Table
 from training.monitor_scores import BEAT_FIGURES, RHYTHM_FIGURES, Report
 from training.scoring import beat_scores
+from training.streaming import FIRST_FINAL_S
 
 BEAT_HEAD = ("QRS Se", "QRS +P", "VEB Se", "VEB +P", "VEB F1", "SVEB Se", "SVEB +P", "SVEB F1")
 MANY = 40
@@ -24,6 +25,15 @@ def percent(value: float) -> str:
 def with_interval(figure: Interval) -> str:
     """99.12 (98.00 to 99.90)."""
     return f"{percent(figure.value)} ({percent(figure.low)} to {percent(figure.high)})"
+
+
+def _left_out(report: Report) -> str:
+    """What is not scored at the begin of the records."""
+    if not report.n_short:
+        return "first 5 min excluded"
+    if report.n_short == len(report.beats):
+        return f"first {FIRST_FINAL_S:g} s excluded"
+    return f"first 5 min excluded, of records under 6 min the first {FIRST_FINAL_S:g} s"
 
 
 def beat_tables(report: Report) -> list[Table]:
@@ -45,7 +55,7 @@ def beat_tables(report: Report) -> list[Table]:
     names = ("none", "N", "S", "V", "F", "no class")
     confusion = tuple((name, *total[i].tolist()) for i, name in enumerate(names))
     return [
-        Table("Beats, EC57 (150 ms, first 5 min excluded)", ("records", *BEAT_HEAD), gross, "percent"),
+        Table(f"Beats, EC57 (150 ms, {_left_out(report)})", ("records", *BEAT_HEAD), gross, "percent"),
         Table("Beats, record by record", ("record", "beats", "S", "V", *BEAT_HEAD), single),
         Table(
             "Beats, confusion",

@@ -15,7 +15,7 @@ from training.monitor_noise import stressed
 from training.monitor_windows import allowed_rhythms
 from training.scoring import balanced_accuracy, beat_scores, beat_table, learning_s, rhythm_table
 from training.sources import FloatArray, IntArray, Recording
-from training.streaming import FS_HZ, HOP_S, WINDOW_S, Stream, final_beats, run_lead
+from training.streaming import FIRST_FINAL_S, FS_HZ, HOP_S, WINDOW_S, Stream, final_beats, run_lead
 
 RHYTHM_S = 4.0
 
@@ -47,12 +47,15 @@ def run_recordings(
 def score_beats(
     scored: Scored, step_s: float, threshold: float, gains: tuple[float, ...] | None = None
 ) -> IntArray:
-    """Beat table of one recording by EC57: 150 ms, first five minutes and flutter left out."""
+    """Beat table of one recording by EC57: 150 ms; first five minutes and flutter left out.
+
+    Of a record of less than six minutes only what no window makes final is left out at its begin.
+    """
     recording = scored.recording
     found = final_beats(scored.stream, step_s, threshold, gains)
     last_s = (len(scored.stream.windows) - 1) * HOP_S + WINDOW_S - 1.0
     reference_s = recording.beats / FS_HZ
-    begin_s = learning_s(len(recording.rhythm) / FS_HZ)
+    begin_s = max(learning_s(len(recording.rhythm) / FS_HZ), FIRST_FINAL_S)
 
     def counts(time_s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         index = np.clip((time_s * FS_HZ).astype(np.int64), 0, len(recording.beats_known) - 1)

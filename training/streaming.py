@@ -15,6 +15,8 @@ WINDOW_S = 8.0
 FS_HZ = 125.0
 HOP_S = 1.0
 RIGHT_CONTEXT_S = 1.0
+FIRST_FINAL_S = WINDOW_S - RIGHT_CONTEXT_S - HOP_S
+"""No window makes a beat before this final, so that it could be found: such beats are not scored."""
 
 
 @dataclass(frozen=True, slots=True)
