@@ -69,7 +69,10 @@ def find(path: Path) -> Located:
         It is not there.
     """
     if path.name not in DATASETS:
-        raise BadRecipe(f"{path}: expected DIR/NAME, NAME one of {', '.join(DATASETS)}")
+        raise BadRecipe(
+            f"{path}: expected DIR/NAME, NAME one of {', '.join(DATASETS)}; "
+            "a folder of your own is checked with its label map: --labels labels.toml"
+        )
     located = locate(path.parent, path.name)
     if located is None:
         raise DataMissing(

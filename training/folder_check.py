@@ -167,6 +167,12 @@ def _check_classes(folder: Folder, found: Findings, *, mapped_by_user: bool) -> 
     if not wanted:
         return ["no annotation of any class in it; a label map (--labels) says what yours mean"]
     train, validation = (found.counts.get(side, Counter()) for side in ("train", "validation"))
+    absent = [name for name in folder.labels.rhythms if name in wanted and not total[name]]
+    if absent:
+        logger.warning("no record has a note of rhythm %s: it is not trained on", ", ".join(absent))
+    wanted = [name for name in wanted if name not in absent]
+    if not sum(total[name] for name in wanted):
+        return ["no annotation of any class in it; a label map (--labels) says what yours mean"]
     for name in wanted:
         if train[name] and not validation[name]:
             logger.warning("no validation patient has class %s: nothing chooses its threshold", name)

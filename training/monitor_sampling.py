@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,8 +15,11 @@ from training.monitor_recipes import AugmentConfig, DataConfig, LossConfig
 from training.monitor_windows import Windows, windows_of
 from training.sources import FloatArray, IntArray, WideFloatArray, bit
 
+logger = logging.getLogger(__name__)
+
 RHYTHM_S = 4.0
 LENGTH = 1000
+OWN = ("folder",)
 MADE = FLAT, ASYSTOLE, NOISE = ("made_flat", "made_asystole", "made_noise")
 
 
@@ -68,7 +73,8 @@ class Sampler:
     Raises
     ------
     DataMissing
-        No window of a kind that has a weight in ``config.draw``.
+        No window of a kind that has a weight in ``config.draw``. A user's own records alone may lack kinds:
+        these are not drawn, which is warned of.
     """
 
     def __init__(
@@ -85,16 +91,23 @@ class Sampler:
         self.stride = architecture.front_end.stride
         self.n_steps = -(-LENGTH // self.stride)
         self.windows = windows_of(corpus, LENGTH, round(RHYTHM_S * FS_HZ), config.hop_samples)
-        self.kinds = [kind for kind, weight in config.draw.items() if weight > 0]
-        shares = np.array([config.draw[kind] for kind in self.kinds])
-        self.shares = shares / shares.sum()
-        self.groups = {kind: self._group(kind, self.windows) for kind in self.kinds}
+        wanted = [kind for kind, weight in config.draw.items() if weight > 0]
+        self.groups = {kind: self._group(kind, self.windows) for kind in wanted}
         empty = [kind for kind, (parts, _) in self.groups.items() if not parts]
-        if empty:
+        self.kinds = [kind for kind in wanted if kind not in empty]
+        if empty and self.kinds and config.sources == OWN:
+            logger.warning(
+                "your records have no training window of kind %s: not drawn; what the model knew of it may "
+                "be forgotten (train on other sets too: --set data.sources=mitdb,vfdb,folder)",
+                ", ".join(empty),
+            )
+        elif empty:
             raise DataMissing(
                 f"no training window of kind {', '.join(map(repr, empty))}: add a data set that has it, "
                 f"or leave it out: {' '.join(f'--set data.draw.{kind}=0' for kind in empty)}"
             )
+        shares = np.array([config.draw[kind] for kind in self.kinds])
+        self.shares = shares / shares.sum()
 
     def _group(self, kind: str, windows: Windows) -> tuple[list[IntArray], WideFloatArray]:
         """Windows of a kind, one array a recording, and how often each recording is drawn."""
