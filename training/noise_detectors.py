@@ -26,16 +26,19 @@ from training.streaming import final_beats, run_lead
 
 logger = logging.getLogger(__name__)
 
-NEUROKIT: Final[Mapping[str, str]] = {
+NEUROKIT: Final[Mapping[str, str | None]] = {
     "neurokit": "neurokit",
     "pantompkins1985": "pantompkins1985",
     "hamilton2002": "hamilton2002",
     "elgendi2010": "elgendi2010",
     "kalidas2017": "kalidas2017",
     "rodrigues2021": "neurokit",
-    "khamis2016": "neurokit",
+    "khamis2016": None,
 }
-"""Methods of ``ecg_peaks``, and of the ``ecg_clean`` before it: their own where they have one."""
+"""Methods of ``ecg_peaks``, and of the ``ecg_clean`` before it: their own where they have one.
+
+``khamis2016`` filters by itself and does better on raw samples, ``rodrigues2021`` does worse (validation
+patients)."""
 
 XQRS: Final = "xqrs"
 COMPETITORS: Final = (XQRS, *NEUROKIT)
@@ -116,7 +119,10 @@ class Neurokit:
         """See :class:`Detector`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            clean = neurokit2.ecg_clean(samples, sampling_rate=int(fs_hz), method=NEUROKIT[self.method])
+            method = NEUROKIT[self.method]
+            clean = samples
+            if method is not None:
+                clean = neurokit2.ecg_clean(samples, sampling_rate=int(fs_hz), method=method)
             info: dict[str, Any] = neurokit2.ecg_peaks(clean, sampling_rate=int(fs_hz), method=self.method)[1]
         peaks = np.asarray(info["ECG_R_Peaks"], dtype=np.float64)
         return np.sort(peaks[np.isfinite(peaks)]) / fs_hz
