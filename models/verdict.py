@@ -96,8 +96,11 @@ class KindWeights:
 
     def probability(self, values: WideFloatArray) -> WideFloatArray:
         """(n, n_features) to (n,)."""
-        standard = np.clip((values - self.centre) / self.scale, -LIMIT, LIMIT)
-        return np.asarray(1.0 / (1.0 + np.exp(-(standard @ self.weight + self.bias[0]))))
+        return np.asarray(1.0 / (1.0 + np.exp(-(self.standard(values) @ self.weight + self.bias[0]))))
+
+    def standard(self, values: WideFloatArray) -> WideFloatArray:
+        """Standardised and clipped numbers, of the shape of ``values`` (..., n_features)."""
+        return np.asarray(np.clip((values - self.centre) / self.scale, -LIMIT, LIMIT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,25 @@ class Answer:
 
     probability: float
     true: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One number that spoke for (``log_odds`` above 0) or against an alarm's being true.
+
+    Attributes
+    ----------
+    name : str
+        As :func:`models.verdict_features.verdict_features` names it.
+    value : float
+        The number itself.
+    log_odds : float
+        What it adds to the logit, against the average alarm of its kind.
+    """
+
+    name: str
+    value: float
+    log_odds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +158,28 @@ class Verdict:
         UnknownAlarm
             The model knows no such kind, or the numbers lack one that it looks at.
         """
+        return self.kind(kind).probability(values[:, self._columns(kind, names)])
+
+    def kind(self, kind: str) -> KindWeights:
+        """Weights of one kind of alarm.
+
+        Raises
+        ------
+        UnknownAlarm
+            The model knows no such kind; the message names those it knows.
+        """
         if kind not in self.weights:
             known = ", ".join(self.weights)
             raise UnknownAlarm(f"model {self.spec.name}: no alarm of kind {kind!r}; it knows {known}")
+        return self.weights[kind]
+
+    def _columns(self, kind: str, names: Sequence[str]) -> list[int]:
         place = {name: i for i, name in enumerate(names)}
         wanted = self.spec.kinds[kind].features
         missing = [name for name in wanted if name not in place]
         if missing:
             raise UnknownAlarm(f"model {self.spec.name}, {kind}: needs {missing[0]!r}, which is not given")
-        return self.weights[kind].probability(values[:, [place[name] for name in wanted]])
+        return [place[name] for name in wanted]
 
     def judge(self, kind: str, leads: Sequence[LeadView], pulses: Sequence[PulseView]) -> Answer:
         """Judge one alarm of a bed at the moment it sounds.
@@ -164,6 +199,18 @@ class Verdict:
         names, row = verdict_features(leads, pulses)
         probability = float(self.probability(kind, names, row[None])[0])
         return Answer(probability, probability >= self.spec.kinds[kind].threshold)
+
+    def reasons(
+        self, kind: str, leads: Sequence[LeadView], pulses: Sequence[PulseView], most: int = 5
+    ) -> tuple[Reason, ...]:
+        """The numbers that moved one verdict most, the strongest first; arguments as :meth:`judge`."""
+        weights = self.kind(kind)
+        names, row = verdict_features(leads, pulses)
+        columns = self._columns(kind, names)
+        values = row[columns]
+        log_odds = weights.standard(values) * weights.weight
+        order = np.argsort(-np.abs(log_odds), kind="stable")[:most].tolist()
+        return tuple(Reason(names[columns[i]], float(values[i]), float(log_odds[i])) for i in order)
 
 
 def save(model: Verdict, folder: Path) -> Verdict:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import wfdb
 
-from models import store
+import wardwave
+from models import store, verdict
+from models.errors import CardMismatch
 from models.verdict import KINDS
 from models.verdict_leads import FS_HZ, HISTORY_S
 from training import verdict_ablation
@@ -17,6 +20,7 @@ from training.verdict_ablation import ablation, repeated, variants
 from training.verdict_beats import LeadOutput, MonitorBeats, SlopeBeats
 from training.verdict_config import KindConfig, VerdictRecipe, icu_verdict_1
 from training.verdict_fit import fit_kind
+from training.verdict_judge import judge_record
 from training.verdict_records import load_views, read_alarms, read_views
 from training.verdict_scores import by_kind, challenge_score, counts_of, predictions_of
 from training.verdict_task import VerdictTask
@@ -261,3 +265,57 @@ def test_a_monitor_that_has_learned_from_the_alarms_is_told(made: Path, tmp_path
     store.save(model, spec.model_copy(update={"training": {"data.sources": ["cinc2015"]}}), tmp_path / "seen")
     assert task_of(made, beats=str(tmp_path / "honest")).notes == ()
     assert "cinc2015" in task_of(made, beats=str(tmp_path / "seen")).notes[0]
+
+
+def test_one_alarm_is_judged_by_what_came_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast, moved = write_record(tmp_path, "fast", 0.4), write_record(tmp_path, "moved", 0.4, tail_mv=3.0)
+    calm = write_record(tmp_path, "calm", 0.8)
+    found = judge_record(fast, "Tachycardia")
+    assert found.true
+    assert (found.at_s, found.leads, found.pulses) == (300.0, 2, 1)
+    assert "evidence/Tachycardia" in {reason.name for reason in found.reasons if reason.log_odds > 0}
+    # The two files quantise alike only up to their scales.
+    assert judge_record(moved, "Tachycardia").probability == pytest.approx(found.probability, abs=1e-4)
+    command = ["verdict", "judge", f"{calm}.hea", "--alarm", "Asystole", "--at", "250"]
+    assert wardwave.main([*command, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["true"], answer["at_s"]) == (False, 250.0)
+    assert wardwave.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "Asystole at 250 s is called FALSE" in printed
+    assert "0.185" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fast", "--alarm", "Apnoea"], "no alarm of kind 'Apnoea'; it knows Asystole"),
+        (["none", "--alarm", "Asystole"], "none"),
+        (["fast", "--alarm", "Asystole", "--at", "60"], "100 s before the alarm are needed"),
+        (["fast", "--alarm", "Asystole", "--at", "900"], "the record has 310 s"),
+        (["pulse", "--alarm", "Asystole"], "no ECG in it"),
+    ],
+)
+def test_what_cannot_be_judged_is_named(
+    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_record(tmp_path, "fast", 0.4)
+    write_record(tmp_path, "pulse", 0.4, leads=0)
+    assert wardwave.main(["verdict", "judge", str(tmp_path / arguments[0]), *arguments[1:]]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_verdict_is_not_given_on_the_beats_of_another_monitor(tmp_path: Path) -> None:
+    shipped = verdict.load("icu-verdict-1")
+    other = shipped.spec.model_copy(update={"beats_sha256": "0" * 64})
+    verdict.save(verdict.Verdict(other, shipped.weights), tmp_path)
+    fast = write_record(tmp_path, "fast", 0.4)
+    with pytest.raises(CardMismatch, match="fit anew"):
+        judge_record(fast, "Tachycardia", model=tmp_path / "icu-verdict-1.json")
+
+
+def test_waiting_is_shown_by_a_bar_over_records(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task_of(made, early_s=(0.0,)).prepare()
+    assert "30/30" in capsys.readouterr().err

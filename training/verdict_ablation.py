@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
+from tqdm import tqdm
 
 from training.errors import BadRecipe
 from training.evaluation import Evaluation, IntArray, Table
@@ -34,7 +35,8 @@ def repeated(task: VerdictTask, k: int, seeds: int) -> Evaluation:
         raise BadRecipe(f"--seeds {seeds}: at least 1")
     counts: dict[str, IntArray] = {}
     scores = []
-    for seed in range(seeds):
+    task.prepare()
+    for seed in tqdm(range(seeds), desc=f"{k} folds", unit="seed"):
         predictions = task.crossval(k, seed).predictions[0]
         own = counts_of(predictions.truth, predictions.decided)
         scores.append(challenge_score(own.sum(0)))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from models import store
 from models.verdict import KINDS, KindSpec, KindWeights, Verdict, VerdictSpec, cost_threshold
@@ -139,6 +140,13 @@ class VerdictTask:
                 self._columns, row = verdict_features(view.leads, view.pulses if self.recipe.pulses else ())
                 self._rows[name, early_s] = row
         return np.stack([self._rows[name, early_s] for name in names])
+
+    def prepare(self) -> None:
+        """Make the numbers of all alarms under a progress bar: minutes where the cache is empty."""
+        moments = [(name, early_s) for early_s in {0.0, *self.recipe.early_s} for name in self.alarms]
+        with tqdm(sorted(moments), desc=f"beats by {self.beats_name}", unit="record") as bar:
+            for name, early_s in bar:
+                self.rows((name,), early_s)
 
     @property
     def columns(self) -> tuple[str, ...]:
