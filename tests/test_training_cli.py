@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -176,3 +178,14 @@ def test_the_documented_label_map_is_one(tmp_path: Path) -> None:
     labels = read_labels(tmp_path / "labels.toml")
     assert isinstance(labels, Labels)
     assert labels.patients.before == "_"
+
+
+def test_a_wrong_setting_is_told_before_torch_is_loaded() -> None:
+    script = (
+        "import sys, wardwave\n"
+        "code = wardwave.main(['train', 'ecg-smoke', '--set', 'optimizer.lrr=1'])\n"
+        "print('torch' in sys.modules, code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "2"]
+    assert "lrr" in done.stderr

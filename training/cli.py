@@ -131,10 +131,11 @@ def _folds(task: Task, k: int) -> list[Split]:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train, choose thresholds on validation patients, write the model to ``OUT/model``."""
+    # Before torch is loaded, so that a mistake is said at once.
+    recipe = _recipe(args)
     from training.distributed import join
     from training.session import fit, open_task
 
-    recipe = _recipe(args)
     with join(args.device) as group:
         _log_to_screen(group)
         task = open_task(recipe, args.data)
@@ -166,11 +167,12 @@ def run_train(args: argparse.Namespace) -> int:
 
 def run_crossval(args: argparse.Namespace) -> int:
     """Train every fold (finished ones are taken as they are), score its test side, pool."""
+    # Before torch is loaded, so that a mistake is said at once.
+    recipe = _recipe(args)
     from training.distributed import join
     from training.report import to_markdown
     from training.session import fit, open_task
 
-    recipe = _recipe(args)
     out = args.out or Path("runs") / f"{recipe.name}-folds"
     parts: list[Evaluation] = []
     with join(args.device) as group:
