@@ -156,6 +156,10 @@ def drop_signal(folder: Path) -> None:
     (folder / "p2_a.dat").unlink()
 
 
+def truncate_signal(folder: Path) -> None:
+    (folder / "p2_a.dat").write_bytes((folder / "p2_a.dat").read_bytes()[:-2])
+
+
 def damage_header(folder: Path) -> None:
     (folder / "p2_a.hea").write_text("nonsense\n")
 
@@ -165,6 +169,7 @@ def damage_header(folder: Path) -> None:
     [
         (drop_annotation, r"1 records without annotations \.lab .*: p2_a"),
         (drop_signal, "whose signal file is missing: p2_a"),
+        (truncate_signal, "whose signal file is shorter than its header says.*: p2_a"),
         (damage_header, "whose header cannot be read: p2_a"),
         (lambda folder: write_record(folder, "p2_a", seconds=8), "shorter than 10 s.*: p2_a"),
         (lambda folder: write_record(folder, "p2_a", unit="uV"), r"without a channel in mV \(uv\).*: p2_a"),
@@ -236,6 +241,35 @@ def test_unknown_symbols_and_notes_are_counted(own: Path) -> None:
 def test_a_class_without_training_samples_is_named(own: Path) -> None:
     with pytest.raises(DataMissing, match=r"no training patient has class S \(0 on other sides\)"):
         opened(own, LABELS.replace("[beats]", '[beats]\nS = ["S"]'))
+
+
+def test_doubtful_rates_and_gaps_are_warned_of(own: Path, caplog: pytest.LogCaptureFixture) -> None:
+    signal, beats, symbols = ecg(0)
+    signal[: 10 * FS_HZ] = np.nan
+    layout = {"units": ["mV"], "sig_name": ["II"], "fmt": ["16"], "adc_gain": [200.0], "baseline": [0]}
+    wfdb.wrsamp("p1_a", fs=FS_HZ, p_signal=signal, write_dir=str(own), **layout)
+    write_record(own, "p2_a", fs_hz=1000)
+    with caplog.at_level(logging.WARNING):
+        folder = opened(own)
+        assert "p2_a: median R-R interval 0.2 s: is the header's rate right?" in caplog.text
+        assert "p1_a: median" not in caplog.text
+        for path, read in folder.readers(ECG):
+            if path.name in ("p1_a", "p1_b"):
+                read()
+    assert "p1_a: lead II misses 25 % of its samples" in caplog.text
+    inside = int((beats < 10 * FS_HZ).sum())
+    assert f"p1_a: {inside} of {len(beats)} annotated beats lie where lead II has no samples" in caplog.text
+    assert "p1_b: " not in caplog.text
+
+
+def test_symbols_of_no_beat_are_listed_unless_ignored(own: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, beats, symbols = ecg(0)
+    symbols[1], symbols[2], symbols[3] = "~", "~", "x"
+    wfdb.wrann("p1_a", "lab", beats, symbols, fs=FS_HZ, write_dir=str(own))
+    with caplog.at_level(logging.INFO):
+        opened(own, LABELS + "[ignore]\nsymbols = ['x']\n")
+    assert "[ignore], or give them a class): '~' 2 times" in caplog.text
+    assert "'x'" not in caplog.text
 
 
 def test_rhythms_of_the_map_that_no_record_has_are_warned_of(
@@ -331,7 +365,7 @@ def test_too_few_patients_or_an_incomplete_file_are_refused(tmp_path: Path) -> N
 
 def test_signals_without_a_value_or_of_an_impossible_height_are_refused(own: Path) -> None:
     folder = opened(own)
-    for scale, says in ((np.nan, "no ECG in mV"), (1000.0, "mV high")):
+    for scale, says in ((np.nan, "no finite sample"), (1000.0, "mV high")):
         signal, _, _ = ecg(0)
         wfdb.wrsamp(
             "p1_a",

@@ -96,7 +96,7 @@ def _read(located: Located, header: Path) -> str | None:
     except UNREADABLE as error:
         return f"{header.stem}: cannot be read: {error}"
     if not np.isfinite(record.p_signal).any():
-        return f"{header.stem}: no sample in it"
+        return f"{header.stem}: no finite sample in it"
     for annotator in located.dataset.annotators:
         file = header.with_suffix(f".{annotator}")
         if file.is_file():

@@ -7,12 +7,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+import numpy.typing as npt
 import wfdb
 
 from ingest.conditioning import ECG
 from models.spec import STEP_CLASSES
 from training.errors import BadAnnotation, DataMissing
 from training.folder_labels import UNCLASSED_NAME
+from training.folder_signal import implausible_rate, truncated
 
 if TYPE_CHECKING:
     from training.folder_source import Folder
@@ -33,12 +36,15 @@ class Findings:
         Records by what is wrong with them; the key ends with the way out.
     unknown : Counter of str
         Symbols and notes that the label map does not have.
+    passed_over : Counter of str
+        Symbols of no beat that neither the label map nor its ``[ignore]`` names.
     counts : dict of str to Counter of str
         Beats and rhythm marks of each class, by side.
     """
 
     wrong: dict[str, list[str]] = field(default_factory=dict)
     unknown: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[str] = field(default_factory=Counter)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     @property
@@ -85,6 +91,9 @@ def check(folder: Folder, *, mapped_by_user: bool) -> None:
     if lines:
         kind = BadAnnotation if found.unknown else DataMissing
         raise kind(f"{folder.path}: " + "\n  ".join(lines))
+    if found.passed_over:
+        listed = ", ".join(f"{symbol!r} {n} times" for symbol, n in found.passed_over.most_common())
+        logger.info("passed over as no beats (name them under [ignore], or give them a class): %s", listed)
     for side, counts in found.counts.items():
         logger.info("%s: %s", side, ", ".join(f"{name} {n}" for name, n in sorted(counts.items())))
 
@@ -112,6 +121,8 @@ def _check_header(folder: Folder, record: str, found: Findings) -> wfdb.Record |
         found.add(f"without a channel in mV ({shown}); the header has to state gain and unit mV", record)
     if any(not (folder.path / name).is_file() for name in files):
         found.add("whose signal file is missing", record)
+    elif isinstance(header, wfdb.Record) and header.sig_len and truncated(header, folder.path):
+        found.add("whose signal file is shorter than its header says; copy it again", record)
     if header.fs < ECG.min_fs_hz:
         found.add(f"sampled at {header.fs:g} Hz; {ECG.min_fs_hz:g} Hz is the least", record)
     elif not header.sig_len or header.sig_len / header.fs < SHORTEST_S:
@@ -140,14 +151,20 @@ def _count(folder: Folder, record: str, header: wfdb.Record, found: Findings) ->
     if annotation.sample[-1] / fs_hz > header.sig_len / header.fs + 1.0:
         found.add("annotated beyond their end: is the sampling rate in the header right?", record)
     counts = found.counts.setdefault(folder.side_of(record), Counter())
+    beats: set[str] = set()
     for symbol, n in Counter(annotation.symbol).items():
         try:
             label = labels.beat_class(symbol)
         except KeyError:
             found.unknown[symbol] += n
             continue
+        # Notes of rhythm come with "+": they are counted below.
+        if label is None and symbol != "+" and symbol not in labels.ignore.symbols:
+            found.passed_over[symbol] += n
         if label is not None:
+            beats.add(symbol)
             counts[STEP_CLASSES[label] if label >= 0 else UNCLASSED_NAME] += n
+    _warn_of_rate(folder, record, annotation.sample[np.isin(annotation.symbol, list(beats))] / fs_hz)
     for note, n in Counter(note.strip("\0 ") for note in annotation.aux_note).items():
         try:
             name = labels.rhythm_class(note)
@@ -156,6 +173,14 @@ def _count(folder: Folder, record: str, header: wfdb.Record, found: Findings) ->
             continue
         if name is not None:
             counts[name] += n
+
+
+def _warn_of_rate(folder: Folder, record: str, beats_s: npt.NDArray[np.float64]) -> None:
+    median_s = implausible_rate(beats_s)
+    if median_s is not None:
+        logger.warning(
+            "%s: median R-R interval %.3g s: is the header's rate right?", folder.path / record, median_s
+        )
 
 
 def _check_classes(folder: Folder, found: Findings, *, mapped_by_user: bool) -> list[str]:

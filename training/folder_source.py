@@ -22,6 +22,7 @@ from training.config import FolderConfig
 from training.errors import BadAnnotation, DataMissing
 from training.folder_labels import Labels, read_labels
 from training.folder_sides import SIDES, folds_of, patients_of, sides_of
+from training.folder_signal import is_empty, warn_of_gaps
 from training.sources import Recording, bit, conditioned
 from training.splits import Side
 from training.task import Split
@@ -105,7 +106,12 @@ def read_own(path: Path, labels: Labels, spec: ConditioningSpec) -> Recording:
     BadAnnotation
         A symbol or note that the map does not have.
     """
-    signal, leads, fs_hz = conditioned(path, spec)
+    try:
+        signal, leads, fs_hz = conditioned(path, spec)
+    except DataMissing as error:
+        if is_empty(path):
+            raise DataMissing(f"{path}: no finite sample in its ECG, all are missing (NaN)") from error
+        raise
     height = float(np.subtract(*np.nanpercentile(signal, (99.5, 0.5))))
     low, high = PLAUSIBLE_MV
     if not low <= height <= high:
@@ -136,6 +142,7 @@ def read_own(path: Path, labels: Labels, spec: ConditioningSpec) -> Recording:
         if name is not None:
             rhythm[max(0, round(at)) :] = bit(name)
     is_beat = np.array([label is not None for label in classes], dtype=np.bool_)
+    warn_of_gaps(path, annotation.sample[is_beat] / float(annotation.fs or fs_hz))
     return Recording(
         SOURCE,
         path.name,
