@@ -40,6 +40,8 @@ def headlines(metrics: dict[str, Interval]) -> dict[str, Interval]:
 def _figure(figure: Interval) -> str:
     if not math.isfinite(figure.value):
         return "–"
+    if not math.isfinite(figure.low):
+        return f"{figure.value:.4g} (too few patients for an interval)"
     return f"{figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"
 
 

@@ -7,9 +7,10 @@ it.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 STEP_CLASSES: Final = ("none", "N", "S", "V", "F")
 """Classes of a time step: no beat, or AAMI EC57's normal, supraventricular, ventricular, fusion."""
@@ -33,6 +34,8 @@ Width = Annotated[int, Field(ge=1, le=4096)]
 Kernel = Annotated[int, Field(ge=1, le=255)]
 Stride = Annotated[int, Field(ge=1, le=64)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# JSON has no NaN: a card says null.
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 class Conv1dFrontEnd(Frozen):
@@ -148,11 +151,11 @@ class Architecture(Frozen):
 
 
 class Interval(Frozen):
-    """A figure with its 95 % interval."""
+    """A figure with its 95 % interval: NaN, null in JSON, where there are too few patients for one."""
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
     n: int = Field(ge=0, description="beats or windows behind the figure")
 
 

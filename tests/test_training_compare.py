@@ -93,7 +93,15 @@ def test_the_better_model_is_ahead_in_every_draw() -> None:
 def test_a_model_against_itself_shows_nothing() -> None:
     found = compare_scored(scored("a", 0.4), scored("b", 0.4))
     for one in found.groups[0].differences.values():
-        assert (one.value, one.low, one.high, one.for_b) == (0.0, 0.0, 0.0, 0.5)
+        assert (one.value, one.low, one.high) == (0.0, 0.0, 0.0)
+        # A tie is no half of the draws.
+        assert np.isnan(one.for_b)
+
+
+def test_models_of_one_name_are_told_apart() -> None:
+    pair = (replace(scored("a", 0.4), spec=card("a", sha256=digit * 64)) for digit in "12")
+    found = compare_scored(*pair)
+    assert tables(found)[0].head[1:3] == ("A: a (11111111)", "B: a (22222222)")
 
 
 def test_only_common_items_count_whatever_their_order() -> None:

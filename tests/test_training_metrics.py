@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import metrics
+from models.spec import Interval
+from training import metrics, scoring
+from training.monitor_tables import with_interval as tables_interval
+from training.report import with_interval
 
 HAND = np.array([[6.0, 2.0, 0.0], [1.0, 3.0, 1.0], [0.0, 0.0, 0.0]])
 """Truth in rows: 8 of the first class, 5 of the second, none of the third, which is called once."""
@@ -129,7 +132,7 @@ def test_an_interval_holds_its_figure_and_is_of_patients_not_of_items() -> None:
 
 
 def test_a_figure_that_is_not_defined_in_a_draw_is_left_out_of_the_interval() -> None:
-    held = {"a": np.array([1.0, 1.0]), "b": np.array([0.0, 0.0])}
+    held = {"a": np.array([1.0, 1.0])} | {name: np.array([0.0, 0.0]) for name in "bcde"}
     with np.errstate(invalid="ignore"):
         found = metrics.bootstrap(held, accuracy, n=2)["accuracy"]
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
@@ -146,7 +149,27 @@ def test_paired_draws_see_a_small_difference_that_two_intervals_do_not() -> None
     alone = metrics.bootstrap({str(i): one for i, one in enumerate(a)}, accuracy, n=3000)["accuracy"]
     assert alone.high - alone.low > 0.05
     tie = metrics.paired_bootstrap(a, a, accuracy)["accuracy"]
-    assert (tie.value, tie.for_b) == (0.0, 0.5)
+    assert tie.value == 0.0
+    assert np.isnan(tie.for_b)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_of_few_patients_there_is_a_figure_but_no_interval(n: int) -> None:
+    few = [np.array([9.0, 1.0])] * n
+    found = metrics.bootstrap({str(i): one for i, one in enumerate(few)}, accuracy, n=10)["accuracy"]
+    assert found.value == 0.9
+    assert np.isnan([found.low, found.high]).all()
+    alone = scoring.bootstrap([one.astype(np.int64) for one in few], lambda t: float(t[0] / t.sum()), 10)
+    assert alone.value == 0.9
+    assert np.isnan([alone.low, alone.high]).all()
+    for shown in (with_interval(found), tables_interval(found)):
+        assert shown == "90.00 (too few patients for an interval)"
+    read = Interval.model_validate_json(found.model_dump_json())
+    assert read.value == 0.9
+    assert np.isnan(read.low)
+    pair = metrics.paired_bootstrap(few, [np.array([10.0, 0.0])] * n, accuracy)["accuracy"]
+    assert pair.value == pytest.approx(0.1)
+    assert np.isnan([pair.low, pair.high, pair.for_b]).all()
 
 
 @settings(max_examples=30)

@@ -19,7 +19,7 @@ from models.spec import Architecture, Interval, ModelSpec
 from training import report_run
 from training.errors import DataMissing
 from training.evaluation import Evaluation, Predictions, Strip, Table
-from training.figures import Series, chart, nice_ticks
+from training.figures import Series, chart, nice_ticks, strip
 from training.report import Facts, Report, files_of, summaries_of, to_markdown, write_report
 from training.report_history import History, card_settings, history_of, of_card
 from training.report_html import to_html
@@ -203,7 +203,7 @@ def test_weights_count() -> None:
 
 
 def test_intervals_of_more_patients_are_narrower() -> None:
-    few, many = (summarise(predictions(2000, n)).figures["macro_f1"] for n in (4, 400))
+    few, many = (summarise(predictions(2000, n)).figures["macro_f1"] for n in (8, 400))
     assert few.low <= few.value <= few.high
     assert many.low < many.value < many.high
 
@@ -272,6 +272,31 @@ def test_markdown_keeps_the_plain_tables() -> None:
     text = to_markdown(evaluation(), card(), "test patients")
     assert "| all | 99.12 (98.00 to 99.90) |" in text
     assert "made for a test" in text
+
+
+def test_the_terminal_gets_the_number_of_rows_of_a_long_table() -> None:
+    long = Table("by lead", ("lead", "n"), tuple((f"lead{i}", i) for i in range(41)), "a note")
+    found = evaluation(tables=(long, replace(long, title="short", rows=long.rows[:40])))
+    screen = to_markdown(found, card(), "test patients", most=40)
+    assert "### by lead\n\n41 rows: in the report.\n" in screen
+    assert "lead40" not in screen
+    assert "| lead39 | 39 |" in screen
+    assert "| lead40 | 40 |" in to_markdown(found, card(), "test patients")
+
+
+def test_annotated_and_found_marks_have_rows_and_colours_of_their_own() -> None:
+    signal = np.zeros((1, 1250), np.float32)
+    marks = ((1.0, "P"), (1.2, "QRS"), (1.21, "T"))
+    drawn = strip(Strip("a lead", 125.0, signal, marks, ((1.02, "P"), (1.21, "QRS"))))
+    above = re.findall(r'class="annotated" x="[\d.]+" y="([\d.]+)">(\w+)<', drawn)
+    below = re.findall(r'class="found" x="[\d.]+" y="([\d.]+)">(\w+)<', drawn)
+    assert [text for _, text in above] == ["P", "QRS"], "a text that would overprint is left out"
+    assert [text for _, text in below] == ["P", "QRS"]
+    assert max(float(y) for y, _ in above) + 100 < min(float(y) for y, _ in below)
+    assert "annotated (above)" in drawn
+    assert "mV peak to peak" in drawn
+    alone = strip(Strip("a lead", 125.0, signal, ((1.0, "here"),)))
+    assert "annotated" not in alone
 
 
 class FakeTask:

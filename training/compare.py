@@ -211,19 +211,28 @@ def compare_models(
     return compare_scored(scored[0], scored[1], side)
 
 
+def _names(comparison: Comparison) -> tuple[str, str]:
+    """Names of the two models, with the begin of their SHA-256 where the names are equal."""
+    a, b = comparison.a, comparison.b
+    if a.name != b.name:
+        return a.name, b.name
+    return f"{a.name} ({a.sha256[:8]})", f"{b.name} ({b.sha256[:8]})"
+
+
 def _shown(value: float) -> str:
     return f"{value:.4f}" if np.isfinite(value) else "–"
 
 
 def _row(name: str, d: Difference) -> tuple[Cell, ...]:
-    between = f"{d.value:+.4f} ({d.low:+.4f} to {d.high:+.4f})" if np.isfinite(d.value) else "–"
+    bounds = f"{d.low:+.4f} to {d.high:+.4f}" if np.isfinite(d.low) else metrics.TOO_FEW
+    between = f"{d.value:+.4f} ({bounds})" if np.isfinite(d.value) else "–"
     share = f"{100 * d.for_b:.1f}" if np.isfinite(d.for_b) else "–"
     return name, _shown(d.a), _shown(d.b), between, share
 
 
 def tables(comparison: Comparison) -> list[Table]:
     """The comparison as tables: each figure of A and B, B less A with its interval, draws in favour of B."""
-    a, b = "A: " + comparison.a.name, "B: " + comparison.b.name
+    a, b = (f"{letter}: {name}" for letter, name in zip("AB", _names(comparison), strict=True))
     head = ("figure", a, b, "B − A (95 %)", "draws for B, %")
     found = [
         Table(
@@ -266,7 +275,7 @@ def write(comparison: Comparison, out: Path, about: Mapping[str, str]) -> dict[s
     """Write the comparison as a page and as JSON, as Markdown too for ``FILE.md``."""
     files = files_of(out, f"{comparison.a.name}-against-{comparison.b.name}")
     files["html"].parent.mkdir(parents=True, exist_ok=True)
-    title = f"{comparison.a.name} against {comparison.b.name}: {comparison.side} patients"
+    title = f"{' against '.join(_names(comparison))}: {comparison.side} patients"
     rows = [
         ("A", f"{comparison.a.name}, SHA-256 {comparison.a.sha256}"),
         ("B", f"{comparison.b.name}, SHA-256 {comparison.b.sha256}"),

@@ -22,6 +22,10 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 DRAWS: Final = 1000
+FEWEST: Final = 5
+"""Patients: of fewer, draws with replacement say little of other patients, and no interval is given."""
+TOO_FEW: Final = "too few patients for an interval"
+
 BINS: Final = 512
 """Bins that scores are sorted into for the intervals of areas; the areas themselves are exact."""
 
@@ -182,9 +186,12 @@ def expected_calibration_error(sums: FloatArray) -> FloatArray:
 def draw(per_patient: FloatArray, *, draws: int = DRAWS, seed: int = 0) -> FloatArray:
     """Sums over patients drawn with replacement, (P, ...) to (D, ...).
 
-    The draws depend on the number of patients and the seed alone, so that two models are drawn alike.
+    Of fewer than :data:`FEWEST` patients all draws are NaN: no interval is made of them. The draws depend on
+    the number of patients and the seed alone, so that two models are drawn alike.
     """
     n = len(per_patient)
+    if n < FEWEST:
+        return np.full((draws, *per_patient.shape[1:]), np.nan)
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=draws).astype(np.float64)
     flat = times @ per_patient.reshape(n, -1)
     return np.asarray(flat.reshape(draws, *per_patient.shape[1:]))
@@ -224,8 +231,11 @@ def bootstrap(
         Items behind the figures, for the card.
     """
     stack = np.stack([np.asarray(counts, dtype=np.float64) for counts in per_patient.values()])
+    whole = figures(stack.sum(0))
+    if len(stack) < FEWEST:
+        return {name: interval(value, np.full(draws, np.nan), n) for name, value in whole.items()}
     drawn = _each(draw(stack, draws=draws, seed=seed), figures)
-    return {name: interval(value, drawn[name], n) for name, value in figures(stack.sum(0)).items()}
+    return {name: interval(value, drawn[name], n) for name, value in whole.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +249,8 @@ class Difference:
     value, low, high : float
         B less A, with the 95 % interval of the paired bootstrap.
     for_b : float
-        Share of draws in which B is the better; a tie counts half.
+        Share of draws in which B is the better; a tie counts half. NaN where there are no draws (too few
+        patients) or every draw is a tie.
     """
 
     a: float
@@ -257,7 +268,8 @@ def difference(
     drawn = drawn_b - drawn_a
     known = drawn[np.isfinite(drawn)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-    ahead = float((known > 0).mean() + 0.5 * (known == 0).mean()) if len(known) else float("nan")
+    tie = not (known != 0).any()
+    ahead = float("nan") if tie else float((known > 0).mean() + 0.5 * (known == 0).mean())
     ahead = 1.0 - ahead if lower_is_better else ahead
     return Difference(float(a), float(b), float(b) - float(a), float(low), float(high), ahead)
 
@@ -280,8 +292,11 @@ def paired_bootstrap(
         From summed counts to named numbers.
     """
     stacks = [np.stack([np.asarray(counts, dtype=np.float64) for counts in one]) for one in (a, b)]
-    drawn = [_each(draw(stack, draws=draws, seed=seed), figures) for stack in stacks]
     whole = [figures(stack.sum(0)) for stack in stacks]
+    if len(stacks[0]) < FEWEST:
+        none = np.full(draws, np.nan)
+        return {name: difference(value, whole[1][name], none, none) for name, value in whole[0].items()}
+    drawn = [_each(draw(stack, draws=draws, seed=seed), figures) for stack in stacks]
     return {
         name: difference(whole[0][name], whole[1][name], drawn[0][name], drawn[1][name]) for name in whole[0]
     }

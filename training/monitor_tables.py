@@ -8,6 +8,7 @@ import numpy as np
 
 from models.spec import RHYTHM_CLASSES, Interval
 from training.evaluation import Counts, Evaluation, Predictions, Table
+from training.metrics import TOO_FEW
 from training.monitor_scores import BEAT_FIGURES, RHYTHM_FIGURES, Report
 from training.scoring import beat_scores
 from training.streaming import FIRST_FINAL_S
@@ -24,6 +25,8 @@ def percent(value: float) -> str:
 
 def with_interval(figure: Interval) -> str:
     """99.12 (98.00 to 99.90)."""
+    if not np.isfinite(figure.low):
+        return f"{percent(figure.value)} ({TOO_FEW})" if np.isfinite(figure.value) else "–"
     return f"{percent(figure.value)} ({percent(figure.low)} to {percent(figure.high)})"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from models.spec import Interval, ModelSpec
 from training.evaluation import Cell, Evaluation, Table
+from training.metrics import TOO_FEW
 from training.report_history import History
 from training.report_summary import Summary, summarise
 
@@ -80,18 +81,27 @@ def with_interval(figure: Interval) -> str:
     """99.12 (98.00 to 99.90), in percent."""
     if not np.isfinite(figure.value):
         return "–"
+    if not np.isfinite(figure.low):
+        return f"{percent(figure.value)} ({TOO_FEW})"
     return f"{percent(figure.value)} ({percent(figure.low)} to {percent(figure.high)})"
 
 
 def plain(figure: Interval) -> str:
     """0.1234 (0.1200 to 0.1300), as it is."""
+    if not np.isfinite(figure.low):
+        return f"{figure.value:.4f} ({TOO_FEW})"
     return f"{figure.value:.4f} ({figure.low:.4f} to {figure.high:.4f})"
 
 
 def metrics_table(metrics: dict[str, Interval]) -> Table:
     """The task's own figures as they enter the card."""
-    rows = tuple((name, f.value, f.low, f.high, f.n) for name, f in metrics.items())
-    return Table("Figures of the task", ("figure", "value", "from", "to", "n"), rows, "95 % intervals")
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (name, *(x if np.isfinite(x) else "–" for x in (f.value, f.low, f.high)), f.n)
+        for name, f in metrics.items()
+    )
+    bare = any(np.isfinite(f.value) and not np.isfinite(f.low) for f in metrics.values())
+    note = f"95 % intervals{f'; –: {TOO_FEW}' if bare else ''}"
+    return Table("Figures of the task", ("figure", "value", "from", "to", "n"), rows, note)
 
 
 def overall_table(summary: Summary) -> Table:
@@ -152,17 +162,23 @@ def _row(cells: Iterable[object]) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
-def table_lines(table: Table) -> list[str]:
-    """One table in Markdown, with its title and note."""
+def table_lines(table: Table, most: int | None = None) -> list[str]:
+    """One table in Markdown, with its title and note; of more than ``most`` rows only their number."""
+    if most is not None and len(table.rows) > most:
+        return [f"### {table.title}", "", f"{len(table.rows)} rows: in the report.", ""]
     note = [f"{table.note[0].upper()}{table.note[1:]}.", ""] if table.note else []
     rows = [_row(row) for row in table.rows]
     return [f"### {table.title}", "", *note, _row(table.head), _row("---" for _ in table.head), *rows, ""]
 
 
 def to_markdown(
-    evaluation: Evaluation, spec: ModelSpec, side: str, summaries: tuple[Summary, ...] = ()
+    evaluation: Evaluation,
+    spec: ModelSpec,
+    side: str,
+    summaries: tuple[Summary, ...] = (),
+    most: int | None = None,
 ) -> str:
-    """All tables of an evaluation under the name of its model."""
+    """All tables of an evaluation under the name of its model; ``most`` as in :func:`table_lines`."""
     cost = spec.cost
     lines = [
         f"## {spec.name}: {side}",
@@ -173,8 +189,8 @@ def to_markdown(
         f"Thresholds {spec.thresholds}. Percent, with 95 % intervals by bootstrap over patients.",
         "",
         *(line for note in evaluation.notes for line in (note, "")),
-        *(line for table in evaluation.tables for line in table_lines(table)),
-        *(line for one in summaries for table in summary_tables(one) for line in table_lines(table)),
+        *(line for table in evaluation.tables for line in table_lines(table, most)),
+        *(line for one in summaries for table in summary_tables(one) for line in table_lines(table, most)),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -147,7 +147,7 @@ def to_html(report: Report) -> str:
     links = [("task", "Figures of the task"), ("classes", "Classifications"), ("history", "Training history"),
              ("strips", "Worst records"), ("notes", "Notes")]  # fmt: skip
     body = [
-        f"<h1>{escape(spec.name)}: {escape(report.facts.side)}</h1>",
+        f"<h1>{escape(spec.name)} ({spec.sha256[:8]}): {escape(report.facts.side)}</h1>",
         f'<p class="soft">{escape(spec.description)}</p>',
         _about(report),
         _split(report),

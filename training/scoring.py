@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Interval
+from training.metrics import FEWEST
 from training.sources import IntArray, WideFloatArray
 
 MATCH_S = 0.15
@@ -178,6 +179,8 @@ def bootstrap(
 ) -> Interval:
     """A figure of the summed tables with its 95 % interval, records drawn with replacement.
 
+    Of fewer than :data:`~training.metrics.FEWEST` records the bounds are NaN.
+
     Parameters
     ----------
     tables : list of ndarray
@@ -188,6 +191,8 @@ def bootstrap(
         Beats or windows behind the figure, for the card.
     """
     stack = np.stack(tables)
+    if len(tables) < FEWEST:
+        return Interval(value=round(figure(stack.sum(0)), 4), low=np.nan, high=np.nan, n=n)
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, len(tables), size=(draws, len(tables)))
     values = np.array([figure(stack[rows].sum(0)) for rows in chosen])

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from models.spec import Interval
 from training.evaluation import Cell, Evaluation, Predictions, Table
+from training.metrics import TOO_FEW
 from training.scoring import bootstrap
 from training.shock_records import CLASSES
 from training.sources import FloatArray, IntArray, WideFloatArray
@@ -154,6 +155,8 @@ def _percent(value: float) -> str:
 
 
 def _with_interval(figure: Interval) -> str:
+    if not np.isfinite(figure.low):
+        return f"{_percent(figure.value)} ({TOO_FEW})"
     return f"{_percent(figure.value)} ({_percent(figure.low)} to {_percent(figure.high)})"
 
 

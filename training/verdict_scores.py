@@ -10,6 +10,7 @@ import numpy as np
 from models.spec import Interval
 from models.verdict import KINDS
 from training.evaluation import Evaluation, FloatArray, IntArray, Predictions, Strip, Table
+from training.metrics import TOO_FEW
 from training.scoring import bootstrap
 
 TITLE: Final = "ICU alarms"
@@ -68,6 +69,8 @@ def predictions_of(
 
 
 def _text(interval: Interval) -> str:
+    if not np.isfinite(interval.low):
+        return f"{interval.value:.1f} ({TOO_FEW})"
     return f"{interval.value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
 
 
