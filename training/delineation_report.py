@@ -73,7 +73,7 @@ def step_predictions(
 def worst_strips(
     leads: Sequence[Lead], found: Sequence[FoundWaves], figures: WideFloatArray, rate_hz: float
 ) -> tuple[Strip, ...]:
-    """Leads with the most marks missed or extra; upper case is annotated, lower case is found."""
+    """Leads with the most marks missed or extra: annotated ones above the signal, found ones below."""
     errors = figures[:, :, :, FIGURES.index("missed") : FIGURES.index("extra") + 1].sum(axis=(1, 2, 3))
     order = np.argsort(-errors, kind="stable")[:STRIPS]
     strips = []
@@ -82,14 +82,13 @@ def worst_strips(
         marks = [
             (mark / rate_hz, WAVES[kind]) for kind, mark in zip(lead.kind, lead.marks[:, 1], strict=True)
         ]
-        marks += [
-            (mark / rate_hz, WAVES[kind].lower())
-            for kind, mark in zip(waves.kind, waves.marks[:, 1], strict=True)
+        found_marks = [
+            (mark / rate_hz, WAVES[kind]) for kind, mark in zip(waves.kind, waves.marks[:, 1], strict=True)
         ]
-        title = (
-            f"{lead.record} {lead.lead}, {lead.rhythm or 'rhythm not said'}: annotated P QRS T, found p qrs t"
+        title = f"{lead.record} {lead.lead}, {lead.rhythm or 'rhythm not said'}: peaks of P, QRS, T"
+        strips.append(
+            Strip(title, rate_hz, lead.signal[None], tuple(sorted(marks)), tuple(sorted(found_marks)))
         )
-        strips.append(Strip(title, rate_hz, lead.signal[None], tuple(sorted(marks))))
     return tuple(strips)
 
 

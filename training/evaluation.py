@@ -69,13 +69,19 @@ class Strip:
     Attributes
     ----------
     signal : ndarray of float32, shape (n_leads, n_samples)
-        In mV, or the unit that the title names.
+        In ``unit``.
+    marks : tuple of (float, str)
+        Drawn above the signal: what is annotated, where ``found`` holds what a model found.
+    found : tuple of (float, str)
+        Drawn below the signal, in another colour.
     """
 
     title: str
     fs_hz: float
     signal: SignalArray
     marks: tuple[tuple[float, str], ...] = ()
+    found: tuple[tuple[float, str], ...] = ()
+    unit: str = "mV"
 
 
 @dataclass(frozen=True, slots=True)

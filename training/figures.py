@@ -19,6 +19,13 @@ WIDTH, HEIGHT = 360, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
 STRIP_WIDTH, LEAD_HEIGHT = 960, 130
 STRIP_POINTS: Final = 4000
+MARK_LETTER: Final = 6.0
+"""About how wide a letter of a mark is."""
+
+ABOVE_AND_BELOW: Final = (
+    '<div class="legend"><span><i style="background:var(--c0)"></i>annotated (above)</span>'
+    '<span><i style="background:var(--c1)"></i>found (below)</span></div>'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,25 +190,39 @@ def _lead_path(strip: Strip, lead: int, middle: float) -> tuple[str, float]:
     return _path(x, y), span
 
 
+def _mark_row(
+    marks: Sequence[tuple[float, str]], seconds: float, tick: str, text_y: float, kind: str
+) -> list[str]:
+    """A row of marks; where two stand too close, the second keeps its tick and loses its text."""
+    parts, free = [], 0.0
+    for time_s, text in marks:
+        at, half = time_s / seconds * STRIP_WIDTH, len(text) * MARK_LETTER / 2
+        parts.append(f'<path class="{kind}" d="M{at:.1f} {tick}"/>')
+        if at - half >= free - 0.5 or not free:
+            parts.append(f'<text class="{kind}" x="{at:.1f}" y="{text_y}">{escape(text)}</text>')
+            free = at + half
+    return parts
+
+
 def strip(one: Strip) -> str:
     """Leads over time with their marks, as an HTML figure; a grid line each second."""
     n_leads, n_samples = one.signal.shape
     seconds = n_samples / one.fs_hz
-    height = n_leads * LEAD_HEIGHT + 34
+    end = n_leads * LEAD_HEIGHT + 16
+    height = end + (34 if one.found else 18)
     parts = []
     for second in nice_ticks(0, seconds, max(5, min(20, int(seconds)))):
         at = second / seconds * STRIP_WIDTH
-        parts.append(f'<path class="grid" d="M{at:.1f} 16V{height - 18}"/>')
+        parts.append(f'<path class="grid" d="M{at:.1f} 16V{end}"/>')
         anchor = "start" if at < 20 else "end" if at > STRIP_WIDTH - 20 else "middle"
         parts.append(f'<text x="{at:.1f}" y="{height - 4}" text-anchor="{anchor}">{_number(second)} s</text>')
     for lead in range(n_leads):
         trace, span = _lead_path(one, lead, 16 + (lead + 0.5) * LEAD_HEIGHT)
         parts.append(f'<path class="trace" d="{trace}"/>')
-        parts.append(f'<text x="4" y="{28 + lead * LEAD_HEIGHT}">{span:.2g} peak to peak</text>')
-    for time_s, text in one.marks:
-        at = time_s / seconds * STRIP_WIDTH
-        parts.append(f'<path class="mark" d="M{at:.1f} 16v6"/>')
-        parts.append(f'<text class="mark" x="{at:.1f}" y="12" text-anchor="middle">{escape(text)}</text>')
+        parts.append(f'<text x="4" y="{28 + lead * LEAD_HEIGHT}">{span:.2g} {one.unit} peak to peak</text>')
+    parts += _mark_row(one.marks, seconds, "16v6", 12, "annotated" if one.found else "mark")
+    parts += _mark_row(one.found, seconds, f"{end - 6}v6", end + 12, "found")
     box = f'viewBox="0 0 {STRIP_WIDTH} {height}" role="img" aria-label="{escape(one.title)}"'
     svg = f"<svg {box}>{''.join(parts)}</svg>"
-    return f'<figure class="strip"><figcaption>{escape(one.title)}</figcaption>{svg}</figure>'
+    legend = ABOVE_AND_BELOW if one.found else ""
+    return f'<figure class="strip"><figcaption>{escape(one.title)}</figcaption>{svg}{legend}</figure>'

@@ -110,6 +110,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from training.errors import BadRecipe
     from training.layout import plain_layout
     from training.report import to_markdown, write_report
+    from training.report_page import FOLDED
     from training.report_run import gather, score, update_card
     from training.task import CACHE
 
@@ -133,7 +134,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.update_card:
         update_card(report, scored, args.side, card)
     files = write_report(report, args.out)
-    print(to_markdown(report.evaluation, report.spec, report.facts.side, report.summaries))
+    print(to_markdown(report.evaluation, report.spec, report.facts.side, report.summaries, FOLDED))
     print("report: " + ", ".join(str(path) for path in files.values()))
     return 0
 

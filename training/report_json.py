@@ -86,7 +86,10 @@ def to_plain(report: Report) -> dict[str, Any]:
         "classifications": [_summary(one) for one in report.summaries],
         "tables": [_table(table) for table in report.evaluation.tables],
         "notes": report.evaluation.notes,
-        "strips": [{"title": s.title, "fs_hz": s.fs_hz, "marks": s.marks} for s in report.evaluation.strips],
+        "strips": [
+            {"title": s.title, "fs_hz": s.fs_hz, "marks": s.marks, "found": s.found}
+            for s in report.evaluation.strips
+        ],
         "history": {"losses": report.history.losses, "validation": report.history.validation},
     }
     cleaned: dict[str, Any] = clean(plain)

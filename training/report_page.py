@@ -46,7 +46,9 @@ figure.chart { flex: 1 1 320px; max-width: 460px; } figcaption { font-size: .9em
 svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft); font-size: 11px; font-family: inherit; }
 svg path { fill: none; } .grid { stroke: var(--grid); stroke-width: 1; } .line { stroke-width: 1.8; }
 .diagonal { stroke: var(--soft); stroke-dasharray: 4 4; } .trace { stroke: var(--ink); stroke-width: 1.1; }
-path.mark { stroke: var(--mark); stroke-width: 2; } text.mark { fill: var(--mark); }
+path.mark { stroke: var(--mark); stroke-width: 2; } svg text.mark { fill: var(--mark); text-anchor: middle; }
+path.annotated { stroke: var(--c0); stroke-width: 2; } svg text.annotated { fill: var(--c0); text-anchor: middle; font-size: 9px; }
+path.found { stroke: var(--c1); stroke-width: 2; } svg text.found { fill: var(--c1); text-anchor: middle; font-size: 9px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 14px; font-size: .85em; color: var(--soft); }
 .legend i { display: inline-block; width: 14px; height: 3px; margin-right: 5px; vertical-align: middle; }
 details { margin: 10px 0; } summary { cursor: pointer; font-weight: 600; } img { max-width: 100%; background: #fff; }
