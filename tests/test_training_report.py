@@ -332,7 +332,7 @@ def test_the_command_writes_report_and_card(
     assert "r.html" in capsys.readouterr().out
     plain = json.loads((tmp_path / "r.json").read_text())
     assert plain["run"]["records"] == {"made": 2}
-    assert plain["run"]["command"].startswith("wardwave ")
+    assert plain["run"]["command"].startswith("wardwave")
     spec = store.load(model)[1]
     assert spec.metrics["qrs_se"].value == 0.9912
     assert "old" in spec.metrics
