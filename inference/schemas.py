@@ -12,13 +12,17 @@ from typing import Final
 
 import msgspec
 
-from inference.types import Alarm, DeadLetter, PredictionBatch, VitalBatch
+from inference.types import Alarm, Audit, Bed, DeadLetter, DeviceAlarm, PredictionBatch, Verdict, VitalBatch
 
 OUTPUTS: Final[dict[str, type[msgspec.Struct]]] = {
     "predictions-1.json": PredictionBatch,
     "vitals-1.json": VitalBatch,
     "alarm-1.json": Alarm,
     "dead_letter-1.json": DeadLetter,
+    "audit-1.json": Audit,
+    "bed-1.json": Bed,
+    "device_alarm-1.json": DeviceAlarm,
+    "verdict-1.json": Verdict,
 }
 """File name and type of each output record."""
 

@@ -94,7 +94,9 @@ class Alarm(msgspec.Struct, frozen=True, tag_field="schema", tag="alarm/1"):
 
     ``onset_ns`` is the device time at which the episode began, ``raised_ns`` the device time of the data that
     raised it, ``emitted_ns`` the worker's clock when this record was made, ``ended_ns`` the device time at
-    which the condition ended.
+    which the condition ended (set while latched, too). ``acknowledged_ns`` is the broker's time of the command,
+    ``audio_paused_until_ns`` and ``escalated_ns`` are wall-clock times. ``reasons`` says in words what spoke
+    for or against it, or why it ended other than by its condition ("discharged").
     """
 
     id: str
@@ -114,6 +116,118 @@ class Alarm(msgspec.Struct, frozen=True, tag_field="schema", tag="alarm/1"):
     delay: Delay
     raw_offset: int
     revision: int
+    latching: bool = False
+    acknowledged_by: str | None = None
+    acknowledged_ns: int | None = None
+    audio_paused_until_ns: int | None = None
+    escalated_ns: int | None = None
+    reasons: list[str] = []
+
+
+class CommandOutcome(StrEnum):
+    """What became of a command."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+
+
+class AuditChange(msgspec.Struct, frozen=True):
+    """One thing that a command changed, in words that staff know ("ecg/hr_high limit", "120", "130")."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+class Audit(msgspec.Struct, frozen=True, tag_field="schema", tag="audit/1"):
+    """The answer to one command, which is also the line of the audit trail.
+
+    ``id`` is the command's; a command to a ward is answered by each partition. ``detail`` says why it was
+    refused (field, value, way out) or what was done. ``applied_ns`` is the broker's time of the command.
+    """
+
+    id: str
+    partition: int
+    bed: str | None
+    ward: str | None
+    user: str
+    action: str
+    issued_ns: int
+    applied_ns: int
+    outcome: CommandOutcome
+    detail: str
+    changes: list[AuditChange]
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What one alarm of a bed is set to now; ``source`` is default, profile, site, ward or bed."""
+
+    signal: str
+    kind: str
+    enabled: bool
+    priority: Priority
+    limit: float | None
+    unit: str | None
+    least: float | None
+    most: float | None
+    on_delay_s: float
+    off_delay_s: float
+    source: str
+
+
+class Bed(msgspec.Struct, frozen=True, tag_field="schema", tag="bed/1"):
+    """How a bed is set, on each change and at least once a minute. ``stay`` is a pseudonym, never a name.
+
+    ``audio_paused_up_to`` is the gravest priority that the pause silences: graver new alarms sound.
+    """
+
+    bed: str
+    ward: str
+    stay: str | None
+    admitted: bool
+    admitted_ns: int | None
+    profile: str
+    standby: bool
+    standby_by: str | None
+    audio_paused_until_ns: int | None
+    audio_paused_by: str | None
+    audio_paused_up_to: Priority | None
+    settings: list[Setting]
+    revision: int
+    emitted_ns: int
+
+
+class DeviceAlarm(msgspec.Struct, frozen=True):
+    """An alarm that a bedside device raised itself, as it publishes it (``biosignals.device_alarms``, JSON).
+
+    ``kind`` is asystole, extreme_bradycardia, extreme_tachycardia, vt or vf. ``time_ns`` is the device time at
+    which it sounded.
+    """
+
+    version: int
+    id: str
+    bed: str
+    device: str
+    kind: str
+    time_ns: int
+    message: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
+    """Whether a device's own alarm stands. ``stands`` is ``None`` where it could not be judged (``detail``)."""
+
+    id: str
+    bed: str
+    device: str
+    kind: str
+    time_ns: int
+    stands: bool | None
+    probability: float | None
+    threshold: float | None
+    reasons: list[str]
+    detail: str
+    model: str
+    emitted_ns: int
 
 
 class DeadLetter(msgspec.Struct, frozen=True, tag_field="schema", tag="dead_letter/1"):

@@ -200,6 +200,10 @@ def _topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
         topics.alarms: {"retention.ms": str(30 * _DAY_MS)},
         topics.state: {"retention.ms": str(_DAY_MS), "max.message.bytes": limit, **stamped},
         topics.commands: {"retention.ms": str(_DAY_MS), **stamped},
+        topics.audit: {"retention.ms": str(30 * _DAY_MS)},
+        topics.beds: {"retention.ms": str(_DAY_MS)},
+        topics.device_alarms: {"retention.ms": str(7 * _DAY_MS), **stamped},
+        topics.verdicts: {"retention.ms": str(30 * _DAY_MS)},
         # A dead letter holds its record in base64.
         topics.dead_letters: {"retention.ms": str(7 * _DAY_MS), "max.message.bytes": str(2 * int(limit))},
     }

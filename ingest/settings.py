@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.errors import SettingsError
+
+MIN_KEY_CHARACTERS = 32
 
 
 class KafkaSettings(BaseModel):
@@ -46,6 +48,10 @@ class Topics(BaseModel):
     alarms: str = "biosignals.alarms"
     state: str = "biosignals.state"
     commands: str = "biosignals.commands"
+    audit: str = "biosignals.audit"
+    beds: str = "biosignals.beds"
+    device_alarms: str = "biosignals.device_alarms"
+    verdicts: str = "biosignals.verdicts"
     dead_letters: str = "biosignals.dlq"
 
 
@@ -73,6 +79,30 @@ class IngestSettings(BaseModel):
     )
 
 
+class CommandSettings(BaseModel):
+    """Who may command: a secret that dashboards and workers share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: SecretStr | None = Field(
+        default=None, description="signs and checks commands; 32 characters or more"
+    )
+    old_key: SecretStr | None = Field(
+        default=None, description="still believed while a new key is brought in"
+    )
+    max_age_s: float = Field(
+        default=300.0, gt=0, description="a command older when the broker got it is refused"
+    )
+    max_future_s: float = Field(default=60.0, gt=0, description="so is one from further ahead")
+
+    @field_validator("key", "old_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_KEY_CHARACTERS:
+            raise ValueError(f"a key needs {MIN_KEY_CHARACTERS} characters or more: openssl rand -hex 32")
+        return value
+
+
 class Settings(BaseSettings):
     """All settings of a Wardwave process."""
 
@@ -83,6 +113,10 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     topics: Topics = Topics()
     ingest: IngestSettings = IngestSettings()
+    commands: CommandSettings = CommandSettings()
+    alarms_file: str | None = Field(
+        default=None, description="TOML with this site's wards and alarm settings (docs/alarms.md)"
+    )
 
 
 def load_settings(**overrides: object) -> Settings:
