@@ -1,20 +1,24 @@
-"""The alarm engine: the life of every alarm of every bed, as arrays.
+"""The alarm engine: when alarms of every bed begin and end, as arrays.
 
-condition true → ``on_delay_s`` → active → condition false for ``off_delay_s`` → ended. Acknowledging, pausing
-and latching have their states on the wire already and join with the commands topic.
+condition true → ``on_delay_s`` → active → condition false for ``off_delay_s`` → over. What becomes of an
+alarm between (acknowledged, paused, latched, escalated) is the book's matter (:mod:`inference.alarm_book`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
-from inference.catalog import Rule
+from inference.catalog import AlarmSetting, AlarmSpec
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 IDLE, DELAYED, ACTIVE = 0, 1, 2
+
+Reasons = Callable[[int, int], tuple[str, ...]]
+"""Words for the alarm at (row, column) of the conditions, made only for what is raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +34,20 @@ class Conditions:
     judged: BoolArray
     onsets_ns: IntArray
     values: WideFloatArray
+    reasons: Reasons | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An alarm that has begun (``ended_ns`` None) or ended."""
+    """An alarm that has begun (``ended_ns`` None) or whose condition is over."""
 
     slot: int
-    rule: Rule
+    setting: AlarmSetting
     onset_ns: int
     raised_ns: int
     ended_ns: int | None
     value: float | None
-    revision: int
+    reasons: tuple[str, ...] = ()
 
 
 class EngineState(msgspec.Struct, frozen=True):
@@ -57,19 +62,33 @@ class EngineState(msgspec.Struct, frozen=True):
     value: list[float | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What rules hold against their values, as set for some beds. Shapes (n_beds, n_rules), NaN where none.
+
+    ``limit`` is eased by the hysteresis where the alarm is active: ``above`` for rules that alarm over their
+    limit, ``below`` for those that alarm under it.
+    """
+
+    above: WideFloatArray
+    below: WideFloatArray
+    beats: WideFloatArray
+
+
 class AlarmEngine:
     """States of ``rules`` over all beds.
 
     Parameters
     ----------
-    rules : tuple of Rule
+    rules : tuple of AlarmSpec
         What can be raised.
     n_slots : int
         Beds to make room for.
     """
 
-    def __init__(self, rules: tuple[Rule, ...], n_slots: int) -> None:
+    def __init__(self, rules: tuple[AlarmSpec, ...], n_slots: int) -> None:
         self.rules = rules
+        self._column = {rule.kind: column for column, rule in enumerate(rules)}
         shape = (n_slots, len(rules))
         self._phase = np.zeros(shape, dtype=np.int8)
         self._true_since = np.zeros(shape, dtype=np.int64)
@@ -77,10 +96,27 @@ class AlarmEngine:
         self._onset = np.zeros(shape, dtype=np.int64)
         self._raised = np.zeros(shape, dtype=np.int64)
         self._value = np.full(shape, np.nan)
-        self._on_ns = np.array([rule.on_delay_s * NS_PER_S for rule in rules])
-        self._off_ns = np.array([rule.off_delay_s * NS_PER_S for rule in rules])
         kinds = [rule.kind for rule in rules]
         self._yields = np.array([[kind in rule.yields_to for kind in kinds] for rule in rules])
+        self._hysteresis = np.array([rule.hysteresis for rule in rules])
+        self._defaults = tuple(AlarmSetting.of(rule) for rule in rules)
+        self._settings: dict[int, tuple[AlarmSetting, ...]] = {}
+        self._limit = np.empty((0, len(rules)))
+        self._beats = np.empty((0, len(rules)))
+        self._on_ns = np.empty((0, len(rules)))
+        self._off_ns = np.empty((0, len(rules)))
+        self._enabled = np.empty((0, len(rules)), dtype=np.bool_)
+        self._make_settings(n_slots)
+
+    def column(self, kind: str) -> int:
+        """Place of a rule."""
+        return self._column[kind]
+
+    def _make_settings(self, n_slots: int) -> None:
+        extra = n_slots - len(self._limit)
+        for name, values in zip(SET_ARRAYS, _rows(self._defaults), strict=True):
+            more = np.tile(values, (extra, 1))
+            setattr(self, name, np.concatenate([getattr(self, name), more]))
 
     def resize(self, n_slots: int) -> None:
         """Make room for more beds."""
@@ -90,9 +126,40 @@ class AlarmEngine:
         for name in ("_phase", "_true_since", "_false_since", "_onset", "_raised"):
             setattr(self, name, np.pad(getattr(self, name), ((0, extra), (0, 0))))
         self._value = np.pad(self._value, ((0, extra), (0, 0)), constant_values=np.nan)
+        self._make_settings(n_slots)
+
+    def configure(self, slot: int, signal: str, settings: Mapping[str, AlarmSetting]) -> None:
+        """Set a bed's limits, delays and what is switched on; they hold from the next update.
+
+        Parameters
+        ----------
+        slot : int
+            The bed.
+        signal : str
+            Kind of signal that this engine watches.
+        settings : mapping
+            By "signal/kind", as :meth:`inference.catalog.Catalogue.settings` gives them.
+        """
+        own = tuple(settings[f"{signal}/{rule.kind}"] for rule in self.rules)
+        self._settings[slot] = own
+        for name, values in zip(SET_ARRAYS, _rows(own), strict=True):
+            getattr(self, name)[slot] = values
+
+    def limits(self, slots: IntArray) -> Limits:
+        """Limits of some beds, eased where the alarm is active."""
+        ease = np.where(self.active(slots), self._hysteresis, 0.0)
+        limit = self._limit[slots]
+        return Limits(limit - ease, limit + ease, self._beats[slots])
 
     def reset(self, slot: int) -> None:
-        """Forget a bed."""
+        """Forget a bed, its settings too."""
+        self.clear(slot)
+        self._settings.pop(slot, None)
+        for name, values in zip(SET_ARRAYS, _rows(self._defaults), strict=True):
+            getattr(self, name)[slot] = values
+
+    def clear(self, slot: int) -> None:
+        """Forget a bed's alarms and keep its settings."""
         self._phase[slot] = IDLE
         self._true_since[slot] = self._false_since[slot] = self._onset[slot] = self._raised[slot] = 0
         self._value[slot] = np.nan
@@ -107,44 +174,47 @@ class AlarmEngine:
         return np.asarray(self._phase[slots] == ACTIVE, dtype=np.bool_)
 
     def update(self, now: Conditions) -> list[Change]:
-        """Step the life of the alarms of some beds; each bed once a call. Returns what changed."""
+        """Step the alarms of some beds; each bed once a call. Returns what changed."""
         slots, times = now.slots, now.times_ns[:, None]
         phase = self._phase[slots]
-        graver = ((now.true & now.judged) | (phase == ACTIVE)) @ self._yields.T
-        true = now.true & ~(graver & (phase != ACTIVE))
-        begins = now.judged & true & (phase == IDLE)
+        enabled = self._enabled[slots]
+        wanted = now.true & enabled
+        judged = now.judged | ~enabled
+        graver = ((wanted & judged) | (phase == ACTIVE)) @ self._yields.T
+        true = wanted & ~(graver & (phase != ACTIVE))
+        begins = judged & true & (phase == IDLE)
         self._true_since[slots] = np.where(begins, times, self._true_since[slots])
         self._onset[slots] = np.where(begins, now.onsets_ns, self._onset[slots])
         phase = np.where(begins, DELAYED, phase)
-        phase = np.where(now.judged & ~true & (phase == DELAYED), IDLE, phase)
-        raised = now.judged & (phase == DELAYED) & (times - self._true_since[slots] >= self._on_ns)
+        phase = np.where(judged & ~true & (phase == DELAYED), IDLE, phase)
+        raised = judged & (phase == DELAYED) & (times - self._true_since[slots] >= self._on_ns[slots])
         self._raised[slots] = np.where(raised, times, self._raised[slots])
         self._value[slots] = np.where(raised, now.values, self._value[slots])
         phase = np.where(raised, ACTIVE, phase)
-        gone = now.judged & ~true & (phase == ACTIVE)
+        gone = judged & ~true & (phase == ACTIVE)
         since = np.where(gone & (self._false_since[slots] == 0), times, self._false_since[slots])
-        self._false_since[slots] = np.where(true & now.judged, 0, since)
-        ended = gone & (times - self._false_since[slots] >= self._off_ns)
+        self._false_since[slots] = np.where(true & judged, 0, since)
+        ended = gone & (times - self._false_since[slots] >= self._off_ns[slots])
         phase = np.where(ended, IDLE, phase)
-        changes = self._changes(slots, now.times_ns, raised, ended)
+        changes = self._changes(now, raised, ended)
         self._false_since[slots] = np.where(ended, 0, self._false_since[slots])
         self._phase[slots] = phase
         return changes
 
-    def _changes(self, slots: IntArray, times: IntArray, raised: BoolArray, ended: BoolArray) -> list[Change]:
+    def _changes(self, now: Conditions, raised: BoolArray, ended: BoolArray) -> list[Change]:
         changes = []
-        for row, column in zip(*np.nonzero(raised | ended), strict=True):
-            slot, over = int(slots[row]), bool(ended[row, column])
+        for row, column in zip(*(place.tolist() for place in np.nonzero(raised | ended)), strict=True):
+            slot, over = int(now.slots[row]), bool(ended[row, column])
             value = float(self._value[slot, column])
             changes.append(
                 Change(
                     slot,
-                    self.rules[column],
+                    self._settings.get(slot, self._defaults)[column],
                     int(self._onset[slot, column]),
                     int(self._raised[slot, column]),
                     int(self._false_since[slot, column]) if over else None,
                     None if np.isnan(value) else value,
-                    revision=1 if over else 0,
+                    () if over or now.reasons is None else now.reasons(row, column),
                 )
             )
         return changes
@@ -163,7 +233,7 @@ class AlarmEngine:
 
     def restore(self, slot: int, state: EngineState) -> None:
         """Put one bed's alarms back as they were; rules that the state does not know begin idle."""
-        self.reset(slot)
+        self.clear(slot)
         for column, rule in enumerate(self.rules):
             if rule.kind not in state.kinds:
                 continue
@@ -175,3 +245,17 @@ class AlarmEngine:
             self._onset[slot, column] = state.onset_ns[at]
             self._raised[slot, column] = state.raised_ns[at]
             self._value[slot, column] = np.nan if value is None else value
+
+
+SET_ARRAYS = ("_limit", "_beats", "_on_ns", "_off_ns", "_enabled")
+
+
+def _rows(settings: tuple[AlarmSetting, ...]) -> tuple[WideFloatArray, ...]:
+    """One value a rule for each of :data:`SET_ARRAYS`."""
+    return (
+        np.array([np.nan if one.limit is None else one.limit for one in settings]),
+        np.array([np.nan if one.beats is None else one.beats for one in settings]),
+        np.array([one.on_delay_s * NS_PER_S for one in settings]),
+        np.array([one.off_delay_s * NS_PER_S for one in settings]),
+        np.array([one.enabled for one in settings]),
+    )

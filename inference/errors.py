@@ -5,7 +5,9 @@
     InferenceError
     ├── SnapshotError       a state snapshot cannot be used: the bed starts anew, counted
     ├── NotDelivered        an output was not delivered: nothing is committed, a restart goes on (retriable)
-    └── UnfitModel          the model's card asks for what this worker does not do
+    ├── NotJudged           what there is says too little about an alarm: it counts as true
+    ├── UnfitModel          the model's card asks for what this worker does not do
+    └── BadSetting          an alarm's setting is unknown or out of its bounds: the rest stays as it was
 """
 
 from __future__ import annotations
@@ -27,5 +29,13 @@ class NotDelivered(InferenceError):
     retriable = True
 
 
+class NotJudged(InferenceError):
+    """An alarm cannot be judged by what there is: it must be treated as true."""
+
+
 class UnfitModel(InferenceError):
     """The model's card asks for what this worker does not do."""
+
+
+class BadSetting(InferenceError):
+    """A setting of an alarm is unknown, or out of its bounds."""

@@ -6,12 +6,13 @@ slots; Python walks only over what is published.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from inference.alarms import AlarmEngine, Change
+from inference.alarm_book import AlarmBook
+from inference.alarms import AlarmEngine
 from inference.beat_classes import (
     UNKNOWN_LEAD,
     BeatClassifier,
@@ -21,12 +22,12 @@ from inference.beat_classes import (
     join,
 )
 from inference.beats import NEVER, REFRACTORY_NS, BeatHistory
-from inference.catalog import ECG_RULES, VF
+from inference.catalog import AlarmSetting
 from inference.errors import UnfitModel
 from inference.predictor import Predictor, Probabilities
 from inference.quality import LeadStatus, choose_leads, lead_status, preferred_lead
-from inference.records import Records, make_alarm
-from inference.rules import OF_WINDOWS, Evidence, conditions, rhythm_holds
+from inference.records import Records
+from inference.rules import ECG_SPECS, OF_WINDOWS, Evidence, conditions, rhythm_holds
 from inference.types import Alarm, Prediction, Vital
 from ingest.bank import Bank, Due, Restart
 from ingest.conditioning import ECG
@@ -47,6 +48,8 @@ N_CLOCKS = 3
 time since the last beat in which none could have been seen."""
 
 Clock = Callable[[], int]
+SettingsOf = Callable[[str], Mapping[str, AlarmSetting]]
+"""Gives the alarm settings of a bed by "signal/kind"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +89,29 @@ class EcgMonitor:
         Gives the present time, ns since the epoch; a virtual one when scoring.
     beats : BeatPredictor or None
         The network that says what each beat is; without it the first network's word stands.
+    book : AlarmBook or None
+        Where alarms go on living once they are raised; one of its own by default.
+    settings_of : callable or None
+        Gives the alarm settings of a bed; by default all beds are as the catalogue says.
     """
 
-    def __init__(self, predictor: Predictor, clock: Clock, beats: BeatPredictor | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        clock: Clock,
+        beats: BeatPredictor | None = None,
+        book: AlarmBook | None = None,
+        settings_of: SettingsOf | None = None,
+    ) -> None:
         card = predictor.spec
         _check_fit(card)
         self.bank = Bank(SignalKind.ECG, ECG, card.window_s, card.hop_s)
         n_slots = len(self.bank.count)
         self.beats = BeatHistory(n_slots)
         self.classifier = None if beats is None else BeatClassifier(beats, n_slots)
-        self.engine = AlarmEngine(ECG_RULES, n_slots)
+        self.engine = AlarmEngine(ECG_SPECS, n_slots)
+        self.book = book or AlarmBook()
+        self._settings_of = settings_of
         self.lead = np.zeros(n_slots, dtype=np.int64)
         self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.window_classes)), np.nan)
         self.clocks = np.full((n_slots, N_CLOCKS), NEVER, dtype=np.int64)
@@ -116,7 +132,14 @@ class EcgMonitor:
         if slot not in self._names:
             self._names[slot] = bed
             self._make_room(len(self.bank.count))
+            self.configure(bed)
         return slot
+
+    def configure(self, bed: str) -> None:
+        """Take up the alarm settings of a bed; they hold from its next window."""
+        slot = self.bank.beds.get(bed)
+        if slot is not None and self._settings_of is not None:
+            self.engine.configure(slot, self.bank.kind.value, self._settings_of(bed))
 
     def _make_room(self, n_slots: int) -> None:
         extra = n_slots - len(self.lead)
@@ -199,14 +222,15 @@ class EcgMonitor:
             [self.rhythms[due.slots, 1:], shown[:, None].astype(np.float64)], axis=1
         )
         evidence = self._evidence(due, status, settled, ends_ns, frontier_ns)
-        changes = self.engine.update(conditions(evidence))
-        offsets = dict(zip(due.slots.tolist(), due.offsets.tolist(), strict=True))
+        alarms = self._update_alarms(due, evidence)
         quality = self._quality(status, leads, said)
-        fibrillates = rhythm_holds(evidence, "vf") | self.engine.active(due.slots)[:, ECG_RULES.index(VF)]
+        fibrillates = (
+            rhythm_holds(evidence, "vf") | self.engine.active(due.slots)[:, self.engine.column("vf")]
+        )
         return Outcome(
             self._records.predictions(due, leads, said, decided, starts_ns, ends_ns, quality),
             self._records.vitals(due, evidence, fibrillates, quality),
-            [self._alarm(change, offsets[change.slot]) for change in changes],
+            alarms,
         )
 
     def _new_beats(
@@ -319,8 +343,10 @@ class EcgMonitor:
             self._card.thresholds,
             status.off,
             status.unusable,
+            np.zeros_like(status.unusable),
             settled,
             self.engine.active(slots),
+            self.engine.limits(slots),
         )
 
     def _quality(self, status: LeadStatus, leads: IntArray, said: Probabilities) -> WideFloatArray:
@@ -329,8 +355,19 @@ class EcgMonitor:
         share = status.present[np.arange(len(leads)), leads]
         return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
 
-    def _alarm(self, change: Change, raw_offset: int) -> Alarm:
-        return make_alarm(change, self._names[change.slot], self.bank.kind, self._clock(), raw_offset)
+    def _update_alarms(self, due: Due, evidence: Evidence) -> list[Alarm]:
+        changes = self.engine.update(conditions(evidence))
+        if not changes:
+            return []
+        offsets = dict(zip(due.slots.tolist(), due.offsets.tolist(), strict=True))
+        kind = self.bank.kind.value
+        return [
+            alarm
+            for change in changes
+            for alarm in self.book.apply(
+                self._names[change.slot], kind, change, offsets[change.slot], self._clock()
+            )
+        ]
 
 
 def _check_fit(card: ModelSpec) -> None:

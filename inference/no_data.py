@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from inference.alarms import Change
-from inference.catalog import NO_DATA
 from ingest.types import NS_PER_S, Chunk
 
 GRACE_S = 2.0
@@ -42,10 +40,13 @@ class NoDataState(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A no-data alarm that began or ended."""
+    """A silence that began (``ended_ns`` None) or ended; ``value`` is its length so far in seconds."""
 
     stream: StreamKey
-    change: Change
+    onset_ns: int
+    raised_ns: int
+    ended_ns: int | None
+    value: float
     raw_offset: int
 
 
@@ -113,16 +114,8 @@ class NoData:
     def _silence(self, at: int, ended_ns: int | None, offset: int) -> Silence:
         onset_ns = int(self._last_sample_ns[at])
         silent_s = (int(self._raised_ns[at]) - onset_ns) / NS_PER_S
-        change = Change(
-            slot=at,
-            rule=NO_DATA,
-            onset_ns=onset_ns,
-            raised_ns=int(self._raised_ns[at]),
-            ended_ns=ended_ns,
-            value=silent_s,
-            revision=0 if ended_ns is None else 1,
-        )
-        return Silence(self._keys[at], change, offset)
+        raised_ns = int(self._raised_ns[at])
+        return Silence(self._keys[at], onset_ns, raised_ns, ended_ns, silent_s, offset)
 
     def forget(self, streams: set[StreamKey]) -> None:
         """Watch these streams no longer."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.alarms import Change
 from inference.beat_classes import Decided
 from inference.beats import LABELS, heart_rate_bpm
 from inference.predictor import Probabilities
 from inference.rules import Evidence
-from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Vital
+from inference.types import Beat, Prediction, Vital
 from ingest.bank import Bank, Due
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 from models.spec import ModelSpec
@@ -129,32 +128,3 @@ class Records:
             )
             for slot, time_ns, bpm, per_min, known, share, ok, offset in rows
         ]
-
-
-def make_alarm(change: Change, bed: str, signal: str, now_ns: int, raw_offset: int) -> Alarm:
-    """Make the record of an alarm that began or ended."""
-    rule = change.rule
-    lasted_s = (change.raised_ns - change.onset_ns) / NS_PER_S
-    return Alarm(
-        id=f"{bed}:{signal}:{rule.kind}:{change.onset_ns}",
-        bed=bed,
-        signal=str(signal),
-        kind=rule.kind,
-        priority=rule.priority,
-        state=AlarmState.ACTIVE if change.ended_ns is None else AlarmState.ENDED,
-        message=rule.message(change.value),
-        onset_ns=change.onset_ns,
-        raised_ns=change.raised_ns,
-        emitted_ns=now_ns,
-        ended_ns=change.ended_ns,
-        value=None if change.value is None else round(change.value, 1),
-        limit=rule.limit,
-        unit=rule.unit,
-        delay=Delay(
-            measurement_s=round(max(0.0, lasted_s - rule.on_delay_s), 3),
-            configured_s=rule.on_delay_s,
-            system_s=round((now_ns - change.raised_ns) / NS_PER_S, 3),
-        ),
-        raw_offset=raw_offset,
-        revision=change.revision,
-    )

@@ -6,26 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.alarms import Conditions
+from inference.alarms import Conditions, Limits
 from inference.beats import NEVER, RecentBeats, mean_rate_bpm, ventricular_run
-from inference.catalog import (
-    ASYSTOLE,
-    ECG_RULES,
-    EXTREME_BRADYCARDIA,
-    EXTREME_TACHYCARDIA,
-    LEAD_OFF,
-    UNUSABLE,
-    VF,
-    VT,
-    Rule,
-)
+from inference.catalog import load_catalogue
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
+
+ECG_SPECS = load_catalogue().of_signal("ecg")
+"""The alarms that look at the ECG, in the order of the columns."""
+
+COLUMN = {spec.kind: place for place, spec in enumerate(ECG_SPECS)}
 
 OF_WINDOWS = 3
 """The network's rhythm counts when two of the last three windows say so."""
-
-HYSTERESIS_BPM = 5.0
-"""A rate alarm ends only this far on the good side of its limit."""
 
 RHYTHM_ONSET_S = 2.0
 """A rhythm fills most of its window's last 4 s, so that it began at least this long before the end."""
@@ -51,10 +43,12 @@ class Evidence:
         Their names.
     thresholds : dict
         Probability from which a rhythm counts.
-    off, unusable, settled : ndarray of bool
-        Leads off; no lead can carry a rhythm; enough signal for the network's rhythm.
+    off, unusable, noisy, settled : ndarray of bool
+        Leads off; no lead can carry a rhythm; noise on all of them; enough signal for the network's rhythm.
     active : ndarray of bool, shape (n_beds, n_rules)
-        Alarms that are active now, in the order of :data:`inference.catalog.ECG_RULES`.
+        Alarms that are active now, in the order of :data:`ECG_SPECS`.
+    limits : Limits
+        What the beds are set to.
     """
 
     slots: IntArray
@@ -68,8 +62,26 @@ class Evidence:
     thresholds: dict[str, float]
     off: BoolArray
     unusable: BoolArray
+    noisy: BoolArray
     settled: BoolArray
     active: BoolArray
+    limits: Limits
+
+    def is_active(self, kind: str) -> BoolArray:
+        """Where an alarm is active now."""
+        return np.asarray(self.active[:, COLUMN[kind]], dtype=np.bool_)
+
+    def above(self, kind: str) -> WideFloatArray:
+        """Limit of a rule that alarms over it, eased where it is active."""
+        return np.asarray(self.limits.above[:, COLUMN[kind]])
+
+    def below(self, kind: str) -> WideFloatArray:
+        """Limit of a rule that alarms under it, eased where it is active."""
+        return np.asarray(self.limits.below[:, COLUMN[kind]])
+
+    def beats_of(self, kind: str) -> WideFloatArray:
+        """How many beats make it."""
+        return np.asarray(self.limits.beats[:, COLUMN[kind]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +92,30 @@ class _Finding:
 
 
 def conditions(evidence: Evidence) -> Conditions:
-    """Judge every rule of :data:`inference.catalog.ECG_RULES` for some beds."""
+    """Judge every rule of :data:`ECG_SPECS` for some beds."""
     findings = {
-        ASYSTOLE: _asystole(evidence),
-        VF: _fibrillation(evidence),
-        VT: _ventricular_tachycardia(evidence),
-        EXTREME_TACHYCARDIA: _extreme_tachycardia(evidence),
-        EXTREME_BRADYCARDIA: _extreme_bradycardia(evidence),
-        LEAD_OFF: _technical(evidence, evidence.off),
-        UNUSABLE: _technical(evidence, evidence.unusable),
+        "asystole": _asystole(evidence),
+        "vf": _fibrillation(evidence),
+        "vt": _ventricular_tachycardia(evidence),
+        "extreme_tachycardia": _extreme_tachycardia(evidence),
+        "extreme_bradycardia": _extreme_bradycardia(evidence),
+        "lead_off": _technical(evidence, evidence.off),
+        "unusable": _technical(evidence, evidence.unusable),
+        "noise": _technical(evidence, evidence.noisy),
     }
-    ordered = [findings[rule] for rule in ECG_RULES]
-    usable = ~evidence.unusable
-    always = np.ones_like(usable)
-    judged = {VF: usable & evidence.settled, LEAD_OFF: always, UNUSABLE: always}
+    never = _technical(evidence, np.zeros_like(evidence.off))
+    ordered = [findings.get(spec.kind, never) for spec in ECG_SPECS]
+    lead = ~evidence.unusable
+    judged = {"nothing": np.ones_like(lead), "lead": lead, "clean": lead & ~evidence.noisy}
+    each = [judged[spec.needs] & (evidence.settled | (spec.kind != "vf")) for spec in ECG_SPECS]
     return Conditions(
         evidence.slots,
         evidence.ends_ns,
         np.stack([finding.true for finding in ordered], axis=1),
-        np.stack([judged.get(rule, usable) for rule in ECG_RULES], axis=1),
+        np.stack(each, axis=1),
         np.stack([finding.onsets_ns for finding in ordered], axis=1),
         np.stack([finding.values for finding in ordered], axis=1),
     )
-
-
-def _limit(rule: Rule) -> float:
-    if rule.limit is None:
-        msg = f"rule {rule.kind} has no limit"
-        raise ValueError(msg)
-    return rule.limit
-
-
-def _is_active(evidence: Evidence, rule: Rule) -> BoolArray:
-    active: BoolArray = evidence.active[:, ECG_RULES.index(rule)]
-    return active
 
 
 def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
@@ -137,14 +139,14 @@ def _rhythm_onset(evidence: Evidence, name: str) -> IntArray:
 
 def _asystole(evidence: Evidence) -> _Finding:
     quiet_s = evidence.quiet_s
-    true = (quiet_s >= _limit(ASYSTOLE)) & ~(rhythm_holds(evidence, "vf") & evidence.settled)
+    true = (quiet_s >= evidence.above("asystole")) & ~(rhythm_holds(evidence, "vf") & evidence.settled)
     return _Finding(true, evidence.quiet_since_ns, quiet_s)
 
 
 def _fibrillation(evidence: Evidence) -> _Finding:
     # A fibrillation that waxes or turns into a tachycardia for a moment is not over.
     lethal = (_votes(evidence, "vf") | _votes(evidence, "vt")).any(axis=1)
-    goes_on = _is_active(evidence, VF) & lethal
+    goes_on = evidence.is_active("vf") & lethal
     none = np.full(len(evidence.slots), np.nan)
     return _Finding(rhythm_holds(evidence, "vf") | goes_on, _rhythm_onset(evidence, "vf"), none)
 
@@ -152,9 +154,9 @@ def _fibrillation(evidence: Evidence) -> _Finding:
 def _ventricular_tachycardia(evidence: Evidence) -> _Finding:
     length, rate = ventricular_run(evidence.beats)
     fresh = evidence.frontier_ns - evidence.beats.times_ns[:, -1] <= 2 * NS_PER_S
-    by_beats = (length >= 5) & (rate >= _limit(VT)) & fresh
+    by_beats = (length >= evidence.beats_of("vt")) & (rate >= evidence.above("vt")) & fresh
     recent_rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
-    by_rhythm = rhythm_holds(evidence, "vt") & evidence.settled & (recent_rate >= _limit(VT))
+    by_rhythm = rhythm_holds(evidence, "vt") & evidence.settled & (recent_rate >= evidence.above("vt"))
     n_beats = evidence.beats.times_ns.shape[1]
     first = np.clip(n_beats - length, 0, n_beats - 1)
     run_began = evidence.beats.times_ns[np.arange(len(first)), first]
@@ -165,16 +167,15 @@ def _ventricular_tachycardia(evidence: Evidence) -> _Finding:
 def _extreme_tachycardia(evidence: Evidence) -> _Finding:
     rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -16:], 16))
     fresh = evidence.frontier_ns - evidence.beats.times_ns[:, -1] <= 2 * NS_PER_S
-    limit = _limit(EXTREME_TACHYCARDIA) - HYSTERESIS_BPM * _is_active(evidence, EXTREME_TACHYCARDIA)
-    return _Finding((rate > limit) & fresh, evidence.beats.times_ns[:, -17], rate)
+    true = (rate > evidence.above("extreme_tachycardia")) & fresh
+    return _Finding(true, evidence.beats.times_ns[:, -17], rate)
 
 
 def _extreme_bradycardia(evidence: Evidence) -> _Finding:
     rate = mean_rate_bpm(evidence.beats.intervals_s[:, -4:], 4)
     # Few beats are found in a fibrillating line: that is no slow heart.
     fibrillates = rhythm_holds(evidence, "vf") & evidence.settled
-    limit = _limit(EXTREME_BRADYCARDIA) + HYSTERESIS_BPM * _is_active(evidence, EXTREME_BRADYCARDIA)
-    true = (np.nan_to_num(rate, nan=np.inf) < limit) & ~fibrillates
+    true = (np.nan_to_num(rate, nan=np.inf) < evidence.below("extreme_bradycardia")) & ~fibrillates
     return _Finding(true, np.maximum(evidence.beats.times_ns[:, -5], NEVER), np.nan_to_num(rate))
 
 

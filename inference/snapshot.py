@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inference.alarm_book import Life
 from inference.alarms import EngineState
 from inference.beat_classes import BeatClassifier, ClassifierState
 from inference.errors import SnapshotError
@@ -80,6 +81,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     continuity: ContinuityState
     no_data: NoDataState
     ecg: EcgState | None
+    lives: list[Life] = []
 
 
 def _pack(array: npt.NDArray[np.generic]) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,10 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from inference import handover, snapshot
+from inference.alarm_book import AlarmBook
+from inference.alarms import Change
 from inference.beat_classes import BeatPredictor
+from inference.catalog import AlarmSetting, load_catalogue
 from inference.errors import SnapshotError
 from inference.intake import Partition, Stream, Taken
 from inference.monitor import EcgMonitor, Outcome
@@ -26,7 +29,6 @@ from inference.no_data import NoData, Silence
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from inference.reading import Polled, RawReader
-from inference.records import make_alarm
 from inference.snapshot import Snapshot
 from inference.stats import Stats
 from inference.types import Alarm, DeadLetter
@@ -88,7 +90,9 @@ class Worker:
         self._settings = settings
         self._options = options
         self._no_data = NoData()
-        self._monitor = EcgMonitor(predictor, time.time_ns, beats)
+        self._book = AlarmBook()
+        self._defaults = load_catalogue().settings([])
+        self._monitor = EcgMonitor(predictor, time.time_ns, beats, self._book, self._settings_of)
         self._partitions: dict[int, Partition] = {}
         self._snapshot_due_s: dict[int, float] = {}
         self._consumer = kafka.consumer(
@@ -170,11 +174,7 @@ class Worker:
             self._outputs.send_dead_letter(letter)
             self._log_refusal(letter)
         for silence in taken.silences:
-            alarm = self._silence_alarm(silence)
-            self._outputs.send_alarm(alarm)
-            self.stats.counts["alarms"] += 1
-            # A successor must know of it: its state is left at once.
-            self._snapshot_due_s[self._home(alarm.bed)] = 0.0
+            self._send_alarms(self._silence_alarms(silence))
         outcome = self._monitor.push(taken.pieces) if taken.pieces else Outcome()
         self._outputs.send(outcome)
         self._count(taken, outcome, received_ms)
@@ -215,9 +215,27 @@ class Worker:
         except OSError as error:
             logger.warning("statistics not written: %s", error)
 
-    def _silence_alarm(self, silence: Silence) -> Alarm:
+    def _silence_alarms(self, silence: Silence) -> list[Alarm]:
         bed, signal = silence.stream
-        return make_alarm(silence.change, bed, signal, time.time_ns(), silence.raw_offset)
+        change = Change(
+            0,
+            self._settings_of(bed)[f"{signal}/no_data"],
+            silence.onset_ns,
+            silence.raised_ns,
+            silence.ended_ns,
+            silence.value,
+        )
+        return self._book.apply(bed, signal, change, silence.raw_offset, time.time_ns())
+
+    def _send_alarms(self, alarms: list[Alarm]) -> None:
+        """Send steps of alarms' lives; a successor must know of them: the beds' state is left at once."""
+        for alarm in alarms:
+            self._outputs.send_alarm(alarm)
+            self._snapshot_due_s[self._home(alarm.bed)] = 0.0
+        self.stats.counts["alarms"] += len(alarms)
+
+    def _settings_of(self, bed: str) -> Mapping[str, AlarmSetting]:
+        return self._defaults
 
     def _count(self, taken: Taken, outcome: Outcome, received_ms: dict[str, int]) -> None:
         counts = self.stats.counts

@@ -135,5 +135,5 @@ def test_a_successor_ends_what_its_predecessor_may_have_raised() -> None:
     taken = Taken()
     partition.take(Record(encoded(30), 1), taken)
     (silence,) = taken.silences
-    assert silence.change.onset_ns == state.last_sample_ns
-    assert silence.change.ended_ns == T0 + 30 * NS_PER_S
+    assert silence.onset_ns == state.last_sample_ns
+    assert silence.ended_ns == T0 + 30 * NS_PER_S
