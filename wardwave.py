@@ -14,7 +14,7 @@ COMMANDS = {
     "simulate": "ingest.cli",
     "topics": "ingest.cli",
     "infer": "inference.cli",
-    "score-alarms": "inference.cli",
+    "score-alarms": "inference.score_cli",
     "schemas": "inference.cli",
     "train": "training.cli",
     "crossval": "training.cli",

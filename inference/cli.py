@@ -10,7 +10,8 @@ NO_MODEL = "none"
 DEFAULT_BEATS = "ecg-beats-1"
 
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add what says which networks are used."""
     parser.add_argument("--model", default=DEFAULT_MODEL, help="shipped model or path of a card")
     parser.add_argument(
         "--beats-model",
@@ -26,23 +27,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="run a worker: raw signals in, predictions, vitals and alarms out",
         description="A worker of the consumer group. Start more of them to share the beds.",
     )
-    _add_models(infer)
+    add_models(infer)
     infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
     infer.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
     infer.add_argument("--pace-ms", type=float, default=40.0, help="least time between two polls (ms)")
     infer.add_argument("--stats", type=Path, help="JSON file with counters, rewritten every second")
     infer.set_defaults(run=run_infer)
-    score = subparsers.add_parser(
-        "score-alarms",
-        help="play annotated records at full speed and say which episodes alarmed",
-        description="Plays WFDB records through the worker's pipeline and compares alarms with annotations.",
-    )
-    score.add_argument("--wfdb", required=True, metavar="DIR[,DIR...]", help="folders with annotated records")
-    score.add_argument("--records", metavar="A,B", help="only these records")
-    _add_models(score)
-    score.add_argument("--device", help="torch device")
-    score.set_defaults(run=run_score)
     schemas = subparsers.add_parser("schemas", help="write the JSON schemas of the outputs")
     schemas.add_argument("folder", type=Path, nargs="?", default=Path("ingest/schemas"))
     schemas.set_defaults(run=run_schemas)
@@ -77,32 +68,6 @@ def run_infer(args: argparse.Namespace) -> int:
     kafka.ensure_topics(settings)
     options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats)
     Worker(settings, predictor, options, beats).run(stop.is_set)
-    return 0
-
-
-def run_score(args: argparse.Namespace) -> int:
-    """Play records and print the table."""
-    from inference import score
-    from inference.beat_classes import BeatPredictor
-    from inference.errors import InferenceError
-    from inference.predictor import Predictor
-    from ingest.settings import load_settings
-
-    wanted = set(args.records.split(",")) if args.records else None
-    found = [
-        header.with_suffix("") for part in args.wfdb.split(",") for header in sorted(Path(part).glob("*.hea"))
-    ]
-    if not found:
-        raise InferenceError(f"--wfdb {args.wfdb}: no WFDB records there; name folders that hold .hea files")
-    absent = (wanted or set()) - {record.name for record in found}
-    if absent:
-        known = ", ".join(record.name for record in found)
-        raise InferenceError(f"--records: no {', '.join(sorted(absent))} in {args.wfdb}; there are {known}")
-    records = [record for record in found if wanted is None or record.name in wanted]
-    beats = None if args.beats_model == NO_MODEL else BeatPredictor(args.beats_model, args.device)
-    predictor = Predictor(args.model, args.device)
-    scores = score.score_records(records, predictor, load_settings().ingest, beats)
-    print("\n".join(score.report(scores)))
     return 0
 
 

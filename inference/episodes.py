@@ -1,7 +1,7 @@
-"""What annotations say should have alarmed, and whether it did: onset, alarm, delay, episode by episode.
+"""Which reference episodes alarmed, when, and which alarms no episode explains.
 
-Reference episodes are rhythm marks of at least 4 s (docs/alarms.md). This is a look at single records;
-scoring a whole set with intervals is another matter.
+An episode is answered by an alarm that was active between its onset and :data:`TOLERANCE_S` after its end.
+An alarm is explained by an episode during which, or within the tolerances of which, it was raised.
 """
 
 from __future__ import annotations
@@ -11,43 +11,59 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import wfdb
-
-from inference.types import Alarm, AlarmState
+from inference.reference import (
+    ASYSTOLE,
+    EXTREME_BRADYCARDIA,
+    EXTREME_TACHYCARDIA,
+    VF,
+    VT,
+    read_reference,
+)
+from inference.reference import Episode as Episode
+from inference.types import Alarm, Priority
 from ingest.types import NS_PER_S
 
-LEAST_S: Final = 4.0
 TOLERANCE_S: Final = 10.0
 """An alarm may come this long after an episode's end and still be its own."""
 
-KIND_OF_MARK: Final = {
-    "(VF": "vf",
-    "(VFIB": "vf",
-    "(VFL": "vf",
-    "(VT": "vt",
-    "(ASYS": "asystole",
-}
+EARLY_S: Final = 2.0
+"""An alarm may come this long before an annotated onset: marks are set by hand."""
+
 ANSWERS: Final = {
-    "vf": ("vf", "vt"),
-    "vt": ("vt", "vf", "extreme_tachycardia"),
-    "asystole": ("asystole",),
+    VF: (VF, VT),
+    VT: (VT, VF, EXTREME_TACHYCARDIA),
+    ASYSTOLE: (ASYSTOLE,),
+    EXTREME_BRADYCARDIA: (EXTREME_BRADYCARDIA, ASYSTOLE),
+    EXTREME_TACHYCARDIA: (EXTREME_TACHYCARDIA, VT, VF),
 }
-"""Alarms that answer an episode: they bring staff to the bed with a shockable or stopped heart in mind."""
+"""Alarms that answer an episode: its own, and those that bring staff with something graver in mind."""
+
+EXPLAINED: Final = {
+    **ANSWERS,
+    VF: (VF, VT, EXTREME_TACHYCARDIA),
+    ASYSTOLE: (ASYSTOLE, EXTREME_BRADYCARDIA),
+}
+"""Alarms that are not false at an episode: those that answer it, and those that say less of the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Episode:
-    """One reference episode, seconds from the record's start."""
+class Heard:
+    """One alarm that was raised, seconds from the record's start; ``ended_s`` infinite while it goes on."""
 
-    record: str
+    id: str
     kind: str
-    onset_s: float
-    end_s: float
+    priority: Priority
+    message: str
+    raised_s: float
+    ended_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An episode and the first alarm that answered it, if one did."""
+    """An episode and the first alarm that answered it, if one did.
+
+    ``raised_s`` may lie before the onset: an alarm that was active already answers at once.
+    """
 
     episode: Episode
     alarm: str | None
@@ -56,54 +72,81 @@ class Answer:
     @property
     def delay_s(self) -> float | None:
         """From the episode's onset to the data that raised the alarm."""
-        return None if self.raised_s is None else self.raised_s - self.episode.onset_s
+        return None if self.raised_s is None else max(0.0, self.raised_s - self.episode.onset_s)
+
+    @property
+    def after_met_s(self) -> float | None:
+        """From when the definition was met to the data that raised the alarm; 0 where it came sooner."""
+        return None if self.raised_s is None else max(0.0, self.raised_s - self.episode.met_s)
 
 
-def reference_episodes(record: Path, length_s: float | None = None) -> list[Episode]:
-    """Episodes that a WFDB record's ``.atr`` marks; none without annotations.
+def reference_episodes(record: Path) -> list[Episode]:
+    """Episodes that a WFDB record's annotations meet (:mod:`inference.reference`).
 
     Parameters
     ----------
     record : Path
         The record without suffix, or its header.
-    length_s : float or None
-        Leave out what begins within 4 s of this, or after it.
     """
-    base = record.with_suffix("") if record.suffix == ".hea" else record
-    if not base.with_suffix(".atr").exists():
-        return []
-    marks = wfdb.rdann(str(base), "atr")
-    header = wfdb.rdheader(str(base))
-    whole_s = header.sig_len / header.fs
-    named = [
-        (sample / header.fs, note.rstrip("\x00"))
-        for sample, note in zip(marks.sample.tolist(), marks.aux_note, strict=True)
-        if note.startswith("(")
+    return list(read_reference(record).episodes)
+
+
+def heard(alarms: Iterable[Alarm], start_ns: int) -> list[Heard]:
+    """Every alarm once, in the order in which they were raised.
+
+    Parameters
+    ----------
+    alarms : iterable of Alarm
+        Of one bed, every step of their lives.
+    start_ns : int
+        Device time of the record's start.
+    """
+    newest: dict[str, Alarm] = {}
+    for alarm in alarms:
+        held = newest.get(alarm.id)
+        if held is None or (alarm.raw_offset, alarm.revision) >= (held.raw_offset, held.revision):
+            newest[alarm.id] = alarm
+    found = [
+        Heard(
+            alarm.id,
+            alarm.kind,
+            alarm.priority,
+            alarm.message,
+            (alarm.raised_ns - start_ns) / NS_PER_S,
+            float("inf") if alarm.ended_ns is None else (alarm.ended_ns - start_ns) / NS_PER_S,
+        )
+        for alarm in newest.values()
     ]
-    ends_s = [begin for begin, _ in named[1:]] + [whole_s]
-    episodes: list[Episode] = []
-    for (onset_s, note), end_s in zip(named, ends_s, strict=True):
-        kind = KIND_OF_MARK.get(note)
-        if kind is None:
-            continue
-        last = episodes[-1] if episodes else None
-        if last is not None and last.kind == kind and onset_s - last.end_s < 1.0:
-            episodes[-1] = Episode(last.record, kind, last.onset_s, end_s)
-        else:
-            episodes.append(Episode(base.name, kind, onset_s, end_s))
-    limit_s = whole_s if length_s is None else length_s
-    return [
-        item
-        for item in episodes
-        if item.end_s - item.onset_s >= LEAST_S and item.onset_s + LEAST_S <= limit_s
-    ]
+    return sorted(found, key=lambda item: (item.raised_s, item.kind))
+
+
+def answer(episodes: Iterable[Episode], alarms: Sequence[Heard]) -> list[Answer]:
+    """First answering alarm of each episode; of two at once, the one of the episode's own kind."""
+    answers = []
+    for episode in episodes:
+        found = [
+            (max(alarm.raised_s, episode.onset_s), alarm.kind != episode.kind, alarm.raised_s, alarm.kind)
+            for alarm in alarms
+            if alarm.kind in ANSWERS[episode.kind]
+            and alarm.raised_s <= episode.end_s + TOLERANCE_S
+            and alarm.ended_s >= episode.onset_s
+        ]
+        first = min(found, default=None)
+        answers.append(Answer(episode, first[3] if first else None, first[2] if first else None))
+    return answers
+
+
+def explained(alarm: Heard, episodes: Iterable[Episode]) -> bool:
+    """Whether an alarm was raised at an episode of a kind that it may tell of."""
+    return any(
+        alarm.kind in EXPLAINED[episode.kind]
+        and episode.onset_s - EARLY_S <= alarm.raised_s <= episode.end_s + TOLERANCE_S
+        for episode in episodes
+    )
 
 
 def match(episodes: Sequence[Episode], alarms: Iterable[Alarm], start_ns: int) -> list[Answer]:
     """First answering alarm of each episode.
-
-    An alarm answers when it was active at some time between the onset and :data:`TOLERANCE_S` after the end;
-    one that was active already at the onset answers at once.
 
     Parameters
     ----------
@@ -114,24 +157,7 @@ def match(episodes: Sequence[Episode], alarms: Iterable[Alarm], start_ns: int) -
     start_ns : int
         Device time of the record's start.
     """
-    spans: dict[str, tuple[str, float, float]] = {}
-    for alarm in alarms:
-        raised_s = (alarm.raised_ns - start_ns) / NS_PER_S
-        ended_s = float("inf") if alarm.ended_ns is None else (alarm.ended_ns - start_ns) / NS_PER_S
-        if alarm.state is AlarmState.ENDED or alarm.id not in spans:
-            spans[alarm.id] = (alarm.kind, raised_s, ended_s)
-    answers = []
-    for episode in episodes:
-        found = [
-            (max(raised_s, episode.onset_s), kind)
-            for kind, raised_s, ended_s in spans.values()
-            if kind in ANSWERS[episode.kind]
-            and raised_s <= episode.end_s + TOLERANCE_S
-            and ended_s >= episode.onset_s
-        ]
-        first = min(found, default=None)
-        answers.append(Answer(episode, first[1] if first else None, first[0] if first else None))
-    return answers
+    return answer(episodes, heard(alarms, start_ns))
 
 
 def table(answers: Iterable[Answer]) -> list[str]:
@@ -140,11 +166,11 @@ def table(answers: Iterable[Answer]) -> list[str]:
         "| record | event | onset (s) | end (s) | alarm | raised (s) | delay (s) |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for answer in answers:
-        item = answer.episode
+    for one in answers:
+        item = one.episode
         begin = f"| {item.record} | {item.kind} | {item.onset_s:.1f} | {item.end_s:.1f} "
-        if answer.raised_s is None or answer.delay_s is None:
+        if one.raised_s is None or one.delay_s is None:
             lines.append(f"{begin}| none | | |")
         else:
-            lines.append(f"{begin}| {answer.alarm} | {answer.raised_s:.1f} | {answer.delay_s:.1f} |")
+            lines.append(f"{begin}| {one.alarm} | {one.raised_s:.1f} | {one.delay_s:.1f} |")
     return lines

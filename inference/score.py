@@ -1,32 +1,30 @@
-"""Whole records through the monitor at full speed: which annotated episodes alarmed, when, and what else did.
-
-The same continuity, bank, network, rules and engine as in the worker; only Kafka is left out and the clock is
-the record's own.
-"""
+"""Alarms against reference episodes, record by record: what answered, what was false, how many there were."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from scipy import stats
-from tqdm import tqdm
+from typing import Final
 
 from inference.beat_classes import BeatPredictor
-from inference.episodes import ANSWERS, TOLERANCE_S, Answer, Episode, match, reference_episodes
-from inference.monitor import EcgMonitor, Outcome
+from inference.episodes import ANSWERS, TOLERANCE_S, Answer, Heard, answer, explained, heard
 from inference.predictor import Predictor
-from inference.types import Alarm, AlarmState, Priority
-from ingest.continuity import Continuity
-from ingest.replay import Source, read_sources, source_chunks
+from inference.reference import (
+    ALARM_S,
+    BEFORE_ALARM_S,
+    DeviceLabel,
+    Labels,
+    Reference,
+    read_reference,
+)
+from inference.score_run import START_NS, bed_of, play
+from inference.types import Alarm, Priority
 from ingest.settings import IngestSettings
-from ingest.types import NS_PER_S, SignalKind
 from models.spec import ModelSpec
 
-START_NS = 1_700_000_000 * NS_PER_S
+SIDES: Final = ("train", "validation", "left_out", "test", "not named")
+"""Sides of a split, from the one that says least of unseen patients to the one that says most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +34,40 @@ class RecordScore:
     Parameters
     ----------
     record, side : str
-        Its name, and the side of the model's split on which it is ("train", "validation", "test", …).
-    length_s : float
-        Its length.
+        Its name, and on which side of the models' splits it is ("train" where any of them trained on it).
+    reference : Reference
+        What it is labelled with.
     answers : tuple of Answer
-        One for each annotated episode.
-    besides : tuple of Alarm
-        High-priority alarms at no annotated episode.
+        One for each reference episode.
+    false : tuple of Heard
+        High-priority alarms of scored kinds that no episode explains.
+    unlabelled : tuple of Heard
+        High-priority alarms that no episode explains, of kinds that the record's labels do not tell of.
+    burden : dict of Priority to int
+        Alarms raised.
+    raised : bool or None
+        Of a CinC 2015 record: whether the monitor had an answering alarm active in the 10 s before the
+        device's.
     """
 
     record: str
     side: str
-    length_s: float
+    reference: Reference
     answers: tuple[Answer, ...]
-    besides: tuple[Alarm, ...]
+    false: tuple[Heard, ...]
+    unlabelled: tuple[Heard, ...]
+    burden: dict[Priority, int]
+    raised: bool | None
+
+    @property
+    def length_s(self) -> float:
+        """Length of the record."""
+        return self.reference.length_s
+
+    @property
+    def event_free(self) -> bool:
+        """Whether its beats are annotated and meet no definition."""
+        return self.reference.labels is Labels.BEATS and not self.answers
 
 
 def score_records(
@@ -58,71 +76,61 @@ def score_records(
     settings: IngestSettings,
     beats: BeatPredictor | None = None,
 ) -> list[RecordScore]:
-    """Play records side by side, a second each in turn, and match their alarms with their annotations."""
-    sources = {
-        record: source
-        for record in records
-        for source in read_sources([record], [f"{record.parent.name}/{record.stem}"])
-        if source.signal.kind is SignalKind.ECG
-    }
-    heard = _play(list(sources.values()), EcgMonitor(predictor, lambda: START_NS, beats), settings)
-    scores = []
-    for record, source in sources.items():
-        alarms = [alarm for alarm in heard.alarms if alarm.bed == source.bed]
-        length_s = source.signal.n_samples / source.signal.fs_hz
-        episodes = reference_episodes(record)
-        scores.append(
-            RecordScore(
-                source.bed,
-                side_of(predictor.spec, source.bed),
-                length_s,
-                tuple(match(episodes, alarms, START_NS)),
-                tuple(_besides(episodes, alarms)),
-            )
-        )
-    return scores
+    """Play records side by side and grade their alarms."""
+    references = {bed_of(record): read_reference(record) for record in records}
+    alarms = play(records, predictor, beats, settings)
+    cards = [predictor.spec] if beats is None else [predictor.spec, beats.spec]
+    return [grade(bed, side_of(cards, bed), references[bed], alarms[bed]) for bed in references]
 
 
-def _play(sources: Sequence[Source], monitor: EcgMonitor, settings: IngestSettings) -> Outcome:
-    lines = {source.bed: Continuity(settings) for source in sources}
-    streams = [source_chunks(source, START_NS, source.signal.n_samples, 1.0, "score") for source in sources]
-    heard = Outcome()
-    offset = 0
-    longest_s = max((source.signal.duration_s for source in sources), default=0.0)
-    bar = tqdm(total=round(longest_s), unit="s", desc=f"{len(sources)} records", disable=None)
-    while streams:
-        turn = [(stream, next(stream, None)) for stream in streams]
-        streams = [stream for stream, chunk in turn if chunk is not None]
-        pieces = [
-            (chunk.bed, piece)
-            for _, chunk in turn
-            if chunk is not None
-            for piece in lines[chunk.bed].push(chunk, offset, chunk.end_ns // 1_000_000)
-        ]
-        heard.alarms.extend(monitor.push(pieces).alarms)
-        offset += 1
-        bar.update()
-    bar.close()
-    return heard
+def grade(record: str, side: str, reference: Reference, alarms: Sequence[Alarm]) -> RecordScore:
+    """Hold one record's alarms against its reference."""
+    raised = heard(alarms, START_NS)
+    stray = [
+        alarm
+        for alarm in raised
+        if alarm.priority is Priority.HIGH and not explained(alarm, reference.episodes)
+    ]
+    false = [alarm for alarm in stray if alarm.kind in reference.scored or _wrong(alarm, reference.device)]
+    return RecordScore(
+        record,
+        side,
+        reference,
+        tuple(answer(reference.episodes, raised)),
+        tuple(false),
+        tuple(alarm for alarm in stray if alarm not in false),
+        {priority: sum(alarm.priority is priority for alarm in raised) for priority in Priority},
+        None if reference.device is None else _raised_before(raised, reference.device),
+    )
 
 
-def _besides(episodes: Sequence[Episode], alarms: Iterable[Alarm]) -> list[Alarm]:
-    """High-priority alarms that no annotated episode explains."""
-
-    def explained(alarm: Alarm) -> bool:
-        raised_s = (alarm.raised_ns - START_NS) / NS_PER_S
-        return any(
-            alarm.kind in ANSWERS[episode.kind]
-            and episode.onset_s - 2.0 <= raised_s <= episode.end_s + TOLERANCE_S
-            for episode in episodes
-        )
-
-    begun = (alarm for alarm in alarms if alarm.state is AlarmState.ACTIVE)
-    return [alarm for alarm in begun if alarm.priority is Priority.HIGH and not explained(alarm)]
+def _wrong(alarm: Heard, device: DeviceLabel | None) -> bool:
+    """Whether an alarm was raised where clinicians found the device's alarm of that kind false."""
+    return (
+        device is not None
+        and not device.true
+        and alarm.kind in ANSWERS[device.kind]
+        and ALARM_S - BEFORE_ALARM_S <= alarm.raised_s <= ALARM_S + TOLERANCE_S
+    )
 
 
-def side_of(card: ModelSpec, record: str) -> str:
-    """Side of the model's split on which a record is."""
+def _raised_before(raised: Sequence[Heard], device: DeviceLabel) -> bool:
+    """Whether an alarm that answers the device's was active in the 10 s before it."""
+    return any(
+        alarm.kind in ANSWERS[device.kind]
+        and alarm.raised_s <= ALARM_S
+        and alarm.ended_s >= ALARM_S - BEFORE_ALARM_S
+        for alarm in raised
+    )
+
+
+def side_of(cards: Sequence[ModelSpec], record: str) -> str:
+    """Side of the models' splits on which a record is: of several, the one that says least of the unseen."""
+    sides = [_side(card, record) for card in cards]
+    return min(sides, key=lambda side: SIDES.index(side) if side in SIDES else len(SIDES))
+
+
+def _side(card: ModelSpec, record: str) -> str:
     whole_set = record.split("/")[0]
     # A card names records one by one, or says of a whole set where its other records are.
     for named in (record, whole_set):
@@ -130,62 +138,3 @@ def side_of(card: ModelSpec, record: str) -> str:
             if any(name == named or name.startswith(f"{named}:") for name in names):
                 return side
     return "not named"
-
-
-def poisson_interval(count: int) -> tuple[float, float]:
-    """Exact 95 % interval of a count (Garwood 1936)."""
-    low = float(stats.chi2.ppf(0.025, 2 * count) / 2) if count else 0.0
-    return low, float(stats.chi2.ppf(0.975, 2 * count + 2) / 2)
-
-
-def report(scores: Sequence[RecordScore]) -> list[str]:
-    """Markdown: a line per record with episodes or false alarms, then a summary per side of the split."""
-    lines = [
-        "| record | side | hours | episodes | answered | delay median (s) | delay worst (s) | besides |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [_record_line(score) for score in scores]
-    for side in dict.fromkeys(score.side for score in scores):
-        lines += ["", *_side_lines(side, [score for score in scores if score.side == side])]
-    return lines
-
-
-def _record_line(score: RecordScore) -> str:
-    delays = _delays(score.answers)
-    median = f"{np.median(delays):.1f}" if delays else ""
-    worst = f"{max(delays):.1f}" if delays else ""
-    kinds = Counter(alarm.kind for alarm in score.besides)
-    besides = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    return (
-        f"| {score.record} | {score.side} | {score.length_s / 3600:.2f} | {len(score.answers)} | "
-        f"{len(delays)} | {median} | {worst} | {besides} |"
-    )
-
-
-def _delays(answers: Iterable[Answer]) -> list[float]:
-    return [answer.delay_s for answer in answers if answer.delay_s is not None]
-
-
-def _side_lines(side: str, scores: Sequence[RecordScore]) -> list[str]:
-    days = sum(score.length_s for score in scores) / 86_400
-    lines = [f"**{side}**: {len(scores)} records, {days:.2f} bed-days"]
-    for kind in ANSWERS:
-        answers = [a for score in scores for a in score.answers if a.episode.kind == kind]
-        if not answers:
-            continue
-        delays = _delays(answers)
-        within = sum(delay <= 10.0 for delay in delays)
-        middle = (
-            f", median {np.median(delays):.1f} s, p95 {np.percentile(delays, 95):.1f} s" if delays else ""
-        )
-        lines.append(f"- {kind}: {len(delays)} of {len(answers)} episodes, {within} within 10 s{middle}")
-    quiet = [score for score in scores if not score.answers]
-    false = sum(len(score.besides) for score in quiet)
-    low, high = poisson_interval(false)
-    quiet_days = sum(score.length_s for score in quiet) / 86_400
-    lines.append(
-        f"- high-priority alarms in the {len(quiet)} records without annotated episodes: {false} in "
-        f"{quiet_days:.2f} bed-days (95 % interval of the count {low:.1f} to {high:.1f}); "
-        f"in the others, besides their episodes: {sum(len(s.besides) for s in scores) - false}"
-    )
-    return lines
