@@ -43,6 +43,8 @@ class ConditioningSpec:
 
 
 ECG = ConditioningSpec(rate_hz=125.0, low_hz=0.5, high_hz=40.0)
+PULSE = ConditioningSpec(rate_hz=62.5, low_hz=0.4, high_hz=8.0)
+"""Plethysmogram and arterial pressure: the pulse wave without breathing and jitter."""
 
 
 @dataclass(frozen=True, slots=True)
