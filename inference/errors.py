@@ -7,7 +7,8 @@
     ├── NotDelivered        an output was not delivered: nothing is committed, a restart goes on (retriable)
     ├── NotJudged           what there is says too little about an alarm: it counts as true
     ├── UnfitModel          the model's card asks for what this worker does not do
-    └── BadSetting          an alarm's setting is unknown or out of its bounds: the rest stays as it was
+    ├── BadSetting          an alarm's setting is unknown or out of its bounds: the rest stays as it was
+    └── StoreError          the recorder's database cannot be used: names it, never its password
 """
 
 from __future__ import annotations
@@ -39,3 +40,7 @@ class UnfitModel(InferenceError):
 
 class BadSetting(InferenceError):
     """A setting of an alarm is unknown, or out of its bounds."""
+
+
+class StoreError(InferenceError):
+    """The recorder's database cannot be used."""

@@ -1,0 +1,157 @@
+"""Reaching the database: SQLite file or PostgreSQL by URL, and its schema by Alembic's migrations."""
+
+from __future__ import annotations
+
+import importlib.util
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from inference.errors import StoreError
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+BUSY_MS: Final = 30_000
+"""How long one writer of a SQLite file waits for another."""
+_LOCK: Final = 0x77617264
+"""Any number that other users of the PostgreSQL server do not take for their advisory lock ("ward")."""
+_CONNECT_S: Final = 10
+_DEAD_MS: Final = 20_000
+"""A PostgreSQL server that acknowledges nothing for so long is taken for gone."""
+
+
+def shown(url: URL) -> str:
+    """URL for logs and errors, without password and options."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def connect(text_url: str, *, writes: bool) -> Engine:
+    """Make an engine; nothing is connected yet.
+
+    Parameters
+    ----------
+    text_url : str
+        ``sqlite:///file`` or ``postgresql://user:password@host/database``.
+    writes : bool
+        Transactions of a writer take SQLite's lock at their begin, so that none fails half-way.
+
+    Raises
+    ------
+    StoreError
+        The URL is none, or of a database that is not supported.
+    """
+    try:
+        url = make_url(text_url)
+    except (ArgumentError, ValueError):
+        # The library's words would show the password.
+        raise StoreError(
+            "the database's URL cannot be read; give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+        ) from None
+    backend = url.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return _postgresql(url.set(drivername="postgresql+psycopg"))
+    if backend == "sqlite":
+        return _sqlite(url, writes)
+    raise StoreError(f"{shown(url)}: {backend} is not supported; use sqlite or postgresql")
+
+
+def _postgresql(url: URL) -> Engine:
+    if importlib.util.find_spec("psycopg") is None:
+        raise StoreError(f"{shown(url)}: PostgreSQL needs psycopg: pip install 'wardwave[postgres]'")
+    options = {"connect_timeout": _CONNECT_S, "tcp_user_timeout": _DEAD_MS, "keepalives_idle": 10}
+    return create_engine(url, pool_pre_ping=True, connect_args=options)
+
+
+def _sqlite(url: URL, writes: bool) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        raise StoreError(f"{shown(url)}: name a file, such as sqlite:///wardwave.sqlite")
+    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1e3})
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        # Python's driver would otherwise begin transactions by itself, and leave table changes out of them.
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+        if writes:
+            # What is committed to Kafka as done must be on the disk: FULL, though NORMAL is faster.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to this version's; of several that do it at once, one does and the others wait.
+
+    Raises
+    ------
+    StoreError
+        The database is newer than this version, or cannot be reached or changed.
+    """
+    config = _config()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            found = _revision(connection)
+            if found is not None and found not in known:
+                raise StoreError(
+                    f"{shown(engine.url)} has schema {found}, which is newer than this version of Wardwave; "
+                    "update Wardwave, or name another database"
+                )
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        raise StoreError(f"{shown(engine.url)}: {reason(error)}") from error
+
+
+def check_revision(engine: Engine) -> None:
+    """Refuse a database whose schema is not this version's.
+
+    Raises
+    ------
+    StoreError
+        It is older, newer, not Wardwave's, or cannot be reached.
+    """
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
+        raise StoreError(f"{shown(engine.url)}: no such file; 'wardwave record' makes it")
+    try:
+        with engine.connect() as connection:
+            found = _revision(connection)
+    except SQLAlchemyError as error:
+        raise StoreError(f"{shown(engine.url)}: {reason(error)}") from error
+    if found != head:
+        raise StoreError(
+            f"{shown(engine.url)} has schema {found or 'none'}, this version of Wardwave reads {head}; "
+            "run 'wardwave record' of the newer of both"
+        )
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """What the database's driver said, in one line, without statement and values."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split()) or type(cause).__name__
