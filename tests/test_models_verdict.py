@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.verdict_views import PULSE
 from ingest.conditioning import Conditioner
 from models.errors import CardMismatch, DamagedWeights, ModelNotFound, UnknownAlarm
 from models.verdict import KINDS, KindSpec, KindWeights, Verdict, VerdictSpec, cost_threshold, load, save
 from models.verdict_features import verdict_features
 from models.verdict_leads import FS_HZ, HISTORY_S, LeadView, lead_features
 from models.verdict_pulses import PulseView, pulse_features, upstrokes
-from training.verdict_records import PULSE
 
 N, V = np.eye(4, dtype=np.float32)[[0, 2]]
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.spec import RHYTHM_CLASSES
+from models.streaming import Stream
 from training.errors import BadRecipe
 from training.monitor_losses import rhythm_loss, step_loss
 from training.monitor_recipes import MonitorRecipe
@@ -29,7 +30,6 @@ from training.scoring import (
 )
 from training.sources import BEAT_CLASS, Recording, bit
 from training.splits import DS1, DS2, MITDB_VALIDATION, PACED, VFDB_TEST, VFDB_VALIDATION, side_of
-from training.streaming import Stream
 
 
 def test_no_patient_stands_on_two_sides() -> None:

@@ -10,6 +10,7 @@ import pytest
 import wfdb
 
 import wardwave
+from inference.verdict_beats import LeadOutput, MonitorBeats, SlopeBeats
 from models import store, verdict
 from models.errors import CardMismatch
 from models.verdict import KINDS
@@ -17,7 +18,6 @@ from models.verdict_leads import FS_HZ, HISTORY_S
 from training import verdict_ablation
 from training.errors import BadRecipe, DataMissing
 from training.verdict_ablation import ablation, repeated, variants
-from training.verdict_beats import LeadOutput, MonitorBeats, SlopeBeats
 from training.verdict_config import KindConfig, VerdictRecipe, icu_verdict_1
 from training.verdict_fit import fit_kind
 from training.verdict_judge import judge_record

@@ -13,16 +13,18 @@ import numpy as np
 
 from ingest.conditioning import ECG
 from models import decode, store
+from models import streaming as runs
 from models.cnn_lstm import CnnLstm
 from models.decode import WideFloatArray, accept, decode_beats, refine_peaks
 from models.spec import ModelSpec
+from models.streaming import WINDOW_S, run_lead
 from training import sources, streaming
 from training.af_beats import FS_HZ, FloatArray
 from training.af_config import AF_CLASSES
 from training.corpus import load_names
 from training.errors import BadAnnotation, DataMissing
 from training.sources import Recording
-from training.streaming import WINDOW_S, final_beats, run_lead
+from training.streaming import final_beats
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ class Detector:
         self.cache = cache
         self._name = name
         self._model: CnnLstm | None = None
-        code = b"".join(Path(str(module.__file__)).read_bytes() for module in (decode, streaming))
+        code = b"".join(Path(str(module.__file__)).read_bytes() for module in (decode, runs, streaming))
         self._key = hashlib.sha256(code + self.spec.sha256.encode()).hexdigest()
 
     def beats(self, signal: FloatArray) -> tuple[WideFloatArray, FloatArray]:
@@ -101,7 +103,7 @@ class Detector:
             threshold=threshold,
             class_gains=gains,
             final_from_s=FIRST_S,
-            final_to_s=WINDOW_S - streaming.RIGHT_CONTEXT_S - streaming.HOP_S - decode.OVERLAP_S,
+            final_to_s=WINDOW_S - runs.RIGHT_CONTEXT_S - runs.HOP_S - decode.OVERLAP_S,
         )
         placed = refine_peaks(stream.windows[:1], FS_HZ, first.window, first.position_s)
         time_s = np.concatenate([placed, found.time_s])

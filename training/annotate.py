@@ -20,9 +20,10 @@ from models import store
 from models.cnn_lstm import CnnLstm
 from models.decode import OVERLAP_S, accept, decode_beats, refine_peaks
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Conv1dFrontEnd, ModelSpec
+from models.streaming import run_windows
 from training.annotate_lead import Lead
 from training.errors import CannotAnnotate
-from training.streaming import FinalBeats, run_windows
+from training.streaming import FinalBeats
 
 FloatArray = npt.NDArray[np.float32]
 WideFloatArray = npt.NDArray[np.float64]

@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models import decode, store
+from models import streaming as runs
 from models.beat_rows import FS_HZ, correlation, rows, segments_at
 from models.decode import refine_peaks
 from models.spec import STEP_CLASSES
+from models.streaming import WINDOW_S, run_lead
 from training import streaming
 from training.sources import (
     BEAT_CLASS,
@@ -30,7 +32,7 @@ from training.sources import (
     read_annotation,
     read_table,
 )
-from training.streaming import WINDOW_S, final_beats, run_lead
+from training.streaming import final_beats
 
 ALLOWED_N: Final = np.uint8(1 << STEP_CLASSES.index("N"))
 NONE: Final = np.uint8(1 << STEP_CLASSES.index("none"))
@@ -135,7 +137,7 @@ class Finder:
         self._monitor, self._cache = monitor, cache
         self._model, self.spec = store.load(monitor)
         code = hashlib.sha256(self.spec.sha256.encode())
-        for module in (decode, streaming):
+        for module in (decode, runs, streaming):
             code.update(Path(str(module.__file__)).read_bytes())
         self._code = code.hexdigest()
 

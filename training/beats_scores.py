@@ -14,11 +14,11 @@ from models.beat_rows import FS_HZ, set_next, shown
 from models.beats import BeatFeatures
 from models.cnn_lstm import CnnLstm
 from models.spec import STEP_CLASSES
+from models.streaming import HOP_S, WINDOW_S
 from training.beats_records import Lead, rows_of
 from training.evaluation import Evaluation, Predictions, Table
 from training.scoring import UNKNOWN, BeatScores, beat_scores, bootstrap, learning_s, match_beats
 from training.sources import FloatArray, IntArray, Recording, WideFloatArray
-from training.streaming import HOP_S, WINDOW_S
 
 AT_MARKS: Final = "beats at the annotations"
 END_TO_END: Final = "beats end to end"

@@ -10,6 +10,7 @@ import numpy as np
 
 from models.cnn_lstm import CnnLstm
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Interval
+from models.streaming import FS_HZ, HOP_S, WINDOW_S
 from training.monitor_thresholds import GAIN
 from training.monitor_validate import RHYTHM_S, Scored, known_windows, run_recordings, score_beats
 from training.scoring import (
@@ -22,7 +23,6 @@ from training.scoring import (
     shockable,
 )
 from training.sources import ALARM_S, FloatArray, IntArray, Recording, WideFloatArray, bit
-from training.streaming import FS_HZ, HOP_S, WINDOW_S
 
 HARD_RECORD: Final = "232"
 """Holds nine tenths of the supraventricular beats of the test side here: figures are given without it too."""

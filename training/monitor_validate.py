@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from models.cnn_lstm import CnnLstm
 from models.spec import STEP_CLASSES
+from models.streaming import FS_HZ, HOP_S, WINDOW_S, Stream, run_lead
 from training.monitor_noise import stressed
 from training.monitor_windows import allowed_rhythms
 from training.scoring import balanced_accuracy, beat_scores, beat_table, learning_s, rhythm_table
 from training.sources import FloatArray, IntArray, Recording
-from training.streaming import FIRST_FINAL_S, FS_HZ, HOP_S, WINDOW_S, Stream, final_beats, run_lead
+from training.streaming import FIRST_FINAL_S, final_beats
 
 RHYTHM_S = 4.0
 

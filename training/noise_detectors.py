@@ -17,12 +17,14 @@ from wfdb import processing
 from ingest import conditioning
 from ingest.conditioning import ECG
 from models import decode
+from models import streaming as runs
 from models.cnn_lstm import CnnLstm
 from models.spec import ModelSpec
+from models.streaming import run_lead
 from training import streaming
 from training.errors import BadRecipe
 from training.sources import WideFloatArray
-from training.streaming import final_beats, run_lead
+from training.streaming import final_beats
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class Network:
         self.model, self.step_s, self.threshold = model, spec.step_s, spec.thresholds["beat"]
         self.name = spec.name
         digest = hashlib.sha256(f"{spec.sha256} {self.threshold}".encode())
-        for module in (decode, streaming, conditioning):
+        for module in (decode, runs, streaming, conditioning):
             digest.update(Path(str(module.__file__)).read_bytes())
         self.key = f"{spec.name}-{digest.hexdigest()[:12]}"
 

@@ -1,63 +1,17 @@
-"""Run a model over recordings as the worker does: windows at the hop, final steps, the same decoding."""
+"""Beats of a whole lead as they become final, from what :mod:`models.streaming` gives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from models.cnn_lstm import CnnLstm
 from models.decode import OVERLAP_S, BeatCandidates, accept, decode_beats, refine_peaks
-from training.sources import FloatArray, IntArray, WideFloatArray
+from models.streaming import FS_HZ, HOP_S, RIGHT_CONTEXT_S, WINDOW_S, Stream
+from training.sources import IntArray, WideFloatArray
 
-WINDOW_S = 8.0
-FS_HZ = 125.0
-HOP_S = 1.0
-RIGHT_CONTEXT_S = 1.0
 FIRST_FINAL_S = WINDOW_S - RIGHT_CONTEXT_S - HOP_S
 """No window makes a beat before this final, so that it could be found: such beats are not scored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """What a model says of one lead.
-
-    Attributes
-    ----------
-    windows : ndarray of float32, shape (n_windows, n_times)
-        As the model saw them.
-    steps : ndarray of float32, shape (n_windows, n_steps, 5)
-        Probabilities.
-    rhythms : ndarray of float32, shape (n_windows, 6)
-        Probabilities.
-    """
-
-    windows: FloatArray
-    steps: FloatArray
-    rhythms: FloatArray
-
-
-def run_windows(model: CnnLstm, windows: FloatArray, batch: int = 256) -> tuple[FloatArray, FloatArray]:
-    """Probabilities of steps (n, T, 5) and rhythms (n, 6) for windows (n, N)."""
-    device = next(model.parameters()).device
-    steps, rhythms = [], []
-    model.eval()
-    with torch.inference_mode():
-        for begin in range(0, len(windows), batch):
-            part = torch.from_numpy(np.ascontiguousarray(windows[begin : begin + batch]))[:, None].to(device)
-            output = model(part)
-            steps.append(output.step_logits.softmax(-1).cpu().numpy())
-            rhythms.append(output.window_logits.softmax(-1).cpu().numpy())
-    return np.concatenate(steps), np.concatenate(rhythms)
-
-
-def run_lead(model: CnnLstm, signal: FloatArray) -> Stream:
-    """All windows of a lead, one a hop."""
-    length, hop = round(WINDOW_S * FS_HZ), round(HOP_S * FS_HZ)
-    windows = np.lib.stride_tricks.sliding_window_view(signal, length)[::hop]
-    steps, rhythms = run_windows(model, windows)
-    return Stream(windows, steps, rhythms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
+from inference.verdict_beats import SLOPE
 from training.errors import BadRecipe
 from training.evaluation import Evaluation, IntArray, Table
 from training.scoring import bootstrap
@@ -16,8 +17,6 @@ from training.task import CACHE
 from training.verdict_config import VerdictRecipe
 from training.verdict_scores import DRAWS, FIGURES, challenge_score, counts_of
 from training.verdict_task import VerdictTask
-
-SLOPE: Final = "slope"
 
 
 def repeated(task: VerdictTask, k: int, seeds: int) -> Evaluation:

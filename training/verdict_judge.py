@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import wfdb
 
-from models import store, verdict
-from models.errors import CardMismatch
-from models.verdict import Reason, Verdict
+from inference.verdict_beats import beats_of
+from inference.verdict_views import ALARM_S, MODEL
+from models import verdict
+from models.verdict import Reason
 from models.verdict_leads import HISTORY_S
 from training.errors import DataMissing
-from training.verdict_beats import BeatSource, MonitorBeats, SlopeBeats
-from training.verdict_records import ALARM_S, read_views
-
-MODEL: Final = "icu-verdict-1"
+from training.verdict_records import read_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +41,6 @@ class Judgement:
     reasons: tuple[Reason, ...]
     model: str
     sha256: str
-
-
-def beats_of(model: Verdict) -> BeatSource:
-    """The source of beats that a verdict model was fitted on.
-
-    Raises
-    ------
-    ModelNotFound
-        That monitor model is not there.
-    CardMismatch
-        The one of that name has other weights: the verdict must be fitted anew.
-    """
-    spec = model.spec
-    if spec.beats_model == "slope":
-        return SlopeBeats()
-    monitor, own = store.load(spec.beats_model)
-    if own.sha256 != spec.beats_sha256:
-        raise CardMismatch(
-            f"{spec.name}: fitted on the beats of {spec.beats_model} {spec.beats_sha256[:12]}…, "
-            f"but that model is now {own.sha256[:12]}…; fit anew: wardwave verdict fit"
-        )
-    return MonitorBeats(monitor, own)
 
 
 def moment_of(record: Path, at_s: float | None) -> float:
@@ -117,7 +92,7 @@ def judge_record(record: Path, alarm: str, at_s: float | None = None, model: str
     loaded.kind(alarm)
     path = record.with_suffix("") if record.suffix in (".hea", ".dat", ".mat") else record
     moment = moment_of(path, at_s)
-    views = read_views(path, beats_of(loaded), early_s=ALARM_S - moment)
+    views = read_views(path, beats_of(loaded.spec), early_s=ALARM_S - moment)
     answer = loaded.judge(alarm, views.leads, views.pulses)
     return Judgement(
         record=str(path),

@@ -10,26 +10,21 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import wfdb
 
+from inference import verdict_beats, verdict_views
+from inference.errors import NotJudged
+from inference.verdict_beats import BeatSource
+from inference.verdict_views import ALARM_S, PULSE, AlarmViews, record_views
 from ingest import conditioning, filters, resample
-from ingest.conditioning import ECG, Conditioner, ConditioningSpec
-from models.verdict_leads import FS_HZ, HISTORY_S, LeadView, WideFloatArray
-from models.verdict_pulses import BAND_HZ, PulseView
-from models.verdict_pulses import FS_HZ as PULSE_FS_HZ
-from training import verdict_beats
+from ingest.conditioning import ECG
+from models import streaming
+from models.verdict_leads import HISTORY_S, LeadView
+from models.verdict_pulses import PulseView
 from training.errors import DataMissing
 from training.sources import read_table
-from training.verdict_beats import BeatSource
 
 logger = logging.getLogger(__name__)
 
-ALARM_S: Final = 300.0
-"""CinC 2015: the alarm sounds at 5 min, sample 75,000 at 250 Hz."""
-
-PULSE: Final = ConditioningSpec(rate_hz=PULSE_FS_HZ, low_hz=BAND_HZ[0], high_hz=BAND_HZ[1])
-PULSES: Final = ("ABP", "PLETH")
-NOT_ECG: Final = (*PULSES, "RESP")
 SOURCE: Final = "cinc2015"
 
 
@@ -67,16 +62,8 @@ def read_alarms(data: Path) -> list[Alarm]:
     return [Alarm(f"{SOURCE}/{record}", kind, true == "1") for record, kind, true in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmViews:
-    """What is known when an alarm sounds."""
-
-    leads: tuple[LeadView, ...]
-    pulses: tuple[PulseView, ...]
-
-
 def read_views(path: Path, beats: BeatSource, early_s: float = 0.0) -> AlarmViews:
-    """Condition a record up to its alarm and look at the last :data:`~models.verdict_leads.HISTORY_S`.
+    """Views of a record's alarm, as the live judge makes them.
 
     Parameters
     ----------
@@ -93,41 +80,15 @@ def read_views(path: Path, beats: BeatSource, early_s: float = 0.0) -> AlarmView
         The record is not there, is shorter than the history before its alarm, or has no ECG.
     """
     try:
-        header = wfdb.rdheader(str(path))
-        until = round((ALARM_S - early_s) * float(header.fs))
-        if int(header.sig_len) < until:
-            ends_s = int(header.sig_len) / float(header.fs)
-            raise DataMissing(
-                f"{path}: it ends at {ends_s:.0f} s, before its alarm at {ALARM_S - early_s:.0f} s"
-            )
-        record = wfdb.rdrecord(str(path), sampto=until)
-    except (OSError, ValueError) as error:
-        raise DataMissing(f"{path}: {error}") from error
-    fs_hz, names = float(record.fs), tuple(record.sig_name)
-    ecg = [i for i, name in enumerate(names) if name.upper() not in NOT_ECG]
-    pulses = [i for i, name in enumerate(names) if name.upper() in PULSES]
-    if not ecg:
-        raise DataMissing(f"{path}: no ECG in it (channels {', '.join(names)})")
-    samples = conditioning.condition(record.p_signal[:, ecg], fs_hz, ECG).T[:, -round(HISTORY_S * FS_HZ) :]
-    if samples.shape[1] < round(HISTORY_S * FS_HZ):
-        raise DataMissing(f"{path}: {samples.shape[1] / FS_HZ:.0f} s before the alarm, need {HISTORY_S:.0f}")
-    leads = []
-    for signal in np.ascontiguousarray(samples):
-        found = beats(signal)
-        leads.append(LeadView(signal, found.beat_s, found.beat_classes, found.windows))
-    return AlarmViews(tuple(leads), tuple(_pulse(record.p_signal[:, i], fs_hz) for i in pulses))
-
-
-def _pulse(samples: WideFloatArray, fs_hz: float) -> PulseView:
-    done = Conditioner(fs_hz, 1, PULSE).push(np.zeros(1, dtype=np.int64), samples[None, None])
-    last = round(HISTORY_S * PULSE.rate_hz)
-    return PulseView(done.samples[0, 0, -last:], done.raw[0, 0, -last:], done.present[0, 0, -last:])
+        return record_views(path, beats, ALARM_S - early_s)
+    except NotJudged as error:
+        raise DataMissing(str(error)) from error
 
 
 def _key(beats: BeatSource) -> str:
     """Changes when the beats do, or the code on the way to a view."""
     digest = hashlib.sha256(beats.key.encode())
-    for module in (conditioning, filters, resample, verdict_beats):
+    for module in (conditioning, filters, resample, streaming, verdict_beats, verdict_views):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(f"{ECG} {PULSE} {HISTORY_S}".encode())
     return digest.hexdigest()

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from inference.verdict_beats import SLOPE, BeatSource, MonitorBeats, SlopeBeats
+from inference.verdict_views import AlarmViews
 from models import store
 from models.verdict import KINDS, KindSpec, KindWeights, Verdict, VerdictSpec, cost_threshold
 from models.verdict_features import verdict_features
@@ -22,10 +24,9 @@ from training.errors import BadRecipe, DataMissing
 from training.evaluation import Evaluation, Strip, pool
 from training.splits import side_of
 from training.task import CACHE, Names, Split
-from training.verdict_beats import BeatSource, MonitorBeats, SlopeBeats
 from training.verdict_config import BROAD, VerdictRecipe
 from training.verdict_fit import fit_kind, rule_kind
-from training.verdict_records import SOURCE, Alarm, AlarmViews, load_views, read_alarms
+from training.verdict_records import SOURCE, Alarm, load_views, read_alarms
 from training.verdict_scores import describe, predictions_of
 
 CAVEATS = (
@@ -62,7 +63,7 @@ class VerdictTask:
         self.alarms = {alarm.name: alarm for alarm in read_alarms(data)}
         self.beats_name, self.beats_sha256 = recipe.beats, ""
         self.notes: tuple[str, ...] = ()
-        self.beats = SlopeBeats() if recipe.beats == "slope" else self._monitor(recipe.beats)
+        self.beats = SlopeBeats() if recipe.beats == SLOPE else self._monitor(recipe.beats)
         self._rows: dict[tuple[str, float], WideFloatArray] = {}
         self._columns: tuple[str, ...] = ()
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
+import torch
 from scipy import signal as dsp
 
+from inference.errors import UnfitModel
+from models import store
 from models.cnn_lstm import CnnLstm
 from models.decode import OVERLAP_S, accept, decode_beats, refine_peaks
+from models.errors import CardMismatch
 from models.spec import ModelSpec
+from models.streaming import HOP_S, RIGHT_CONTEXT_S, WINDOW_S, run_lead
+from models.verdict import VerdictSpec
 from models.verdict_leads import FS_HZ, WINDOW_CLASSES, FloatArray, WideFloatArray
-from training.errors import DataMissing
-from training.streaming import HOP_S, RIGHT_CONTEXT_S, WINDOW_S, run_lead
 
 LIKELY: Final = 0.5
 """A beat counts when it is likelier than not: a spurious one breaks a pause, a missed one makes it."""
@@ -51,13 +55,13 @@ class MonitorBeats:
 
     Raises
     ------
-    DataMissing
+    UnfitModel
         The model says nothing about beats or windows.
     """
 
     def __init__(self, model: CnnLstm, spec: ModelSpec) -> None:
         if spec.window_classes != WINDOW_CLASSES or len(spec.step_classes) != 5:
-            raise DataMissing(
+            raise UnfitModel(
                 f"model {spec.name}: the verdict needs beats N, S, V, F "
                 f"and windows {', '.join(WINDOW_CLASSES)}"
             )
@@ -131,3 +135,35 @@ class SlopeBeats:
         windows = np.zeros((n_windows, len(WINDOW_CLASSES)), dtype=np.float32)
         windows[:, WINDOW_CLASSES.index("other")] = 1.0
         return LeadOutput(beat_s, classes, windows)
+
+
+SLOPE: Final = "slope"
+"""The name under which a verdict's card says that its beats are by steepness alone."""
+
+
+def beats_of(spec: VerdictSpec, device: str | None = None) -> BeatSource:
+    """The source of beats that a verdict model was fitted on.
+
+    Parameters
+    ----------
+    spec : VerdictSpec
+        Its card.
+    device : str or None
+        A torch device; the CPU by default.
+
+    Raises
+    ------
+    ModelNotFound
+        That monitor model is not there.
+    CardMismatch
+        The one of that name has other weights: the verdict must be fitted anew.
+    """
+    if spec.beats_model == SLOPE:
+        return SlopeBeats()
+    monitor, own = store.load(spec.beats_model, torch.device(device or "cpu"))
+    if own.sha256 != spec.beats_sha256:
+        raise CardMismatch(
+            f"{spec.name}: fitted on the beats of {spec.beats_model} {spec.beats_sha256[:12]}…, "
+            f"but that model is now {own.sha256[:12]}…; fit anew: wardwave verdict fit"
+        )
+    return MonitorBeats(monitor, own)
