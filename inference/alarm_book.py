@@ -138,7 +138,7 @@ class AlarmBook:
             raised_ns=change.raised_ns,
             value=None if change.value is None else round(change.value, 1),
             limit=setting.limit,
-            unit=spec.limit and spec.limit.unit,
+            unit=spec.limit.unit if spec.limit else None,
             delay=Delay(
                 measurement_s=round(max(0.0, lasted_s - setting.on_delay_s), 3),
                 configured_s=setting.on_delay_s,

@@ -44,3 +44,7 @@ class BadSetting(InferenceError):
 
 class StoreError(InferenceError):
     """The recorder's database cannot be used."""
+
+
+class BadCommand(InferenceError):
+    """A command is refused: malformed, unsigned, stale, or not possible now."""

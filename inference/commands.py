@@ -1,0 +1,255 @@
+"""What staff tell the workers: records of ``biosignals.commands``, signed by who knows the user.
+
+A command is JSON (schema command/1). Its record's key is the bed, or for a whole ward the ward's name, and
+then it is sent to every partition. The header ``signature`` holds the hexadecimal HMAC-SHA-256, with the key
+that dashboards and workers share (``WARDWAVE_COMMANDS__KEY``), of ``wardwave.command.1``, a line feed, the
+record's key, a line feed and the record's value. Each command is applied once and answered by an ``audit/1``
+record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import msgspec
+
+from inference.errors import BadCommand
+from ingest.settings import CommandSettings
+from ingest.types import NS_PER_S
+
+HEADER: Final = "signature"
+_PREFIX: Final = b"wardwave.command.1\n"
+MOST_IDS: Final = 1_000
+MOST_LABEL: Final = 64
+PAUSE_S: Final = (10.0, 600.0)
+"""Shortest and longest audio pause."""
+
+Value = float | bool | str | None
+
+
+class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge"):
+    """Exactly these alarms have been seen."""
+
+    alarms: list[str]
+
+
+class PauseAudio(msgspec.Struct, frozen=True, tag="pause_audio"):
+    """No sound for so long, but for graver new alarms."""
+
+    seconds: float = 120.0
+
+
+class ResumeAudio(msgspec.Struct, frozen=True, tag="resume_audio"):
+    """End the pause."""
+
+
+class Admit(msgspec.Struct, frozen=True, tag="admit"):
+    """A new patient, who inherits nothing. ``stay`` is a pseudonym, never a name.
+
+    ``transfer_from`` is set by the worker that moves a patient here.
+    """
+
+    profile: str = "adult"
+    ward: str | None = None
+    stay: str | None = None
+    settings: dict[str, dict[str, Value]] = {}
+    transfer_from: str | None = None
+
+
+class Discharge(msgspec.Struct, frozen=True, tag="discharge"):
+    """The patient has gone; all that was known of them is forgotten."""
+
+
+class Transfer(msgspec.Struct, frozen=True, tag="transfer"):
+    """The patient moves to another bed with profile and settings; alarms and baselines stay behind."""
+
+    to_bed: str
+
+
+class Standby(msgspec.Struct, frozen=True, tag="standby"):
+    """Silence "no data" and say so; physiological alarms stay awake."""
+
+    on: bool
+
+
+class SetProfile(msgspec.Struct, frozen=True, tag="set_profile"):
+    """Other defaults: adult, paediatric, neonatal."""
+
+    profile: str
+
+
+class SetAlarm(msgspec.Struct, frozen=True, tag="set_alarm"):
+    """Set one alarm ("ecg/hr_high"), or switch all of a signal ("eeg/*"). A value of null unsets a field."""
+
+    alarm: str
+    values: dict[str, Value]
+
+
+Action = (
+    Acknowledge | PauseAudio | ResumeAudio | Admit | Discharge | Transfer | Standby | SetProfile | SetAlarm
+)
+WARD_ACTIONS: Final = (PauseAudio, ResumeAudio, SetAlarm)
+"""What may be told to a whole ward."""
+
+
+class Command(msgspec.Struct, frozen=True, tag_field="schema", tag="command/1"):
+    """Who, when, what, for which bed or ward (one of them)."""
+
+    id: str
+    user: str
+    issued_ns: int
+    bed: str | None
+    ward: str | None
+    action: Action
+
+    @property
+    def name(self) -> str:
+        """What is asked for ("acknowledge")."""
+        return str(type(self.action).__struct_config__.tag)
+
+    @property
+    def key(self) -> bytes:
+        """The record's key."""
+        return (self.bed or self.ward or "").encode()
+
+
+class CommandRecord(Protocol):
+    """What is used of a Kafka record."""
+
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Iterable[tuple[str, bytes | None]]
+
+
+_decoder = msgspec.json.Decoder(Command)
+encode = msgspec.json.Encoder().encode
+
+
+def new_command(
+    user: str, action: Action, bed: str | None = None, ward: str | None = None, issued_ns: int | None = None
+) -> Command:
+    """Make a command with an id of its own.
+
+    Raises
+    ------
+    BadCommand
+        Names the field, the value and the way out.
+    """
+    now_ns = time.time_ns() if issued_ns is None else issued_ns
+    command = Command(uuid.uuid4().hex, user, now_ns, bed, ward, action)
+    check(command)
+    return command
+
+
+def check(command: Command) -> None:
+    """Refuse what no worker could apply, whatever stands at the bed.
+
+    Raises
+    ------
+    BadCommand
+        Names the field, the value and the way out.
+    """
+    for name in ("id", "user", "bed", "ward"):
+        value = getattr(command, name)
+        if value is not None and not _is_label(value, 2 * MOST_LABEL if name == "id" else MOST_LABEL):
+            raise BadCommand(
+                f"{name}={value[:80]!r}: 1 to {MOST_LABEL} printable characters, no blank at the ends"
+            )
+    if (command.bed is None) == (command.ward is None):
+        raise BadCommand(f"bed={command.bed!r}, ward={command.ward!r}: name one of them")
+    if command.ward is not None and not isinstance(command.action, WARD_ACTIONS):
+        raise BadCommand(f"ward={command.ward!r}: {command.name} is for one bed; name the bed")
+    _check_action(command.action)
+
+
+def _check_action(action: Action) -> None:
+    if isinstance(action, Acknowledge) and not 1 <= len(action.alarms) <= MOST_IDS:
+        raise BadCommand(f"alarms: {len(action.alarms)} ids; give 1 to {MOST_IDS}")
+    if isinstance(action, PauseAudio) and not PAUSE_S[0] <= action.seconds <= PAUSE_S[1]:
+        raise BadCommand(f"seconds={action.seconds:g}: between {PAUSE_S[0]:g} and {PAUSE_S[1]:g}")
+    labels = {
+        "to_bed": action.to_bed if isinstance(action, Transfer) else None,
+        "ward": action.ward if isinstance(action, Admit) else None,
+        "stay": action.stay if isinstance(action, Admit) else None,
+    }
+    for name, value in labels.items():
+        if value is not None and not _is_label(value, MOST_LABEL):
+            raise BadCommand(
+                f"{name}={value[:80]!r}: 1 to {MOST_LABEL} printable characters, no blank at the ends"
+            )
+
+
+def _is_label(value: str, most: int) -> bool:
+    return 0 < len(value) <= most and value.isprintable() and value == value.strip()
+
+
+def sign(key: bytes, value: bytes, settings: CommandSettings) -> bytes:
+    """Signature of a record, for the header.
+
+    Raises
+    ------
+    BadCommand
+        No key is set.
+    """
+    if settings.key is None:
+        raise BadCommand(
+            "WARDWAVE_COMMANDS__KEY is not set: commands cannot be signed (openssl rand -hex 32)"
+        )
+    return _mac(settings.key.get_secret_value(), key, value)
+
+
+def _mac(secret: str, key: bytes, value: bytes) -> bytes:
+    return hmac.new(secret.encode(), _PREFIX + key + b"\n" + value, hashlib.sha256).hexdigest().encode()
+
+
+def is_signed(record: CommandRecord, settings: CommandSettings) -> bool:
+    """Whether a record's signature is that of the key, or of the old one while a new one is brought in."""
+    given = next((value for name, value in record.headers if name == HEADER), None) or b""
+    secrets = [one.get_secret_value() for one in (settings.key, settings.old_key) if one is not None]
+    macs = [_mac(secret, record.key or b"", record.value or b"") for secret in secrets]
+    return any([hmac.compare_digest(mac, given) for mac in macs])
+
+
+def decode(record: CommandRecord) -> Command:
+    """Read a command; whether it is signed is another matter.
+
+    Raises
+    ------
+    BadCommand
+        It is no command of this version, or its key is neither its bed nor its ward.
+    """
+    try:
+        command = _decoder.decode(record.value or b"")
+    except msgspec.MsgspecError as error:
+        raise BadCommand(f"no command/1: {error}") from error
+    if record.key != command.key:
+        shown = (record.key or b"").decode(errors="replace")[:80]
+        raise BadCommand(f"key={shown!r}: use the command's bed or ward as the record's key")
+    check(command)
+    return command
+
+
+def check_signature(record: CommandRecord, command: Command, settings: CommandSettings) -> None:
+    """Refuse a command that nobody trustworthy sent, or that lay about for too long before it was sent.
+
+    Raises
+    ------
+    BadCommand
+        Says which of the two, and the way out.
+    """
+    if settings.key is None:
+        raise BadCommand("signature: this worker has no WARDWAVE_COMMANDS__KEY; set the dashboard's on it")
+    if not is_signed(record, settings):
+        raise BadCommand("signature: missing or not made with WARDWAVE_COMMANDS__KEY of this worker")
+    age_s = record.timestamp / 1e3 - command.issued_ns / NS_PER_S
+    if not -settings.max_future_s <= age_s <= settings.max_age_s:
+        raise BadCommand(
+            f"issued_ns={command.issued_ns}: {age_s:.0f} s before the broker got it; allowed are "
+            f"-{settings.max_future_s:g} to {settings.max_age_s:g} s: set the sender's clock, send it again"
+        )

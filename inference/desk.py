@@ -1,0 +1,328 @@
+"""Applies commands to beds, once each and in order; each answer is a line of the audit trail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from typing import Final, Protocol
+
+from pydantic import ValidationError
+
+from inference.alarm_book import AlarmBook, Pause
+from inference.beds import Beds, BedState, DeskState, Stored
+from inference.catalog import FIELDS, Values
+from inference.commands import (
+    Acknowledge,
+    Admit,
+    Command,
+    Discharge,
+    PauseAudio,
+    ResumeAudio,
+    SetAlarm,
+    SetProfile,
+    Standby,
+    Transfer,
+    Value,
+)
+from inference.errors import BadCommand, BadSetting
+from inference.types import Alarm, Audit, AuditChange, Bed, CommandOutcome
+from ingest.types import NS_PER_S
+
+REMEMBER_MS: Final = 3_600_000
+"""Ids of commands are remembered for so long; older ones are refused as stale anyway."""
+
+
+class Bedside(Protocol):
+    """What the desk asks of the worker."""
+
+    def configure(self, bed: str) -> None:
+        """The settings of a bed have changed."""
+
+    def reset(self, bed: str, watch: bool) -> int:
+        """Forget the patient's signals; go on to watch for missing data or not.
+
+        Returns the raw offset from which on the next patient's signals begin.
+        """
+
+    def mute(self, bed: str, on: bool) -> list[Alarm]:
+        """Silence the alarms of missing data, or no longer."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What applying a command gave: records to send, and commands that follow from it."""
+
+    audit: Audit
+    alarms: list[Alarm] = field(default_factory=list)
+    beds: list[Bed] = field(default_factory=list)
+    follow: list[Command] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One command in work."""
+
+    command: Command
+    at_ns: int
+    now_ns: int
+    detail: str = ""
+    alarms: list[Alarm] = field(default_factory=list)
+    changes: list[AuditChange] = field(default_factory=list)
+    follow: list[Command] = field(default_factory=list)
+
+    def note(self, name: str, before: object, after: object) -> None:
+        """Note a change for the audit trail."""
+        if before != after:
+            shown = [None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+                     for value in (before, after)]  # fmt: skip
+            self.changes.append(AuditChange(name, *shown))
+
+
+class Desk:
+    """The commands of a worker's partitions.
+
+    Parameters
+    ----------
+    beds : Beds
+        Changed by commands.
+    book : AlarmBook
+        Alarms that are acknowledged, paused and closed.
+    bedside : Bedside
+        The worker.
+    clock : callable
+        Wall clock, ns.
+    """
+
+    def __init__(
+        self, beds: Beds, book: AlarmBook, bedside: Bedside, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._beds = beds
+        self._book = book
+        self._bedside = bedside
+        self._clock = clock
+        self.partitions: dict[int, DeskState] = {}
+
+    def is_done(self, partition: int, command: Command) -> bool:
+        """Whether a command of this id was applied already."""
+        return command.id in self.partitions[partition].seen
+
+    def knows(self, command: Command) -> bool:
+        """Whether all alarms that a command names stand; others may come with raw records not yet read."""
+        action = command.action
+        if not isinstance(action, Acknowledge) or command.bed is None:
+            return True
+        return set(action.alarms) <= {life.id for life in self._book.of_bed(command.bed)}
+
+    def refuse(self, partition: int, command: Command, at_ns: int, why: str) -> Audit:
+        """Answer that a command is refused."""
+        return self._audit(partition, command, at_ns, CommandOutcome.REFUSED, why, [])
+
+    def _audit(
+        self,
+        partition: int,
+        command: Command,
+        at_ns: int,
+        outcome: CommandOutcome,
+        detail: str,
+        changes: list[AuditChange],
+    ) -> Audit:
+        return Audit(
+            command.id,
+            partition,
+            command.bed,
+            command.ward,
+            command.user,
+            command.name,
+            command.issued_ns,
+            at_ns,
+            outcome,
+            detail,
+            changes,
+        )
+
+    def apply(self, partition: int, command: Command, at_ns: int, among: Iterable[str]) -> Answer:
+        """Apply a command that was found genuine.
+
+        Parameters
+        ----------
+        partition : int
+            Whose command it is.
+        command : Command
+            What to do.
+        at_ns : int
+            Broker's time of the record.
+        among : iterable of str
+            Beds of the partition.
+        """
+        desk = self.partitions[partition]
+        oldest_ms = at_ns // 1_000_000 - REMEMBER_MS
+        desk.seen = {id_: ms for id_, ms in desk.seen.items() if ms >= oldest_ms}
+        desk.seen[command.id] = at_ns // 1_000_000
+        work = _Work(command, at_ns, self._clock())
+        beds = [command.bed] if command.bed else self._beds.of_ward(command.ward or "", among)
+        try:
+            if command.ward is not None and isinstance(command.action, SetAlarm):
+                self._set_ward(desk, command.ward, command.action, work)
+            else:
+                for bed in beds:
+                    self._do(command.action, self._beds.state(bed), work)
+        except (BadCommand, BadSetting) as error:
+            return Answer(self.refuse(partition, command, at_ns, str(error)))
+        for bed in beds:
+            self._beds.state(bed).revision += 1
+            self._bedside.configure(bed)
+        detail = work.detail if command.bed else f"{len(beds)} beds of this partition"
+        audit = self._audit(partition, command, at_ns, CommandOutcome.APPLIED, detail, work.changes)
+        records = [self._beds.record(bed, work.now_ns) for bed in beds]
+        return Answer(audit, work.alarms, records, work.follow)
+
+    @singledispatchmethod
+    def _do(self, action: object, state: BedState, work: _Work) -> None:
+        raise BadCommand(f"action={type(action).__name__}: this worker does not know it; update it")
+
+    @_do.register
+    def _acknowledge(self, action: Acknowledge, state: BedState, work: _Work) -> None:
+        standing = {life.id: life for life in self._book.of_bed(state.bed)}
+        missing = [id_ for id_ in action.alarms if id_ not in standing]
+        known = [id_ for id_ in action.alarms if id_ in standing]
+        again = [id_ for id_ in known if standing[id_].acknowledged_ns is not None]
+        work.alarms += self._book.acknowledge(state.bed, known, work.command.user, work.at_ns, work.now_ns)
+        if not work.alarms:
+            first = (missing or again)[0]
+            why = (
+                "no such alarm stands at this bed: it has ended, or belongs to another bed"
+                if missing
+                else f"acknowledged already by {standing[first].acknowledged_by}"
+            )
+            raise BadCommand(f"alarms: {first}: {why}")
+        parts = [f"{len(work.alarms)} acknowledged"]
+        parts += [f"{len(again)} were already"] if again else []
+        parts += [f"{len(missing)} do not stand (any more): {missing[0]}"] if missing else []
+        work.detail = ", ".join(parts)
+
+    @_do.register
+    def _pause(self, action: PauseAudio, state: BedState, work: _Work) -> None:
+        until_ns = work.at_ns + round(action.seconds * NS_PER_S)
+        state.pause = Pause(until_ns, work.command.user, self._book.gravest(state.bed))
+        work.alarms += self._book.pause(state.bed, state.pause, work.now_ns)
+        work.detail = (
+            f"sound paused for {action.seconds:g} s, graver new alarms than {state.pause.up_to} sound"
+        )
+
+    @_do.register
+    def _resume(self, action: ResumeAudio, state: BedState, work: _Work) -> None:
+        state.pause = None
+        work.alarms += self._book.pause(state.bed, None, work.now_ns)
+
+    @_do.register
+    def _admit(self, action: Admit, state: BedState, work: _Work) -> None:
+        if action.transfer_from is not None and state.admitted_ns is not None:
+            raise BadCommand(
+                f"bed={state.bed!r} has a patient: discharge them first; the one of "
+                f"{action.transfer_from!r} stays where they are"
+            )
+        self._beds.catalogue.profile(action.profile)
+        settings: Stored = {}
+        for key, values in action.settings.items():
+            self._merge(settings, key, values, work, None)
+        work.note("profile", state.profile, action.profile)
+        self._empty(state, work, "another patient was admitted", watch=True)
+        state.ward = action.ward or state.ward
+        state.profile, state.stay, state.settings = action.profile, action.stay, settings
+        state.admitted_ns = work.at_ns
+        work.detail = f"admitted as {action.profile}"
+        if action.transfer_from is not None:
+            work.detail += f", from {action.transfer_from}"
+            work.follow.append(self._next(work, action.transfer_from, Discharge()))
+
+    @_do.register
+    def _discharge(self, action: Discharge, state: BedState, work: _Work) -> None:
+        self._empty(state, work, "the patient was discharged", watch=False)
+        work.detail = "discharged; limits, alarms and baselines are forgotten"
+
+    @_do.register
+    def _transfer(self, action: Transfer, state: BedState, work: _Work) -> None:
+        if state.admitted_ns is None:
+            raise BadCommand(
+                f"bed={state.bed!r}: nobody is admitted here who could be transferred; admit first"
+            )
+        if action.to_bed == state.bed:
+            raise BadCommand(f"to_bed={action.to_bed!r}: the patient is there already")
+        admit = Admit(state.profile, None, state.stay, state.settings, transfer_from=state.bed)
+        work.follow.append(self._next(work, action.to_bed, admit))
+        work.detail = f"asked {action.to_bed} to admit the patient; this bed is discharged when it has"
+
+    @_do.register
+    def _standby(self, action: Standby, state: BedState, work: _Work) -> None:
+        work.note("standby", state.standby_by is not None, action.on)
+        state.standby_by = work.command.user if action.on else None
+        work.alarms += self._bedside.mute(state.bed, action.on)
+        work.detail = (
+            'standby: "no data" is silent, physiological alarms stay awake' if action.on else "standby ended"
+        )
+
+    @_do.register
+    def _profile(self, action: SetProfile, state: BedState, work: _Work) -> None:
+        self._beds.catalogue.profile(action.profile)
+        work.note("profile", state.profile, action.profile)
+        state.profile = action.profile
+
+    @_do.register
+    def _set(self, action: SetAlarm, state: BedState, work: _Work) -> None:
+        before = self._beds.settings(state.bed).get(action.alarm)
+        settings = {key: dict(values) for key, values in state.settings.items()}
+        self._merge(settings, action.alarm, action.values, work, before)
+        state.settings = settings
+
+    def _set_ward(self, desk: DeskState, ward: str, action: SetAlarm, work: _Work) -> None:
+        settings = {key: dict(values) for key, values in self._beds.ward_settings(ward).items()}
+        self._merge(settings, action.alarm, action.values, work, None)
+        desk.wards = {**desk.wards, ward: settings}
+        self._beds.put_wards({ward: settings})
+
+    def _merge(
+        self, settings: Stored, key: str, values: dict[str, Value], work: _Work, before: object
+    ) -> None:
+        """Put values over what is stored of an alarm; null unsets."""
+        unknown = [name for name in values if name not in FIELDS]
+        if unknown or not values:
+            raise BadCommand(
+                f"values: {unknown[0] if unknown else 'none given'}: there are {', '.join(FIELDS)}"
+            )
+        given = {name: value for name, value in values.items() if value is not None}
+        try:
+            checked = Values.model_validate(given)
+        except ValidationError as error:
+            item = error.errors()[0]
+            raise BadCommand(
+                f"{key}: {'.'.join(map(str, item['loc']))}={item['input']!r}: {item['msg']}"
+            ) from error
+        self._beds.catalogue.check(key, checked, "values")
+        stored = settings.setdefault(key, {})
+        for name, value in values.items():
+            old = getattr(before, name, None) if before is not None else stored.get(name)
+            work.note(f"{key} {name}", old, value)
+            if value is None:
+                stored.pop(name, None)
+            else:
+                stored[name] = value
+        if not stored:
+            del settings[key]
+
+    def _empty(self, state: BedState, work: _Work, reason: str, watch: bool) -> None:
+        """Forget the patient: a new one inherits nothing."""
+        work.alarms += self._bedside.mute(state.bed, False)
+        work.alarms += self._book.close(state.bed, reason, work.now_ns)
+        self._book.pause(state.bed, None, work.now_ns)
+        fresh = self._beds.fresh(state.bed)
+        for name in ("ward", "profile", "stay", "admitted_ns", "standby_by", "settings", "pause"):
+            setattr(state, name, getattr(fresh, name))
+        state.since_offset = self._bedside.reset(state.bed, watch)
+
+    def _next(self, work: _Work, bed: str, action: Admit | Discharge) -> Command:
+        """A command that follows from one, with an id that is the same whoever makes it."""
+        first = work.command
+        name = "admit" if isinstance(action, Admit) else "discharge"
+        return Command(f"{first.id.partition('/')[0]}/{name}", first.user, work.at_ns, bed, None, action)
