@@ -16,6 +16,7 @@ COMMANDS = {
     "infer": "inference.cli",
     "score-alarms": "inference.score_cli",
     "schemas": "inference.cli",
+    "judge-alarms": "inference.judge_cli",
     "train": "training.cli",
     "crossval": "training.cli",
     "recipes": "training.cli",

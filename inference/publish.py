@@ -9,9 +9,10 @@ from typing import Protocol, TypeVar
 import msgspec
 from kafka import KafkaProducer
 
+from inference.commands import HEADER
 from inference.errors import NotDelivered
 from inference.monitor import Outcome
-from inference.types import Alarm, DeadLetter, PredictionBatch, VitalBatch
+from inference.types import Alarm, Audit, Bed, DeadLetter, PredictionBatch, Verdict, VitalBatch
 from ingest.settings import Topics
 
 encode = msgspec.json.Encoder().encode
@@ -56,6 +57,28 @@ class Outputs:
     def send_alarm(self, alarm: Alarm) -> None:
         """Send one step of an alarm's life."""
         self._put(self._topics.alarms, encode(alarm), self._partition_of(alarm.bed), alarm.bed.encode())
+
+    def send_audit(self, audit: Audit) -> None:
+        """Send the answer to a command."""
+        key = (audit.bed or audit.ward or "").encode()
+        self._put(self._topics.audit, encode(audit), audit.partition, key)
+
+    def send_bed(self, bed: Bed) -> None:
+        """Send how a bed is set."""
+        self._put(self._topics.beds, encode(bed), self._partition_of(bed.bed), bed.bed.encode())
+
+    def send_command(self, bed: str, value: bytes, signature: bytes) -> None:
+        """Send a command that follows from another."""
+        key, number = bed.encode(), self._partition_of(bed)
+        self._producer.send(
+            self._topics.commands, value, key=key, partition=number, headers=[(HEADER, signature)]
+        ).add_errback(self._note_failure)
+
+    def send_verdict(self, verdict: Verdict) -> None:
+        """Send what is said of a device's alarm."""
+        self._put(
+            self._topics.verdicts, encode(verdict), self._partition_of(verdict.bed), verdict.bed.encode()
+        )
 
     def send_dead_letter(self, letter: DeadLetter) -> None:
         """Send a refused record."""

@@ -197,6 +197,10 @@ class Verdict:
             See :meth:`probability`.
         """
         names, row = verdict_features(leads, pulses)
+        return self.answer(kind, names, row)
+
+    def answer(self, kind: str, names: Sequence[str], row: WideFloatArray) -> Answer:
+        """Judge one alarm by its numbers (n_names,), as :func:`verdict_features` gives them."""
         probability = float(self.probability(kind, names, row[None])[0])
         return Answer(probability, probability >= self.spec.kinds[kind].threshold)
 
@@ -204,12 +208,16 @@ class Verdict:
         self, kind: str, leads: Sequence[LeadView], pulses: Sequence[PulseView], most: int = 5
     ) -> tuple[Reason, ...]:
         """The numbers that moved one verdict most, the strongest first; arguments as :meth:`judge`."""
-        weights = self.kind(kind)
         names, row = verdict_features(leads, pulses)
+        return self.reasons_of(kind, names, row)[:most]
+
+    def reasons_of(self, kind: str, names: Sequence[str], row: WideFloatArray) -> tuple[Reason, ...]:
+        """All numbers behind one verdict, the strongest first; arguments as :meth:`answer`."""
+        weights = self.kind(kind)
         columns = self._columns(kind, names)
         values = row[columns]
         log_odds = weights.standard(values) * weights.weight
-        order = np.argsort(-np.abs(log_odds), kind="stable")[:most].tolist()
+        order = np.argsort(-np.abs(log_odds), kind="stable").tolist()
         return tuple(Reason(names[columns[i]], float(values[i]), float(log_odds[i])) for i in order)
 
 
