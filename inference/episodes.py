@@ -48,14 +48,18 @@ EXPLAINED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One alarm that was raised, seconds from the record's start; ``ended_s`` infinite while it goes on."""
+    """One alarm that was raised, seconds from the record's start; ``ended_s`` is None while it goes on."""
 
     id: str
     kind: str
     priority: Priority
     message: str
     raised_s: float
-    ended_s: float
+    ended_s: float | None
+
+    def active(self, begin_s: float, end_s: float) -> bool:
+        """Whether it was active at some time of a span."""
+        return self.raised_s <= end_s and (self.ended_s is None or self.ended_s >= begin_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ def heard(alarms: Iterable[Alarm], start_ns: int) -> list[Heard]:
             alarm.priority,
             alarm.message,
             (alarm.raised_ns - start_ns) / NS_PER_S,
-            float("inf") if alarm.ended_ns is None else (alarm.ended_ns - start_ns) / NS_PER_S,
+            None if alarm.ended_ns is None else (alarm.ended_ns - start_ns) / NS_PER_S,
         )
         for alarm in newest.values()
     ]
@@ -128,8 +132,7 @@ def answer(episodes: Iterable[Episode], alarms: Sequence[Heard]) -> list[Answer]
             (max(alarm.raised_s, episode.onset_s), alarm.kind != episode.kind, alarm.raised_s, alarm.kind)
             for alarm in alarms
             if alarm.kind in ANSWERS[episode.kind]
-            and alarm.raised_s <= episode.end_s + TOLERANCE_S
-            and alarm.ended_s >= episode.onset_s
+            and alarm.active(episode.onset_s, episode.end_s + TOLERANCE_S)
         ]
         first = min(found, default=None)
         answers.append(Answer(episode, first[3] if first else None, first[2] if first else None))

@@ -94,9 +94,10 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class DeviceLabel:
-    """The annotated alarm of a CinC 2015 record: its kind and whether it was true."""
+    """The annotated alarm of a CinC 2015 record: its kind, the set's name of it, and whether it was true."""
 
     kind: str
+    name: str
     true: bool
 
 
@@ -307,9 +308,9 @@ def _runs(
 
 def _device_label(comments: Sequence[str]) -> DeviceLabel | None:
     """Kind and truth from the comments of a CinC 2015 header ("Asystole", "False alarm")."""
-    kinds = [KIND_OF_ALARM[text] for text in comments if text in KIND_OF_ALARM]
+    kinds = [text for text in comments if text in KIND_OF_ALARM]
     truths = [text == "True alarm" for text in comments if text in ("True alarm", "False alarm")]
-    return DeviceLabel(kinds[0], truths[0]) if kinds and truths else None
+    return DeviceLabel(KIND_OF_ALARM[kinds[0]], kinds[0], truths[0]) if kinds and truths else None
 
 
 def _at_alarm(record: str, kind: str, length_s: float) -> Episode:

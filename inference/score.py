@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from inference.beat_classes import BeatPredictor
 from inference.episodes import ANSWERS, TOLERANCE_S, Answer, Heard, answer, explained, heard
@@ -18,13 +18,11 @@ from inference.reference import (
     Reference,
     read_reference,
 )
+from inference.score_device import Judge, Ruling, rule
 from inference.score_run import START_NS, bed_of, play
+from inference.score_sides import side_of
 from inference.types import Alarm, Priority
 from ingest.settings import IngestSettings
-from models.spec import ModelSpec
-
-SIDES: Final = ("train", "validation", "left_out", "test", "not named")
-"""Sides of a split, from the one that says least of unseen patients to the one that says most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,8 @@ class RecordScore:
     raised : bool or None
         Of a CinC 2015 record: whether the monitor had an answering alarm active in the 10 s before the
         device's.
+    ruling : Ruling or None
+        Of a CinC 2015 record: what the verdict on the device's alarm was, where it was asked for.
     """
 
     record: str
@@ -58,6 +58,7 @@ class RecordScore:
     unlabelled: tuple[Heard, ...]
     burden: dict[Priority, int]
     raised: bool | None
+    ruling: Ruling | None = None
 
     @property
     def length_s(self) -> float:
@@ -75,12 +76,19 @@ def score_records(
     predictor: Predictor,
     settings: IngestSettings,
     beats: BeatPredictor | None = None,
+    judge: Judge | None = None,
 ) -> list[RecordScore]:
-    """Play records side by side and grade their alarms."""
+    """Play records side by side and grade their alarms; ``judge`` rules on those of bedside devices."""
     references = {bed_of(record): read_reference(record) for record in records}
     alarms = play(records, predictor, beats, settings)
-    cards = [predictor.spec] if beats is None else [predictor.spec, beats.spec]
-    return [grade(bed, side_of(cards, bed), references[bed], alarms[bed]) for bed in references]
+    splits = [network.spec.split for network in (predictor, beats) if network is not None]
+    scores = [grade(bed, side_of(splits, bed), references[bed], alarms[bed]) for bed in references]
+    if judge is None:
+        return scores
+    return [
+        dataclasses.replace(score, ruling=rule(judge, record, score.record, score.reference.device))
+        for record, score in zip(records, scores, strict=True)
+    ]
 
 
 def grade(record: str, side: str, reference: Reference, alarms: Sequence[Alarm]) -> RecordScore:
@@ -117,24 +125,6 @@ def _wrong(alarm: Heard, device: DeviceLabel | None) -> bool:
 def _raised_before(raised: Sequence[Heard], device: DeviceLabel) -> bool:
     """Whether an alarm that answers the device's was active in the 10 s before it."""
     return any(
-        alarm.kind in ANSWERS[device.kind]
-        and alarm.raised_s <= ALARM_S
-        and alarm.ended_s >= ALARM_S - BEFORE_ALARM_S
+        alarm.kind in ANSWERS[device.kind] and alarm.active(ALARM_S - BEFORE_ALARM_S, ALARM_S)
         for alarm in raised
     )
-
-
-def side_of(cards: Sequence[ModelSpec], record: str) -> str:
-    """Side of the models' splits on which a record is: of several, the one that says least of the unseen."""
-    sides = [_side(card, record) for card in cards]
-    return min(sides, key=lambda side: SIDES.index(side) if side in SIDES else len(SIDES))
-
-
-def _side(card: ModelSpec, record: str) -> str:
-    whole_set = record.split("/")[0]
-    # A card names records one by one, or says of a whole set where its other records are.
-    for named in (record, whole_set):
-        for side, names in card.split.items():
-            if any(name == named or name.startswith(f"{named}:") for name in names):
-                return side
-    return "not named"

@@ -1,40 +1,48 @@
-"""The scores as Markdown, for the terminal."""
+"""The scores as Markdown, for the terminal, and words that the HTML page shares."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from inference.episodes import Heard
-from inference.score import SIDES, RecordScore
-from inference.score_stats import KindScore, Rate, Share, false_rate, kinds
+from inference.score import RecordScore
+from inference.score_document import DeviceSummary, Document, Summary
+from inference.score_stats import KindScore, Rate, Share
 from inference.types import Priority
 
-
-def report(scores: Sequence[RecordScore]) -> list[str]:
-    """Lines: a table of records, then each side of the split, then what the issue asks of mitdb."""
-    lines = [
-        "| record | side | hours | episodes | answered | delay median (s) | delay worst (s) | false high "
-        "| high, not scored | medium, low, technical |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [_record_line(score) for score in scores if _worth_a_line(score)]
-    for side in sides(scores):
-        lines += ["", *_side_lines(side, [score for score in scores if score.side == side])]
-    lines += ["", *_side_lines("all sides together", scores)]
-    free = [score for score in scores if score.event_free]
-    if free:
-        lines += ["", f"**records with annotated beats and no episode**: {len(free)}"]
-        lines += [f"- false high-priority alarms: {say_rate(false_rate(free))}"]
-    return [*lines, "", *_false_lines(scores)]
+RECORD_HEAD = (
+    "record", "side", "labels", "hours", "episodes", "answered", "delay median (s)", "delay worst (s)",
+    "false high", "high, not scored", "raised: high, medium, low, technical",
+)  # fmt: skip
+ALARM_HEAD = ("record", "alarm", "raised (s)", "lasted (s)", "message")
+DEVICE_HEAD = ("alarm", "TP", "FP", "TN", "FN", "score")
+LOUD_FIRST = (Priority.HIGH, Priority.MEDIUM, Priority.LOW, Priority.TECHNICAL)
 
 
-def sides(scores: Iterable[RecordScore]) -> list[str]:
-    """Sides that occur, trained ones first."""
-    there = {score.side for score in scores}
-    return [side for side in SIDES if side in there] + sorted(there - set(SIDES))
+def to_text(document: Document) -> list[str]:
+    """Lines: records, summaries, devices' alarms, false alarms, missed episodes."""
+    lines = markdown(RECORD_HEAD, [record_row(score) for score in document.records if worth_a_row(score)])
+    for summary in document.summaries:
+        lines += ["", *summary_lines(summary)]
+    for device in document.devices:
+        lines += ["", f"**CinC 2015: {device.title}**{say_fit(device)}", "", *_device_table(device)]
+    for title, rows in (
+        ("False high-priority alarms", alarm_rows(document.records)),
+        ("Missed or late (over 10 s) episodes", missed_rows(document.records)),
+    ):
+        head = ALARM_HEAD if title.startswith("False") else MISSED_HEAD
+        lines += ["", f"**{title}**: {len(rows)}", *(["", *markdown(head, rows)] if rows else [])]
+    return lines
+
+
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A table."""
+    names = list(head)
+    lines = [f"| {' | '.join(names)} |", f"| {' | '.join('---' for _ in names)} |"]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
 def say_share(item: Share) -> str:
@@ -46,13 +54,13 @@ def say_share(item: Share) -> str:
 
 
 def say_rate(item: Rate) -> str:
-    """``3 in 0.50 bed-days: 6.0 a bed-day (1.2 to 17.5)``."""
+    """``3 (0.6 to 8.8) in 0.50 bed-days: 6.0 a bed-day (1.2 to 17.5)``."""
     if item.per_day is None:
         return f"{item.count}, no labelled time"
     low, high = item.low / item.days, item.high / item.days
     return (
-        f"{item.count} (count's 95 % interval {item.low:.1f} to {item.high:.1f}) in {item.days:.2f} "
-        f"bed-days: {item.per_day:.1f} a bed-day ({low:.1f} to {high:.1f})"
+        f"{item.count} ({item.low:.1f} to {item.high:.1f}) in {item.days:.2f} bed-days: "
+        f"{item.per_day:.1f} a bed-day ({low:.1f} to {high:.1f})"
     )
 
 
@@ -62,30 +70,39 @@ def count_kinds(alarms: Iterable[Heard]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
 
 
-def _worth_a_line(score: RecordScore) -> bool:
+def worth_a_row(score: RecordScore) -> bool:
     """Whether more is to be told of a record than that it is there; those of one alarm are many."""
     return score.reference.device is None or bool(score.false)
 
 
-def _record_line(score: RecordScore) -> str:
+def record_row(score: RecordScore) -> tuple[str, ...]:
+    """Cells under :data:`RECORD_HEAD`."""
     delays = [answer.delay_s for answer in score.answers if answer.delay_s is not None]
-    median = f"{np.median(delays):.1f}" if delays else ""
-    worst = f"{max(delays):.1f}" if delays else ""
-    less = ", ".join(
-        str(score.burden[priority]) for priority in (Priority.MEDIUM, Priority.LOW, Priority.TECHNICAL)
-    )
     return (
-        f"| {score.record} | {score.side} | {score.length_s / 3600:.2f} | {len(score.answers)} | "
-        f"{len(delays)} | {median} | {worst} | {count_kinds(score.false)} | "
-        f"{count_kinds(score.unlabelled)} | {less} |"
+        score.record,
+        score.side,
+        str(score.reference.labels),
+        f"{score.length_s / 3600:.2f}",
+        str(len(score.answers)),
+        str(len(delays)),
+        f"{np.median(delays):.1f}" if delays else "",
+        f"{max(delays):.1f}" if delays else "",
+        count_kinds(score.false),
+        count_kinds(score.unlabelled),
+        ", ".join(str(score.burden.get(priority, 0)) for priority in LOUD_FIRST),
     )
 
 
-def _side_lines(side: str, scores: Sequence[RecordScore]) -> list[str]:
-    days = sum(score.length_s for score in scores) / 86_400
-    lines = [f"**{side}**: {len(scores)} records, {days:.2f} bed-days"]
-    lines += [f"- {say_kind(kind)}" for kind in kinds(scores)]
-    return [*lines, f"- false high-priority alarms: {say_rate(false_rate(scores))}"]
+def summary_lines(summary: Summary) -> list[str]:
+    """What one group of records showed."""
+    lines = [f"**{summary.title}**: {summary.records} records, {summary.bed_days:.2f} bed-days"]
+    lines += [f"- {say_kind(kind)}" for kind in summary.kinds]
+    lines.append(f"- false high-priority alarms: {say_rate(summary.false_high)}")
+    raised = (
+        f"{priority} {'–' if (per_day := summary.raised[priority].per_day) is None else f'{per_day:.0f}'}"
+        for priority in LOUD_FIRST
+    )
+    return [*lines, f"- raised a bed-day, true or not: {', '.join(raised)}"]
 
 
 def say_kind(item: KindScore) -> str:
@@ -99,13 +116,62 @@ def say_kind(item: KindScore) -> str:
     return words + "".join(f"; {count} by {kind}" for kind, count in sorted(others.items()))
 
 
-def _false_lines(scores: Iterable[RecordScore]) -> list[str]:
-    lines = ["| record | alarm | raised (s) | lasted (s) | message |", "| --- | --- | --- | --- | --- |"]
-    for score in scores:
-        for alarm in score.false:
-            lasted = alarm.ended_s - alarm.raised_s
-            shown = "" if np.isinf(lasted) else f"{lasted:.0f}"
-            lines.append(
-                f"| {score.record} | {alarm.kind} | {alarm.raised_s:.0f} | {shown} | {alarm.message} |"
-            )
-    return lines if len(lines) > 2 else []
+def alarm_rows(scores: Iterable[RecordScore]) -> list[tuple[str, ...]]:
+    """False alarms, under :data:`ALARM_HEAD`."""
+    return [
+        (
+            score.record,
+            alarm.kind,
+            f"{alarm.raised_s:.0f}",
+            "" if alarm.ended_s is None else f"{alarm.ended_s - alarm.raised_s:.0f}",
+            alarm.message,
+        )
+        for score in scores
+        for alarm in score.false
+    ]
+
+
+MISSED_HEAD = ("record", "episode", "onset (s)", "lasted (s)", "answer")
+
+
+def missed_rows(scores: Iterable[RecordScore]) -> list[tuple[str, ...]]:
+    """Episodes without an alarm within 10 s, under :data:`MISSED_HEAD`."""
+    return [
+        (
+            score.record,
+            answer.episode.kind,
+            f"{answer.episode.onset_s:.1f}",
+            f"{answer.episode.end_s - answer.episode.onset_s:.1f}",
+            "none" if answer.delay_s is None else f"{answer.alarm} after {answer.delay_s:.1f} s",
+        )
+        for score in scores
+        for answer in score.answers
+        if answer.delay_s is None or (score.reference.device is None and answer.delay_s > 10.0)
+    ]
+
+
+def say_fit(device: DeviceSummary) -> str:
+    """Caveats of a table of devices' alarms."""
+    words = ""
+    if device.in_fit:
+        words += (
+            f" ({device.in_fit} of {device.counts[-1].total} records are in its fit: no measure of it; "
+            "the cross-validated score is in docs/results/verdict.md)"
+        )
+    return words + (f" ({device.unjudged} without a verdict count as standing)" if device.unjudged else "")
+
+
+def device_rows(device: DeviceSummary) -> list[tuple[str, ...]]:
+    """Cells under :data:`DEVICE_HEAD`."""
+    return [
+        (
+            row.kind,
+            *(str(count) for count in (row.tp, row.fp, row.tn, row.fn)),
+            "" if row.score is None else f"{row.score:.1f}",
+        )
+        for row in device.counts
+    ]
+
+
+def _device_table(device: DeviceSummary) -> list[str]:
+    return markdown(DEVICE_HEAD, device_rows(device))

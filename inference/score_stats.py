@@ -81,6 +81,21 @@ def rate(count: int, seconds: float) -> Rate:
     return Rate(count, seconds / DAY_S, *poisson_interval(count))
 
 
+def delays_of(scores: Iterable[RecordScore], kind: str) -> tuple[list[float], int]:
+    """Delays from the onset of one kind's answered episodes, and how many episodes there are.
+
+    Records of CinC 2015 are left out: the onsets of their episodes are not annotated.
+    """
+    answers = [
+        answer
+        for score in scores
+        if score.reference.labels is not Labels.ALARM
+        for answer in score.answers
+        if answer.episode.kind == kind
+    ]
+    return [answer.delay_s for answer in answers if answer.delay_s is not None], len(answers)
+
+
 def kinds(scores: Iterable[RecordScore]) -> list[KindScore]:
     """Episodes by kind, graver kinds first; kinds without an episode are left out."""
     pairs = [
