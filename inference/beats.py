@@ -11,8 +11,11 @@ from ingest.types import NS_PER_S, IntArray, WideFloatArray
 
 LABELS: Final = ("N", "S", "V", "F")
 VENTRICULAR: Final = LABELS.index("V")
-REMEMBERED: Final = 40
-"""Beats kept per bed: 17 for extreme tachycardia, and a margin."""
+RECENT: Final = 40
+"""Beats that the rules look at: 33 for extreme tachycardia, and a margin."""
+
+REMEMBERED: Final = 256
+"""Beats kept per bed: those of the last minute, whatever the rate."""
 
 REFRACTORY_NS: Final = NS_PER_S // 5
 NEVER: Final = np.iinfo(np.int64).min // 4
@@ -20,7 +23,7 @@ NEVER: Final = np.iinfo(np.int64).min // 4
 
 @dataclass(frozen=True, slots=True)
 class RecentBeats:
-    """Last beats of some beds, oldest first; shape (n_windows, REMEMBERED).
+    """Last beats of some beds, oldest first; shape (n_windows, RECENT).
 
     ``times_ns`` is :data:`NEVER` and ``labels`` -1 where there was none; ``intervals_s`` (one column
     fewer) is NaN where an end is lacking or data were missing between.
@@ -79,16 +82,24 @@ class BeatHistory:
 
     def recent(self, slots: IntArray) -> RecentBeats:
         """Last beats of some slots, oldest first."""
-        at = (self._count[slots][:, None] + np.arange(REMEMBERED)) % REMEMBERED
+        return self._last(slots, RECENT)
+
+    def _last(self, slots: IntArray, n_beats: int) -> RecentBeats:
+        at = (self._count[slots][:, None] + np.arange(-n_beats, 0)) % REMEMBERED
         times = self._times[slots[:, None], at]
         labels = self._labels[slots[:, None], at]
         both = (times[:, :-1] > self.clear_since_ns[slots][:, None]) & (times[:, 1:] > NEVER)
         intervals = np.where(both, np.diff(times) / NS_PER_S, np.nan)
         return RecentBeats(times, labels, intervals)
 
+    def ventricular_since(self, slots: IntArray, since_ns: IntArray) -> IntArray:
+        """How many ventricular beats of each bed came after a time. Shapes (n_beds,)."""
+        late = self._times[slots] > since_ns[:, None]
+        return np.asarray((late & (self._labels[slots] == VENTRICULAR)).sum(axis=1))
+
     def state(self, slot: int) -> tuple[list[int], list[int], int]:
         """Times, labels and ``clear_since_ns`` of a slot, for snapshots."""
-        beats = self.recent(np.array([slot]))
+        beats = self._last(np.array([slot]), REMEMBERED)
         known = beats.labels[0] >= 0
         return (
             beats.times_ns[0][known].tolist(),
@@ -129,20 +140,3 @@ def mean_rate_bpm(intervals_s: WideFloatArray, least: int) -> WideFloatArray:
     total = np.where(known, intervals_s, 0.0).sum(axis=1)
     enough = (count >= least) & (total > 0)
     return np.where(enough, 60.0 * count / np.where(enough, total, 1.0), np.nan)
-
-
-def ventricular_run(beats: RecentBeats) -> tuple[IntArray, WideFloatArray]:
-    """Length of the run of ventricular beats that each bed's last beats make, and its rate in beats/min."""
-    ventricular = beats.labels == VENTRICULAR
-    joined = ventricular[:, 1:] & ~np.isnan(beats.intervals_s)
-    from_end = joined[:, ::-1]
-    intervals = np.where(from_end.all(axis=1), from_end.shape[1], (~from_end).argmax(axis=1))
-    # A run of n ventricular beats has n - 1 intervals between ventricular beats.
-    nth = np.arange(from_end.shape[1])
-    first = ventricular[:, ::-1][np.arange(len(intervals)), np.minimum(intervals, from_end.shape[1])]
-    length = np.where(ventricular[:, -1], intervals + first, 0)
-    inner = np.maximum(length - 1, 0)
-    backwards = beats.intervals_s[:, ::-1]
-    total = np.where(nth < inner[:, None], np.nan_to_num(backwards), 0.0).sum(axis=1)
-    rate = np.where(total > 0, 60.0 * inner / np.where(total > 0, total, 1.0), 0.0)
-    return length.astype(np.int64), rate

@@ -7,12 +7,14 @@ slots; Python walks only over what is published.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from inference import confirm
+from inference.af import AtrialFibrillation, irregular
 from inference.alarm_book import AlarmBook
-from inference.alarms import AlarmEngine
+from inference.alarms import AlarmEngine, Conditions
 from inference.beat_classes import (
     UNKNOWN_LEAD,
     BeatClassifier,
@@ -21,13 +23,16 @@ from inference.beat_classes import (
     cut_segments,
     join,
 )
-from inference.beats import NEVER, REFRACTORY_NS, BeatHistory
+from inference.beats import NEVER, REFRACTORY_NS, BeatHistory, RecentBeats
 from inference.catalog import AlarmSetting
 from inference.errors import UnfitModel
+from inference.evidence import ECG_SPECS, OF_WINDOWS, Evidence
 from inference.predictor import Predictor, Probabilities
+from inference.pulses import PulseMonitor
 from inference.quality import LeadStatus, choose_leads, lead_status, preferred_lead
 from inference.records import Records
-from inference.rules import ECG_SPECS, OF_WINDOWS, Evidence, conditions, rhythm_holds
+from inference.rules import conditions
+from inference.rules_rhythm import rhythm_holds
 from inference.types import Alarm, Prediction, Vital
 from ingest.bank import Bank, Due, Restart
 from ingest.conditioning import ECG
@@ -46,6 +51,8 @@ STARTED, FRONTIER, UNSEEN = 0, 1, 2
 N_CLOCKS = 3
 """Columns of ``EcgMonitor.clocks`` (ns): the stream's start, the time up to which beats are final, and the
 time since the last beat in which none could have been seen."""
+
+ECG_KINDS = tuple(spec.kind for spec in ECG_SPECS)
 
 Clock = Callable[[], int]
 SettingsOf = Callable[[str], Mapping[str, AlarmSetting]]
@@ -93,6 +100,8 @@ class EcgMonitor:
         Where alarms go on living once they are raised; one of its own by default.
     settings_of : callable or None
         Gives the alarm settings of a bed; by default all beds are as the catalogue says.
+    pulses : PulseMonitor or None
+        What PLETH and ABP of the same beds say; without it nothing contradicts the ECG.
     """
 
     def __init__(
@@ -102,6 +111,7 @@ class EcgMonitor:
         beats: BeatPredictor | None = None,
         book: AlarmBook | None = None,
         settings_of: SettingsOf | None = None,
+        pulses: PulseMonitor | None = None,
     ) -> None:
         card = predictor.spec
         _check_fit(card)
@@ -112,9 +122,12 @@ class EcgMonitor:
         self.engine = AlarmEngine(ECG_SPECS, n_slots)
         self.book = book or AlarmBook()
         self._settings_of = settings_of
+        self._pulses = pulses
+        self._pulse_numbers = np.zeros(n_slots, dtype=np.int64)
         self.lead = np.zeros(n_slots, dtype=np.int64)
         self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.window_classes)), np.nan)
         self.clocks = np.full((n_slots, N_CLOCKS), NEVER, dtype=np.int64)
+        self.af = AtrialFibrillation(n_slots)
         self._predictor = predictor
         self._card = card
         self.model_sha256 = card.sha256
@@ -132,6 +145,8 @@ class EcgMonitor:
         if slot not in self._names:
             self._names[slot] = bed
             self._make_room(len(self.bank.count))
+            if self._pulses is not None:
+                self._pulse_numbers[slot] = self._pulses.number(bed)
             self.configure(bed)
         return slot
 
@@ -149,7 +164,9 @@ class EcgMonitor:
         if self.classifier is not None:
             self.classifier.resize(n_slots)
         self.engine.resize(n_slots)
+        self.af.resize(n_slots)
         self.lead = np.pad(self.lead, (0, extra))
+        self._pulse_numbers = np.pad(self._pulse_numbers, (0, extra))
         self.rhythms = np.pad(self.rhythms, ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
         self.clocks = np.pad(self.clocks, ((0, extra), (0, 0)), constant_values=NEVER)
 
@@ -163,6 +180,7 @@ class EcgMonitor:
         if self.classifier is not None:
             self.classifier.reset(slot)
         self.engine.reset(slot)
+        self.af.reset(slot)
         self.lead[slot] = 0
         self.rhythms[slot] = np.nan
         self.clocks[slot] = NEVER
@@ -329,25 +347,40 @@ class EcgMonitor:
         self, due: Due, status: LeadStatus, settled: BoolArray, ends_ns: IntArray, frontier_ns: IntArray
     ) -> Evidence:
         slots = due.slots
+        recent = self.beats.recent(slots)
+        noisy = np.zeros_like(status.unusable)
+        began, ended = self._atrial_fibrillation(slots, recent, ~noisy)
         quiet_since_ns = np.maximum(self.beats.last_ns[slots], self.clocks[slots, STARTED])
         quiet_ns = frontier_ns - quiet_since_ns - self.clocks[slots, UNSEEN]
         return Evidence(
             slots,
             ends_ns,
             frontier_ns,
-            self.beats.recent(slots),
+            recent,
+            self.beats.ventricular_since(slots, frontier_ns - 60 * NS_PER_S),
             quiet_since_ns,
             quiet_ns / NS_PER_S,
             self.rhythms[slots],
             self._card.window_classes,
             self._card.thresholds,
+            began,
+            ended,
             status.off,
             status.unusable,
-            np.zeros_like(status.unusable),
+            noisy,
             settled,
             self.engine.active(slots),
             self.engine.limits(slots),
         )
+
+    def _atrial_fibrillation(
+        self, slots: IntArray, recent: RecentBeats, clean: BoolArray
+    ) -> tuple[BoolArray, BoolArray]:
+        """Whether it began or ended, and that is to be said."""
+        probability = self.rhythms[slots, -1, self._card.window_classes.index("af")]
+        shown = np.where(clean & ~np.isnan(probability), probability >= self._card.thresholds["af"], np.nan)
+        columns = [self.engine.column("af"), self.engine.column("af_end")]
+        return self.af.step(slots, shown, irregular(recent), self.engine.active(slots)[:, columns])
 
     def _quality(self, status: LeadStatus, leads: IntArray, said: Probabilities) -> WideFloatArray:
         """Share of samples present, times the network's word that it is no noise; 0 where unusable."""
@@ -356,7 +389,7 @@ class EcgMonitor:
         return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
 
     def _update_alarms(self, due: Due, evidence: Evidence) -> list[Alarm]:
-        changes = self.engine.update(conditions(evidence))
+        changes = self.engine.update(self._confirm(due, conditions(evidence)))
         if not changes:
             return []
         offsets = dict(zip(due.slots.tolist(), due.offsets.tolist(), strict=True))
@@ -370,6 +403,26 @@ class EcgMonitor:
         ]
 
 
+    def _confirm(self, due: Due, found: Conditions) -> Conditions:
+        """Take back what a pulse contradicts; only what records before the window's last one told counts."""
+        rows = np.flatnonzero(found.true.any(axis=1))
+        if self._pulses is None or len(rows) == 0:
+            return found
+        slots = due.slots[rows]
+        pulse = self._pulses.evidence(self._pulse_numbers[slots], found.times_ns[rows], due.offsets[rows])
+        judged = confirm.judge(ECG_KINDS, pulse, found.onsets_ns[rows])
+        true = found.true.copy()
+        true[rows] &= ~judged.contradicted
+        place = {int(row): at for at, row in enumerate(rows)}
+        return replace(
+            found,
+            true=true,
+            reasons=lambda row, column: (
+                tuple(confirm.reasons(ECG_KINDS[column], pulse, place[row])) if row in place else ()
+            ),
+        )
+
+
 def _check_fit(card: ModelSpec) -> None:
     """Refuse a model that the rules cannot read.
 
@@ -380,10 +433,10 @@ def _check_fit(card: ModelSpec) -> None:
     """
     if card.hop_s != 1.0:
         raise UnfitModel(f"model {card.name}: hop_s={card.hop_s:g}, but the alarm rules step by 1 s")
-    for name in ("vf", "vt", "noise"):
+    for name in ("vf", "vt", "af", "noise"):
         if name not in card.window_classes:
             raise UnfitModel(f"model {card.name}: window_classes lacks {name!r}; train with it")
-    for name in ("beat", "vf", "vt"):
+    for name in ("beat", "vf", "vt", "af"):
         if name not in card.thresholds:
             raise UnfitModel(
                 f"model {card.name}: thresholds lacks {name!r}; choose one on validation patients"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.beat_classes import Decided
-from inference.beats import LABELS, heart_rate_bpm
+from inference.beats import LABELS
+from inference.evidence import Evidence
 from inference.predictor import Probabilities
-from inference.rules import Evidence
+from inference.rules_rate import displayed_rate_bpm
 from inference.types import Beat, Prediction, Vital
 from ingest.bank import Bank, Due
-from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
+from ingest.types import BoolArray, IntArray, WideFloatArray
 from models.spec import ModelSpec
 
 
@@ -88,26 +89,15 @@ class Records:
     def vitals(
         self, due: Due, evidence: Evidence, fibrillates: BoolArray, quality: WideFloatArray
     ) -> list[Vital]:
-        """Heart rate and ventricular beats of the last minute.
-
-        A fibrillating heart has no rate, whatever is found in its line.
-        """
-        beats = evidence.beats
-        rate = heart_rate_bpm(beats.intervals_s)
-        quiet_s = evidence.quiet_s
-        counted = ~evidence.unusable & ~fibrillates
-        # Without a beat for 4 s the rate is none: an old number must not stand beside a flat line.
-        rate = np.where(counted & (quiet_s < 4.0), rate, np.nan)
-        rate = np.where(counted & (quiet_s >= 4.0), 0.0, rate)
-        recent = evidence.frontier_ns[:, None] - beats.times_ns <= 60 * NS_PER_S
-        ventricular = ((beats.labels == LABELS.index("V")) & recent).sum(axis=1)
+        """Heart rate and ventricular beats of the last minute."""
+        rate = displayed_rate_bpm(evidence, fibrillates)
         signal = self.bank.kind.value
         rows = zip(
             due.slots.tolist(),
             evidence.ends_ns.tolist(),
             rate.round(1).tolist(),
-            ventricular.tolist(),
-            counted.tolist(),
+            evidence.ventricular_per_min.tolist(),
+            (~evidence.unusable & ~fibrillates).tolist(),
             quality.round(4).tolist(),
             (~evidence.unusable).tolist(),
             due.offsets.tolist(),

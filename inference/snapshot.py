@@ -1,13 +1,14 @@
 """What a worker leaves for its successor: the exact state of each signal after a raw offset.
 
-One record per (bed, signal) on ``biosignals.state``, msgpack. Because the state is exact (filter state, ring,
-beats, alarms), a successor that goes on at ``next_offset`` publishes what an unbroken run would have, to the
+One record per (bed, signal) on ``biosignals.state``, msgpack, key "bed/signal"; beside them one per bed (key
+"bed/") and one per partition (key "/") with what commands have done. The state is exact (filters, ring,
+beats, alarms): a successor that goes on at ``next_offset`` publishes what an unbroken run would have, to the
 last bit on the same machine, with nothing to replay or settle.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,16 +17,19 @@ import numpy.typing as npt
 from inference.alarm_book import Life
 from inference.alarms import EngineState
 from inference.beat_classes import BeatClassifier, ClassifierState
+from inference.beds import BedState, DeskState
+from inference.bedside import PULSES, Bedside
 from inference.errors import SnapshotError
 from inference.monitor import EcgMonitor
 from inference.no_data import NoDataState
+from inference.pulses import PulseState
 from ingest.bank import StreamState
 from ingest.conditioning import ConditionerState
 from ingest.continuity import ContinuityState
 from ingest.types import SignalKind
 from models.beat_rows import StreamState as StreamRows
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Array(msgspec.Struct, frozen=True):
@@ -65,6 +69,7 @@ class EcgState(msgspec.Struct, frozen=True):
     beat_labels: list[int]
     clear_since_ns: int
     clocks: list[int]
+    af_phase: int
     lead: int
     model_sha256: str
     alarms: EngineState
@@ -82,6 +87,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     no_data: NoDataState
     ecg: EcgState | None
     lives: list[Life] = []
+    pulse: PulseState | None = None
 
 
 def _pack(array: npt.NDArray[np.generic]) -> Array:
@@ -109,6 +115,7 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
         "present": stream.present,
         "lead_off": stream.lead_off,
         "rhythms": monitor.rhythms[slot],
+        "af": monitor.af.windows[slot],
     }
     return EcgState(
         fs_hz=stream.fs_hz,
@@ -123,6 +130,7 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
         beat_labels=labels,
         clear_since_ns=clear_since_ns,
         clocks=monitor.clocks[slot].tolist(),
+        af_phase=int(monitor.af.phase[slot]),
         model_sha256=monitor.model_sha256,
         lead=int(monitor.lead[slot]),
         alarms=monitor.engine.state(slot),
@@ -205,6 +213,8 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     # Another model's rhythms mean something else; beats and alarms go on.
     if state.model_sha256 == monitor.model_sha256:
         monitor.rhythms[slot] = arrays["rhythms"].astype(np.float64)
+        monitor.af.windows[slot] = arrays["af"].astype(np.float64)
+    monitor.af.phase[slot] = state.af_phase
     monitor.engine.restore(slot, state.alarms)
     monitor.clocks[slot] = state.clocks
     monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
@@ -219,9 +229,62 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
         monitor.classifier.restore_waiting(slot, classes.time_ns, classes.label, classes.probability)
 
 
-def encode(snapshot: Snapshot) -> bytes:
-    """Snapshot as msgpack."""
-    return msgspec.msgpack.encode(snapshot)
+def take(bedside: Bedside, bed: str, signal: str, next_offset: int, continuity: ContinuityState) -> Snapshot:
+    """State of one signal of one bed after the raw records below ``next_offset``."""
+    kind = SignalKind(signal)
+    return Snapshot(
+        VERSION,
+        bed,
+        signal,
+        next_offset,
+        continuity,
+        bedside.no_data.state((bed, signal)),
+        take_ecg(bedside.ecg, bed) if kind is SignalKind.ECG else None,
+        bedside.book.state(bed, signal),
+        bedside.pulses.state(bed, kind) if kind in PULSES and bedside.pulses.has(bed, kind) else None,
+    )
+
+
+def put(bedside: Bedside, state: Snapshot) -> None:
+    """Give a signal the state that :func:`take` took; who watches it for missing data is another matter.
+
+    Raises
+    ------
+    SnapshotError
+        The state comes from another version of the model or of the filters; its alarms are back all the same.
+    """
+    bedside.book.restore(state.bed, state.lives)
+    if state.pulse is not None:
+        try:
+            bedside.pulses.restore(state.bed, SignalKind(state.signal), state.pulse)
+        except (ValueError, TypeError, KeyError) as error:
+            raise SnapshotError(
+                f"bed {state.bed!r}: the state of {state.signal} does not fit: {error}"
+            ) from error
+    if state.ecg is not None:
+        put_ecg(bedside.ecg, state.bed, state.ecg)
+
+
+def encode(state: Snapshot | BedState | DeskState) -> bytes:
+    """State as msgpack."""
+    return msgspec.msgpack.encode(state)
+
+
+Kept = TypeVar("Kept", BedState, DeskState)
+
+
+def decode_as(value: bytes, kind: type[Kept]) -> Kept:
+    """Read the state of a bed or of a partition's commands.
+
+    Raises
+    ------
+    SnapshotError
+        Not such a state of this version.
+    """
+    try:
+        return msgspec.msgpack.decode(value, type=kind)
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"no {kind.__name__}: {error}") from error
 
 
 def decode(value: bytes) -> Snapshot:

@@ -1,0 +1,120 @@
+"""What the rules of the ECG look at, and the words in which they answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from inference.alarms import Limits
+from inference.beats import RecentBeats
+from inference.catalog import load_catalogue
+from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
+
+ECG_SPECS: Final = load_catalogue().of_signal("ecg")
+"""The alarms that look at the ECG, in the order of the columns."""
+
+COLUMN: Final = {spec.kind: place for place, spec in enumerate(ECG_SPECS)}
+
+OF_WINDOWS: Final = 3
+"""The network's rhythm counts when two of the last three windows say so."""
+
+FRESH_NS: Final = 2 * NS_PER_S
+"""What the last beats show is news for so long: hops are 1 s apart, and a class may be revised once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that the rules look at, for some beds at one step. Shapes (n_beds,) unless said.
+
+    Parameters
+    ----------
+    slots, ends_ns, frontier_ns : ndarray of int64
+        Beds, device time of the windows' ends, and the time up to which beats are final.
+    beats : RecentBeats
+        Their last beats.
+    ventricular_per_min : ndarray of int64
+        Ventricular beats of the last minute.
+    quiet_since_ns : ndarray of int64
+        Last beat, or the stream's start.
+    quiet_s : ndarray of float64
+        Time since then in which a beat would have been seen: missing and useless stretches do not count.
+    rhythms : ndarray, shape (n_beds, OF_WINDOWS, n_classes)
+        Rhythm probabilities of the last windows, newest last; NaN where none.
+    classes : tuple of str
+        Their names.
+    thresholds : dict
+        Probability from which a rhythm counts.
+    af_began, af_ended : ndarray of bool
+        Atrial fibrillation has begun, or ended, and this has not been said yet.
+    off, unusable, noisy, settled : ndarray of bool
+        Leads off; no lead can carry a rhythm; noise on all of them; enough signal for the network's rhythm.
+    active : ndarray of bool, shape (n_beds, n_rules)
+        Alarms that are active now, in the order of :data:`ECG_SPECS`.
+    limits : Limits
+        What the beds are set to.
+    """
+
+    slots: IntArray
+    ends_ns: IntArray
+    frontier_ns: IntArray
+    beats: RecentBeats
+    ventricular_per_min: IntArray
+    quiet_since_ns: IntArray
+    quiet_s: WideFloatArray
+    rhythms: WideFloatArray
+    classes: tuple[str, ...]
+    thresholds: dict[str, float]
+    af_began: BoolArray
+    af_ended: BoolArray
+    off: BoolArray
+    unusable: BoolArray
+    noisy: BoolArray
+    settled: BoolArray
+    active: BoolArray
+    limits: Limits
+
+    def is_active(self, kind: str) -> BoolArray:
+        """Where an alarm is active now."""
+        return np.asarray(self.active[:, COLUMN[kind]], dtype=np.bool_)
+
+    def above(self, kind: str) -> WideFloatArray:
+        """Limit of a rule that alarms over it, eased where it is active."""
+        return np.asarray(self.limits.above[:, COLUMN[kind]])
+
+    def below(self, kind: str) -> WideFloatArray:
+        """Limit of a rule that alarms under it, eased where it is active."""
+        return np.asarray(self.limits.below[:, COLUMN[kind]])
+
+    def beats_of(self, kind: str) -> WideFloatArray:
+        """How many beats make it."""
+        return np.asarray(self.limits.beats[:, COLUMN[kind]])
+
+    def fresh(self) -> BoolArray:
+        """Which beats are news; shape (n_beds, RECENT)."""
+        return np.asarray(self.frontier_ns[:, None] - self.beats.times_ns <= FRESH_NS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule's answer for some beds. Shapes (n_beds,).
+
+    ``known`` is False where the rule has nothing to go by: its alarm stays as it is.
+    """
+
+    true: BoolArray
+    onsets_ns: IntArray
+    values: WideFloatArray
+    known: BoolArray | bool = True
+
+
+def no_value(evidence: Evidence) -> WideFloatArray:
+    """For alarms whose message has no number."""
+    return np.full(len(evidence.slots), np.nan)
+
+
+def any_and_last(true: BoolArray) -> tuple[BoolArray, IntArray]:
+    """Whether any column of each row is true, and the last that is; shapes (n_rows, n), (n_rows,)."""
+    last = true.shape[1] - 1 - true[:, ::-1].argmax(axis=1)
+    return np.asarray(true.any(axis=1), dtype=np.bool_), last.astype(np.int64)

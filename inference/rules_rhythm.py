@@ -1,0 +1,50 @@
+"""Rules of rhythms that the network sees: ventricular and atrial fibrillation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from inference.evidence import OF_WINDOWS, Evidence, Finding, no_value
+from ingest.types import NS_PER_S, BoolArray, IntArray
+
+RHYTHM_ONSET_S: Final = 2.0
+"""A rhythm fills most of its window's last 4 s, so that it began at least this long before the end."""
+
+
+def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
+    """Whether two of the last three windows show a rhythm."""
+    return np.asarray(_votes(evidence, name).sum(axis=1) >= 2, dtype=np.bool_)
+
+
+def _votes(evidence: Evidence, name: str) -> BoolArray:
+    """Which of the last windows show a rhythm; shape (n_beds, OF_WINDOWS)."""
+    probabilities = evidence.rhythms[:, :, evidence.classes.index(name)]
+    votes: BoolArray = np.nan_to_num(probabilities, nan=0.0) >= evidence.thresholds[name]
+    return votes
+
+
+def rhythm_onset(evidence: Evidence, name: str) -> IntArray:
+    """End of the first window that showed it, less the part of the window that the rhythm must fill."""
+    first = _votes(evidence, name).argmax(axis=1)
+    ago_s = OF_WINDOWS - 1 - first + RHYTHM_ONSET_S
+    return np.asarray(evidence.ends_ns - (ago_s * NS_PER_S).astype(np.int64))
+
+
+def fibrillation(evidence: Evidence) -> Finding:
+    """Ventricular fibrillation or flutter."""
+    # A fibrillation that waxes or turns into a tachycardia for a moment is not over.
+    lethal = (_votes(evidence, "vf") | _votes(evidence, "vt")).any(axis=1)
+    goes_on = evidence.is_active("vf") & lethal
+    return Finding(rhythm_holds(evidence, "vf") | goes_on, rhythm_onset(evidence, "vf"), no_value(evidence))
+
+
+def atrial_fibrillation_began(evidence: Evidence) -> Finding:
+    """It has begun, which is said once."""
+    return Finding(evidence.af_began, evidence.ends_ns, no_value(evidence))
+
+
+def atrial_fibrillation_ended(evidence: Evidence) -> Finding:
+    """It has ended, which is said once."""
+    return Finding(evidence.af_ended, evidence.ends_ns, no_value(evidence))
