@@ -67,6 +67,10 @@ class Beds:
     def __contains__(self, bed: str) -> bool:
         return bed in self._states
 
+    def known(self) -> list[str]:
+        """Beds that were heard of."""
+        return list(self._states)
+
     def state(self, bed: str) -> BedState:
         """State of a bed; one that was never heard of is set as its ward is."""
         found = self._states.get(bed)

@@ -121,10 +121,17 @@ class Command(msgspec.Struct, frozen=True, tag_field="schema", tag="command/1"):
 class CommandRecord(Protocol):
     """What is used of a Kafka record."""
 
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Iterable[tuple[str, bytes | None]]
+    @property
+    def timestamp(self) -> int: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Iterable[tuple[str, bytes | None]]: ...
 
 
 _decoder = msgspec.json.Decoder(Command)

@@ -187,9 +187,10 @@ class Desk:
         standing = {life.id: life for life in self._book.of_bed(state.bed)}
         missing = [id_ for id_ in action.alarms if id_ not in standing]
         known = [id_ for id_ in action.alarms if id_ in standing]
-        again = [id_ for id_ in known if standing[id_].acknowledged_ns is not None]
+        again = [id_ for id_ in known if standing[id_].acknowledged_ns not in (None, work.at_ns)]
         work.alarms += self._book.acknowledge(state.bed, known, work.command.user, work.at_ns, work.now_ns)
-        if not work.alarms:
+        # A successor may apply once more what its predecessor did a moment before it died.
+        if not set(known) - set(again):
             first = (missing or again)[0]
             why = (
                 "no such alarm stands at this bed: it has ended, or belongs to another bed"
@@ -197,7 +198,7 @@ class Desk:
                 else f"acknowledged already by {standing[first].acknowledged_by}"
             )
             raise BadCommand(f"alarms: {first}: {why}")
-        parts = [f"{len(work.alarms)} acknowledged"]
+        parts = [f"{len(known) - len(again)} acknowledged"]
         parts += [f"{len(again)} were already"] if again else []
         parts += [f"{len(missing)} do not stand (any more): {missing[0]}"] if missing else []
         work.detail = ", ".join(parts)
@@ -313,7 +314,8 @@ class Desk:
 
     def _empty(self, state: BedState, work: _Work, reason: str, watch: bool) -> None:
         """Forget the patient: a new one inherits nothing."""
-        work.alarms += self._bedside.mute(state.bed, False)
+        # Once muted and unmuted, missing data are the new patient's.
+        work.alarms += self._bedside.mute(state.bed, True) + self._bedside.mute(state.bed, False)
         work.alarms += self._book.close(state.bed, reason, work.now_ns)
         self._book.pause(state.bed, None, work.now_ns)
         fresh = self._beds.fresh(state.bed)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from kafka import KafkaConsumer, TopicPartition
 
 from inference import snapshot
+from inference.beds import BedState, DeskState
+from inference.bedside import Bedside
 from inference.errors import SnapshotError
 from inference.intake import Partition
-from inference.monitor import EcgMonitor
-from inference.no_data import NoData
 from inference.publish import Outputs
 from inference.snapshot import Snapshot
 from ingest import kafka
 from ingest.settings import Settings
-from ingest.types import SignalKind
 
 logger = logging.getLogger(__name__)
 
@@ -27,32 +27,67 @@ LOOK_BACK_S = 600.0
 LAST_RECORDS = 4_096
 
 
-def leave(outputs: Outputs, partition: Partition, monitor: EcgMonitor, no_data: NoData) -> None:
-    """Send the state of every signal of a partition. The caller flushes, then commits."""
-    for (bed, signal), stream in partition.streams.items():
-        ecg = snapshot.take_ecg(monitor, bed) if stream.kind is SignalKind.ECG else None
-        state = Snapshot(
-            snapshot.VERSION,
-            bed,
-            signal,
-            stream.safe_offset,
-            stream.continuity.state(),
-            no_data.state((bed, signal)),
-            ecg,
-        )
-        outputs.send_state(f"{bed}/{signal}", snapshot.encode(state), partition.number)
+@dataclass(slots=True)
+class Left:
+    """What is known of a partition: its signals by record key, its beds, what its commands have done."""
+
+    signals: dict[str, Snapshot] = field(default_factory=dict)
+    beds: dict[str, BedState] = field(default_factory=dict)
+    desk: DeskState | None = None
+
+    def keep_newest(self, key: str, value: bytes) -> None:
+        """Take in a record unless a newer one is held.
+
+        Raises
+        ------
+        SnapshotError
+            It is no state of this version.
+        """
+        bed, _, signal = key.rpartition("/")
+        if signal:
+            state = snapshot.decode(value)
+            held = self.signals.get(key)
+            if held is None or state.next_offset >= held.next_offset:
+                self.signals[key] = state
+        elif bed:
+            of_bed = snapshot.decode_as(value, BedState)
+            known = self.beds.get(bed)
+            if known is None or of_bed.revision >= known.revision:
+                self.beds[bed] = of_bed
+        else:
+            desk = snapshot.decode_as(value, DeskState)
+            if self.desk is None or desk.next_offset >= self.desk.next_offset:
+                self.desk = desk
+
+    def of_former_patient(self, state: Snapshot) -> bool:
+        """Whether a signal's state is from before the bed's patient came."""
+        bed = self.beds.get(state.bed)
+        return bed is not None and state.next_offset <= bed.since_offset
 
 
-def find(
-    settings: Settings, numbers: Iterable[int], timeout_s: float = 20.0
-) -> dict[int, dict[str, Snapshot]]:
-    """Newest snapshot of each signal of some partitions, by partition and record key.
+def leave_desk(outputs: Outputs, number: int, desk: DeskState, beds: Iterable[BedState]) -> None:
+    """Send what the commands of a partition have done."""
+    outputs.send_state("/", snapshot.encode(desk), number)
+    for bed in beds:
+        outputs.send_state(f"{bed.bed}/", snapshot.encode(bed), number)
+
+
+def leave(outputs: Outputs, partition: Partition, bedside: Bedside, bed: str | None = None) -> None:
+    """Send the state of every signal of a partition, or of one bed. The caller flushes before."""
+    for (name, signal), stream in partition.streams.items():
+        if bed in (None, name):
+            state = snapshot.take(bedside, name, signal, stream.safe_offset, stream.continuity.state())
+            outputs.send_state(f"{name}/{signal}", snapshot.encode(state), partition.number)
+
+
+def find(settings: Settings, numbers: Iterable[int], timeout_s: float = 20.0) -> dict[int, Left]:
+    """Newest state of some partitions.
 
     The newest is the one with the highest ``next_offset``: a worker that wakes from a long pause may write an
     older one later.
     """
     parts = [TopicPartition(settings.topics.state, number) for number in numbers]
-    found: dict[int, dict[str, Snapshot]] = {part.partition: {} for part in parts}
+    found = {part.partition: Left() for part in parts}
     raw = {number.partition: TopicPartition(settings.topics.raw, number.partition) for number in parts}
     ends = kafka.end_offsets(settings, [*parts, *raw.values()])
     filled = [part for part in parts if ends[part] > 0]
@@ -65,12 +100,12 @@ def find(
         _read_to_end(reader, filled, ends, found, timeout_s)
     finally:
         reader.close(autocommit=False)
-    for number, states in found.items():
-        for key, state in list(states.items()):
+    for number, left in found.items():
+        for key, state in list(left.signals.items()):
             if state.next_offset > ends[raw[number]]:
                 # The raw topic was made anew: holding on to the old offset would swallow what comes.
                 logger.warning("signal %r begins anew: its state is of an older topic", key)
-                del states[key]
+                del left.signals[key]
     return found
 
 
@@ -88,7 +123,7 @@ def _read_to_end(
     reader: KafkaConsumer,
     parts: list[TopicPartition],
     ends: dict[TopicPartition, int],
-    found: dict[int, dict[str, Snapshot]],
+    found: dict[int, Left],
     timeout_s: float,
 ) -> None:
     deadline = time.monotonic() + timeout_s
@@ -100,12 +135,9 @@ def _read_to_end(
                 _keep_newest(found[part.partition], record.key, record.value)
 
 
-def _keep_newest(known: dict[str, Snapshot], name: bytes | None, value: bytes | None) -> None:
+def _keep_newest(left: Left, name: bytes | None, value: bytes | None) -> None:
     key = (name or b"").decode(errors="replace")
     try:
-        state = snapshot.decode(value or b"")
+        left.keep_newest(key, value or b"")
     except SnapshotError as error:
         logger.warning("signal %r begins anew: %s", key, error)
-        return
-    if key not in known or state.next_offset >= known[key].next_offset:
-        known[key] = state

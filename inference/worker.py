@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,29 +17,24 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from inference import handover, snapshot
-from inference.alarm_book import AlarmBook
-from inference.alarms import Change
 from inference.beat_classes import BeatPredictor
-from inference.catalog import AlarmSetting, load_catalogue
-from inference.errors import SnapshotError
-from inference.intake import Partition, Stream, Taken
-from inference.monitor import EcgMonitor, Outcome
-from inference.no_data import NoData, Silence
+from inference.bedside import Bedside
+from inference.catalog import load_catalogue, load_site
+from inference.intake import Taken
+from inference.monitor import Outcome
+from inference.partitions import Partitions
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from inference.reading import Polled, RawReader
-from inference.snapshot import Snapshot
 from inference.stats import Stats
 from inference.types import Alarm, DeadLetter
 from ingest import kafka
-from ingest.continuity import Continuity
 from ingest.settings import Settings
-from ingest.types import SignalKind
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
+BEDS_EVERY_S = 60.0
 FLUSH_S = 30.0
 MAX_RECORDS = 1_000
 """Records of one poll. Bounds the arrays of a batch when a backlog is worked off."""
@@ -89,17 +84,18 @@ class Worker:
         self.stats = Stats()
         self._settings = settings
         self._options = options
-        self._no_data = NoData()
-        self._book = AlarmBook()
-        self._defaults = load_catalogue().settings([])
-        self._monitor = EcgMonitor(predictor, time.time_ns, beats, self._book, self._settings_of)
-        self._partitions: dict[int, Partition] = {}
+        path = settings.alarms_file
+        site = load_site(Path(path) if path else None, load_catalogue())
+        self._bedside = Bedside(predictor, time.time_ns, beats, site)
         self._snapshot_due_s: dict[int, float] = {}
         self._consumer = kafka.consumer(
             settings, settings.topics.raw, group_id=settings.kafka.group_id, max_poll_records=MAX_RECORDS
         )
         self._producer = kafka.producer(settings)
         self._outputs = Outputs(self._producer, settings.topics, self._home)
+        self._partitions = Partitions(settings, self._bedside, self._outputs)
+        self._dirty: set[str] = set()
+        """Beds whose alarms changed by no raw record."""
         self._reader = RawReader(self._consumer, self._unreadable)
         self._ticked_s = -math.inf
         self._logged_s: dict[str, float] = {}
@@ -125,14 +121,14 @@ class Worker:
                     self._write_stats()
                     next_stats_s = began_s + 1.0
                 time.sleep(max(0.0, self._options.pace_s - (time.monotonic() - began_s)))
-            self._commit(list(self._partitions))
+            self._commit(sorted(self._partitions.numbers))
         finally:
             self.close()
 
     def step(self) -> None:
         """Poll once and work through what came."""
         # Joining the group goes on inside poll: short polls would draw it out.
-        timeout_ms = 20 if self._partitions else 500
+        timeout_ms = 20 if len(self._partitions) else 500
         polled = self._reader.poll(timeout_ms, MAX_RECORDS)
         self._follow_assignment(polled)
         taken = Taken()
@@ -143,13 +139,18 @@ class Worker:
             new = [record for record in records if record.offset >= partition.next_offset]
             for record in new:
                 partition.take(record, taken)
+            self._partitions.read_ms[part.partition] = records[-1].timestamp
             self.stats.counts["chunks_in"] += len(new)
         received_ms = self._newest_receipt(polled)
         self._emit(taken, received_ms)
+        self._leave_beds()
         self._leave_state(time.monotonic())
 
     def tick(self) -> None:
-        """Look at the clock: signals that went silent, chunks that were waited for long enough."""
+        """Look at the clock and at commands.
+
+        Signals that went silent, alarms that nobody acknowledged, chunks that were waited for long enough.
+        """
         now_s = time.monotonic()
         taken = Taken()
         # After a standstill the missing chunk may lie unread behind the one that waits for it.
@@ -157,8 +158,19 @@ class Worker:
             for partition in self._partitions.values():
                 partition.expire(now_s, taken)
         self._ticked_s = now_s
-        taken.silences.extend(self._no_data.tick(now_s, time.time_ns()))
         self._emit(taken, {})
+        self._send_alarms(self._bedside.tick(now_s))
+        self._note_ends()
+        for number in self._partitions.commands.poll():
+            self._snapshot_due_s[number] = 0.0
+        self._partitions.tell_beds(now_s)
+
+    def _note_ends(self) -> None:
+        """Note how far the raw topic reaches."""
+        for part in self._consumer.assignment():
+            mark = self._consumer.highwater(part)
+            if mark is not None:
+                self._partitions.ends[part.partition] = int(mark)
 
     def _newest_receipt(self, polled: Polled) -> dict[str, int]:
         """When the broker got each bed's newest record of this poll, ms since the epoch."""
@@ -174,8 +186,8 @@ class Worker:
             self._outputs.send_dead_letter(letter)
             self._log_refusal(letter)
         for silence in taken.silences:
-            self._send_alarms(self._silence_alarms(silence))
-        outcome = self._monitor.push(taken.pieces) if taken.pieces else Outcome()
+            self._send_alarms(self._bedside.note(silence))
+        outcome = self._bedside.push(taken.pieces) if taken.pieces else Outcome()
         self._outputs.send(outcome)
         self._count(taken, outcome, received_ms)
 
@@ -215,27 +227,12 @@ class Worker:
         except OSError as error:
             logger.warning("statistics not written: %s", error)
 
-    def _silence_alarms(self, silence: Silence) -> list[Alarm]:
-        bed, signal = silence.stream
-        change = Change(
-            0,
-            self._settings_of(bed)[f"{signal}/no_data"],
-            silence.onset_ns,
-            silence.raised_ns,
-            silence.ended_ns,
-            silence.value,
-        )
-        return self._book.apply(bed, signal, change, silence.raw_offset, time.time_ns())
-
     def _send_alarms(self, alarms: list[Alarm]) -> None:
-        """Send steps of alarms' lives; a successor must know of them: the beds' state is left at once."""
+        """Send steps that no raw record explains: a successor learns of them from the beds' state alone."""
         for alarm in alarms:
             self._outputs.send_alarm(alarm)
-            self._snapshot_due_s[self._home(alarm.bed)] = 0.0
+            self._dirty.add(alarm.bed)
         self.stats.counts["alarms"] += len(alarms)
-
-    def _settings_of(self, bed: str) -> Mapping[str, AlarmSetting]:
-        return self._defaults
 
     def _count(self, taken: Taken, outcome: Outcome, received_ms: dict[str, int]) -> None:
         counts = self.stats.counts
@@ -258,59 +255,41 @@ class Worker:
         leaves kafka-python with partitions that are never read (its issue 3132).
         """
         assigned = {part.partition for part in self._consumer.assignment()}
-        for number in self._partitions.keys() - assigned:
+        for number in self._partitions.numbers - assigned:
             self._let_go(number)
         for part, records in polled.items():
             partition = self._partitions.get(part.partition)
             if partition is not None and 0 < partition.next_offset < records[0].offset:
                 # It was another worker's for a while: that one's state is the newer.
                 self._let_go(part.partition)
-        new = sorted(assigned - self._partitions.keys())
+        new = sorted(assigned - self._partitions.numbers)
         if new:
             self._take_up(new)
 
     def _let_go(self, number: int) -> None:
-        partition = self._partitions.pop(number)
         self._snapshot_due_s.pop(number)
-        self._no_data.forget(set(partition.streams))
-        for bed, signal in partition.streams:
-            if signal == SignalKind.ECG and bed in self._monitor.bank.beds:
-                self._monitor.remove(bed)
-        logger.info("partition %d is another worker's now", number)
+        for bed in self._partitions.beds(number):
+            self._dirty.discard(bed)
+        self._partitions.let_go(number)
 
     def _take_up(self, numbers: list[int]) -> None:
+        self._partitions.take_up(numbers)
         began_s = time.monotonic()
-        left = handover.find(self._settings, numbers)
         for place, number in enumerate(numbers):
-            n_partitions = self._settings.kafka.partitions
-            partition = Partition(number, n_partitions, self._settings.ingest, self._no_data)
-            for state in left[number].values():
-                self._go_on(partition, state)
-            self._partitions[number] = partition
             share = (place + 1) / len(numbers)
             self._snapshot_due_s[number] = began_s + share * self._options.snapshot_s
-        n_signals = sum(len(states) for states in left.values())
-        logger.info(
-            "took up partitions %s with %d signals in %.1f s",
-            f"{numbers[0]}..{numbers[-1]}" if len(numbers) > 3 else numbers,
-            n_signals,
-            time.monotonic() - began_s,
-        )
 
-    def _go_on(self, partition: Partition, state: Snapshot) -> None:
-        """Put one signal back as its last worker left it."""
-        kind = SignalKind(state.signal)
-        stream = Stream(state.bed, kind, Continuity(self._settings.ingest), state.next_offset)
-        stream.continuity.restore(state.continuity)
+    def _leave_beds(self) -> None:
+        """Leave the state of beds that changed by no raw record, once what was said of it is delivered."""
+        if not self._dirty:
+            return
         try:
-            if state.ecg is not None:
-                snapshot.put_ecg(self._monitor, state.bed, state.ecg)
-        except SnapshotError as error:
-            self.stats.counts["states_refused"] += 1
-            logger.warning("bed %s begins anew: %s", state.bed, error)
-        key = (state.bed, state.signal)
-        self._no_data.restore(key, state.no_data, state.next_offset - 1, time.monotonic())
-        partition.streams[key] = stream
+            self._outputs.flush(FLUSH_S)
+        except KafkaError as error:
+            logger.warning("state of %d beds not left: %s", len(self._dirty), error)
+            return
+        self._partitions.leave_beds(self._dirty)
+        self._dirty.clear()
 
     def _leave_state(self, now_s: float) -> None:
         """Flush outputs, leave the state of the partitions whose turn it is, commit."""
@@ -321,7 +300,7 @@ class Worker:
                 self._snapshot_due_s[number] = now_s + self._options.snapshot_s
 
     def _commit(self, numbers: list[int]) -> None:
-        parts = [self._partitions[number] for number in numbers if number in self._partitions]
+        parts = [part for number in numbers if (part := self._partitions.get(number)) is not None]
         offsets = {
             TopicPartition(self._settings.topics.raw, part.number): OffsetAndMetadata(
                 part.safe_offset, "", -1
@@ -332,7 +311,7 @@ class Worker:
         try:
             self._outputs.flush(FLUSH_S)
             for part in parts:
-                handover.leave(self._outputs, part, self._monitor, self._no_data)
+                self._partitions.leave(part.number)
             self._outputs.flush(FLUSH_S)
             if offsets:
                 self._consumer.commit(offsets)
@@ -344,5 +323,6 @@ class Worker:
     def close(self) -> None:
         """Leave the group; nothing is committed here."""
         self._consumer.close(autocommit=False)
+        self._partitions.commands.close()
         self._producer.close(timeout=FLUSH_S)
         self._write_stats()

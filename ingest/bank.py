@@ -157,6 +157,8 @@ class Bank:
 
     def _round(self, parts: list[tuple[int, _Part]]) -> Round:
         groups: dict[tuple[Layout, int, int], list[tuple[int, _Part]]] = defaultdict(list)
+        # A stream whose state was dropped goes on for its device: here it begins.
+        begins = [part.restart or slot not in self._layout_of for slot, part in parts]
         for slot, part in parts:
             layout = self._prepare(slot, part)
             conditioner = self._layouts[layout]
@@ -167,7 +169,9 @@ class Bank:
         for (layout, _, _), members in groups.items():
             self._append(layout, members)
         restarts = tuple(
-            Restart(slot, part.start_ns, part.piece.chunk.channels) for slot, part in parts if part.restart
+            Restart(slot, part.start_ns, part.piece.chunk.channels)
+            for (slot, part), begun in zip(parts, begins, strict=True)
+            if begun
         )
         return Round(restarts, self._due(slots, before))
 
