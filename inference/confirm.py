@@ -19,6 +19,7 @@ from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 ASYSTOLE, VF, VT = "asystole", "vf", "vt"
 TACHYCARDIA, BRADYCARDIA = "extreme_tachycardia", "extreme_bradycardia"
+PULSELESS: Final = (ASYSTOLE, VF)
 
 LAG_NS: Final = 7 * NS_PER_S // 10
 """From a beat to the end of its upstroke at the finger, at most, with the filters' delay: pulses sooner
@@ -26,9 +27,14 @@ after an onset are those of beats before it."""
 
 LEAST_HEIGHT, MOST_HEIGHT = 0.5, 2.0
 USUAL_HEIGHT: Final = 0.7
-LEAST_LIKENESS: Final = 0.7
+STEADY_HEIGHT: Final = 0.75
+LEAST_LIKENESS, VERY_LIKE = 0.7, 0.85
 STRAY: Final = 0.25
-"""How far an interval of a regular train may be from their median, as a share of it."""
+"""How far an interval of a regular train may be from their median, as a share of it. A train of pulses that
+look very much as usual may be irregular (ectopic beats, atrial fibrillation), but tells no rate then."""
+
+LONGEST_S: Final = 2.0
+"""Longest interval of a train."""
 
 OVERDUE: Final = 1.5
 """Intervals without a pulse after which a train is over."""
@@ -41,16 +47,26 @@ TRAIN_S: Final = 4.0
 
 SLOWER_BPM, FASTER_BPM = 115.0, 55.0
 VT_SLOWER_BPM: Final = 90.0
+SLOWEST_BPM: Final = 45.0
+"""A slower pulse speaks against nothing."""
+
+FLUTTER_BPM: Final = 110.0
+"""From here on pulses may be those of a ventricular flutter."""
+
+FOLDS, FOLD_STRAY = (2.0, 3.0), 0.12
+"""A racing heart may give a pulse that can be seen only every second or third beat."""
+
 ABSENT_S: Final = 3.0
 """Without a pulse for so long a stopped or fibrillating heart is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Unbroken run of good, regular pulses that ends with each bed's last one. Shapes (n_beds,).
+    """Unbroken run of usual pulses that ends with each bed's last one. Shapes (n_beds,).
 
     ``inside`` (n_beds, RECENT) says which pulses belong; ``goes_on`` that its next is not overdue;
-    ``rate_bpm`` and ``height`` are medians, NaN where it has fewer than three pulses.
+    ``rate_bpm`` is its mean rate, ``height`` the median of its heights and ``least_height`` the smallest of
+    its last :data:`TRAIN_S`, NaN where it has fewer than three pulses.
     """
 
     inside: BoolArray
@@ -58,6 +74,7 @@ class Train:
     length_s: WideFloatArray
     rate_bpm: WideFloatArray
     height: WideFloatArray
+    least_height: WideFloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +85,47 @@ class Judged:
     confirmed: BoolArray
 
 
-def train(evidence: PulseEvidence) -> Train:
-    """Find the train of each bed."""
-    times, heights = evidence.times_ns, evidence.heights
-    good = (heights >= LEAST_HEIGHT) & (heights <= MOST_HEIGHT) & (evidence.likeness >= LEAST_LIKENESS)
-    pair = (times[:, :-1] > NEVER) & (times[:, 1:] > NEVER)
-    intervals_s = np.where(pair, np.diff(times, axis=1) / NS_PER_S, np.nan)
+def train(evidence: PulseEvidence, *, irregular: bool) -> Train:
+    """Find the train of each bed.
+
+    Parameters
+    ----------
+    evidence : PulseEvidence
+        What its channel said.
+    irregular : bool
+        Whether pulses that look very much as usual may come irregularly.
+    """
+    times_ns, heights, likeness = evidence.times_ns, evidence.heights, evidence.likeness
+    good = (heights >= LEAST_HEIGHT) & (heights <= MOST_HEIGHT) & (likeness >= LEAST_LIKENESS)
+    clean = good & (likeness >= VERY_LIKE)
+    pair = (times_ns[:, :-1] > NEVER) & (times_ns[:, 1:] > NEVER)
+    intervals_s = np.where(pair, np.diff(times_ns, axis=1) / NS_PER_S, np.nan)
     usual_s = _median(intervals_s[:, -7:])
     regular = np.abs(intervals_s - usual_s[:, None]) <= STRAY * usual_s[:, None]
     joined = regular & good[:, 1:] & good[:, :-1]
+    if irregular:
+        joined |= clean[:, 1:] & clean[:, :-1]
+    joined &= intervals_s <= LONGEST_S
     unbroken = np.cumprod(joined[:, ::-1], axis=1)[:, ::-1].astype(np.bool_)
-    inside = np.concatenate([unbroken, good[:, -1:]], axis=1)
-    inside[:, 1:] |= unbroken
+    inside = np.concatenate([unbroken, good[:, -1:]], axis=1) & evidence.known[:, None]
     since_s = (evidence.frontier_ns - evidence.last_pulse_ns) / NS_PER_S
     length_s = np.where(unbroken, intervals_s, 0.0).sum(axis=1)
     count = unbroken.sum(axis=1)
-    enough = count >= 2
+    enough = evidence.known & (count >= 2)
+    late = inside & (times_ns > (evidence.frontier_ns - round(TRAIN_S * NS_PER_S))[:, None])
     return Train(
-        inside & evidence.known[:, None],
-        evidence.known & enough & (since_s <= OVERDUE * usual_s),
+        inside,
+        enough & (since_s <= np.minimum(OVERDUE * usual_s, LONGEST_S)),
         length_s,
         np.where(enough, 60.0 * count / np.where(enough, length_s, 1.0), np.nan),
         np.where(enough, _median(np.where(inside, heights, np.nan)), np.nan),
+        np.where(enough & late.any(axis=1), np.where(late, heights, np.inf).min(axis=1), np.nan),
     )
 
 
-def judge(kinds: tuple[str, ...], evidence: PulseEvidence, onsets_ns: IntArray) -> Judged:
+def judge(
+    kinds: tuple[str, ...], evidence: PulseEvidence, onsets_ns: IntArray, values: WideFloatArray
+) -> Judged:
     """Judge conditions of the ECG.
 
     Parameters
@@ -105,13 +137,16 @@ def judge(kinds: tuple[str, ...], evidence: PulseEvidence, onsets_ns: IntArray) 
     onsets_ns : ndarray of int64, shape (n_beds, n_kinds)
         When each condition began, if it is true: last beat before an asystole, start of a rhythm, first beat
         of a run, a tachycardia or a bradycardia.
+    values : ndarray of float64, shape (n_beds, n_kinds)
+        What the ECG measured: the rate, per min, where the alarm is about one.
     """
-    found = train(evidence)
+    regular, any_train = train(evidence, irregular=False), train(evidence, irregular=True)
     contradicted = np.zeros(onsets_ns.shape, dtype=np.bool_)
     confirmed = np.zeros(onsets_ns.shape, dtype=np.bool_)
     for column, kind in enumerate(kinds):
+        found = any_train if kind in PULSELESS else regular
         after = _after(found, evidence, onsets_ns[:, column])
-        contradicted[:, column] = _contradicted(kind, found, after)
+        contradicted[:, column] = _contradicted(kind, found, after, values[:, column])
         confirmed[:, column] = _confirmed(kind, evidence, found) & ~contradicted[:, column]
     return Judged(contradicted, confirmed)
 
@@ -122,20 +157,28 @@ def _after(found: Train, evidence: PulseEvidence, onsets_ns: IntArray) -> IntArr
     return np.asarray((found.inside & (evidence.times_ns > since_ns[:, None])).sum(axis=1))
 
 
-def _contradicted(kind: str, found: Train, after: IntArray) -> BoolArray:
-    goes_on, rate = found.goes_on, np.nan_to_num(found.rate_bpm)
-    long, usual = found.length_s >= TRAIN_S, np.nan_to_num(found.height) >= USUAL_HEIGHT
-    if kind == ASYSTOLE:
-        return np.asarray(goes_on & (after >= LEAST_PULSES))
-    if kind == VF:
-        return np.asarray(goes_on & (after >= LEAST_PULSES) & usual)
-    if kind == BRADYCARDIA:
-        return np.asarray(goes_on & long & (rate > FASTER_BPM))
-    if kind == TACHYCARDIA:
-        return np.asarray(goes_on & long & usual & (rate < SLOWER_BPM))
-    if kind == VT:
-        return np.asarray(goes_on & long & usual & (after >= LEAST_PULSES) & (rate < VT_SLOWER_BPM))
-    return np.zeros(len(rate), dtype=np.bool_)
+def _contradicted(kind: str, found: Train, after: IntArray, value: WideFloatArray) -> BoolArray:
+    rate = np.nan_to_num(found.rate_bpm)
+    beats = found.goes_on & (rate >= SLOWEST_BPM)
+    usual = np.nan_to_num(found.height) >= USUAL_HEIGHT
+    long = found.length_s >= TRAIN_S
+    # A racing heart fills badly: its pulses weaken or alternate.
+    steady = np.nan_to_num(found.least_height) >= STEADY_HEIGHT
+    slow = beats & steady & long & ~_folds(rate, value)
+    judged = {
+        ASYSTOLE: beats & (after >= LEAST_PULSES),
+        VF: beats & (after >= LEAST_PULSES) & usual & (rate < FLUTTER_BPM),
+        VT: slow & (after >= LEAST_PULSES) & (rate < VT_SLOWER_BPM),
+        TACHYCARDIA: slow & (rate < SLOWER_BPM),
+        BRADYCARDIA: beats & long & (rate > FASTER_BPM),
+    }
+    return np.asarray(judged.get(kind, np.zeros(len(rate), dtype=np.bool_)))
+
+
+def _folds(rate: WideFloatArray, value: WideFloatArray) -> BoolArray:
+    """Whether the ECG's rate is about twice or three times the pulse's."""
+    ratio = np.nan_to_num(value) / np.maximum(rate, 1.0)
+    return np.asarray((np.abs(ratio[:, None] / np.array(FOLDS) - 1.0) <= FOLD_STRAY).any(axis=1))
 
 
 def _confirmed(kind: str, evidence: PulseEvidence, found: Train) -> BoolArray:
@@ -176,7 +219,7 @@ def reasons(kind: str, evidence: PulseEvidence, row: int) -> list[str]:
     silent_s = float(_silent_s(evidence)[row])
     if silent_s >= ABSENT_S:
         return [f"no pulse in {name} for {silent_s:.0f} s"]
-    found = train(evidence)
+    found = train(evidence, irregular=kind in PULSELESS)
     if not found.goes_on[row]:
         return [f"pulses in {name} irregular or weak"]
     return [

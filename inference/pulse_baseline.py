@@ -24,7 +24,7 @@ REMEMBERED: Final = 24
 LEVEL_S: Final = 16.0
 """How far back the detector's threshold looks."""
 
-STEADY: Final = 0.5
+STEADY: Final = 0.4
 """Lower over upper quartile of the rises of a channel that can be trusted."""
 
 COHERENT: Final = 0.75
@@ -38,6 +38,9 @@ THRESHOLD: Final = 0.35
 
 FLOOR: Final = 0.5
 """The threshold falls to this share of its usual level at most when the wave fades."""
+
+LAPSE_S: Final = 30.0
+"""Without a usual pulse for so long a channel says nothing: its line may be drawn from, zeroed or damped."""
 
 FORGET_S: Final = 180.0
 ARTEFACT: Final = 2.5
@@ -153,11 +156,13 @@ class Baseline:
         mean = total / np.maximum(taught, 1)[:, None]
         self.shape[slots] = (1.0 - share) * self.shape[slots] + share * mean
 
-    def artefact(self, slots: IntArray) -> BoolArray:
-        """Whether something rose far over the usual pulse a moment ago."""
-        usual, _ = self.usual(slots)
+    def trusted(self, slots: IntArray) -> BoolArray:
+        """Whether usual pulses were there lately and nothing rose far over them a moment ago."""
+        usual, learned = self.usual(slots)
+        lapsed = self.untaught[slots] * self._hop_s >= LAPSE_S
         last = np.nan_to_num(self.tall[slots, -round(ARTEFACT_S / self._hop_s) :])
-        return np.asarray(last.max(axis=1) > ARTEFACT * np.nan_to_num(usual, nan=np.inf))
+        artefact = last.max(axis=1) > ARTEFACT * np.nan_to_num(usual, nan=np.inf)
+        return np.asarray(learned & ~lapsed & ~artefact)
 
     def state(self, slot: int) -> dict[str, npt.NDArray[np.generic]]:
         """Copies of a slot's arrays, for snapshots."""

@@ -40,8 +40,9 @@ AHEAD_NS: Final = NS_PER_S // 2
 """Pulses so much after the moment in question count: the pulse comes after the beat."""
 
 LEAST_PRESENT: Final = 0.9
-MOST_STILL: Final = 0.5
-"""Share of samples that may equal their neighbour: a line at its rail, or of no sensor, is still."""
+MOST_STILL: Final = 0.9
+"""Share of samples that may equal their neighbour: a line at its rail, or of no sensor, is still; one of few
+steps a pulse is still for half of the time."""
 
 FASTEST_PER_S: Final = 1.0 / 0.25
 
@@ -139,7 +140,8 @@ class PulseMonitor:
             self._history.resize(n_slots)
             extra = max(0, n_slots - len(self._newest_offset))
             self._newest_offset = np.pad(self._newest_offset, (0, extra), constant_values=-1)
-            self._slots[self.number(bed), KINDS.index(kind)] = slot
+            number = self.number(bed)
+            self._slots[number, KINDS.index(kind)] = slot
         return self.bank.beds[name]
 
     def remove(self, bed: str, kind: SignalKind) -> None:
@@ -192,9 +194,7 @@ class PulseMonitor:
         first = due.ends - self.bank.window
         times_ns = self.bank.time_ns(slots[found.row], first[found.row] + found.at)
         self._history.add(slots[found.row], times_ns, taught.heights, taught.likeness, offsets[found.row])
-        _, learned = self._baseline.usual(slots)
-        sound = self._sound(due, present)
-        trusted = learned & sound & ~self._baseline.artefact(slots)
+        trusted = self._baseline.trusted(slots) & self._sound(due, present)
         self._history.judged(slots, self.bank.time_ns(slots, due.ends - APART), offsets, trusted)
 
     def _sound(self, due: Due, present: BoolArray) -> BoolArray:
