@@ -11,15 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from inference.reference import (
-    ASYSTOLE,
-    EXTREME_BRADYCARDIA,
-    EXTREME_TACHYCARDIA,
-    VF,
-    VT,
-    read_reference,
-)
 from inference.reference import Episode as Episode
+from inference.reference import read_reference
+from inference.reference_marks import ASYSTOLE, EXTREME_BRADYCARDIA, EXTREME_TACHYCARDIA, VF, VT
 from inference.types import Alarm, Priority
 from ingest.types import NS_PER_S
 

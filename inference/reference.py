@@ -9,7 +9,7 @@ rhythm marks alone has the episodes that are marked; its rates and pauses are un
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,30 +19,24 @@ import numpy as np
 import wfdb
 
 from inference.errors import InferenceError
-from ingest.types import BoolArray, IntArray, WideFloatArray
-
-VF, VT, ASYSTOLE = "vf", "vt", "asystole"
-EXTREME_BRADYCARDIA, EXTREME_TACHYCARDIA = "extreme_bradycardia", "extreme_tachycardia"
-KINDS: Final = (VF, ASYSTOLE, VT, EXTREME_BRADYCARDIA, EXTREME_TACHYCARDIA)
-
-LEAST_S: Final = 4.0
-"""A marked rhythm counts from this length on."""
-
-PAUSE_S: Final = 4.0
-SLOW_BPM, SLOW_BEATS = 40.0, 5
-FAST_BPM, FAST_BEATS = 140.0, 17
-RUN_BPM, RUN_BEATS = 100.0, 5
-
-JOINED_S: Final = 1.0
-"""Marks of one kind that are nearer than this are one episode."""
-
-WAVES_APART_S: Final = 2.0
-"""Flutter waves nearer than this are of one run."""
-
-BEATS: Final = frozenset("NLRBAaJSVrFejnE/fQ?")
-VENTRICULAR: Final = frozenset("VE")
-FLUTTER_WAVE, FLUTTER_BEGINS, FLUTTER_ENDS = "!", "[", "]"
-KIND_OF_MARK: Final = {"(VF": VF, "(VFIB": VF, "(VFL": VF, "(VT": VT, "(ASYS": ASYSTOLE}
+from inference.reference_marks import (
+    ASYSTOLE,
+    BEATS,
+    EXTREME_BRADYCARDIA,
+    EXTREME_TACHYCARDIA,
+    FLUTTER_WAVE,
+    KINDS,
+    LEAST_S,
+    VENTRICULAR,
+    VF,
+    VT,
+    Span,
+    flutter,
+    from_beats,
+    join,
+    marked,
+)
+from ingest.types import WideFloatArray
 
 ALARM_S: Final = 300.0
 """When the alarm of a CinC 2015 record sounded."""
@@ -105,6 +99,7 @@ class DeviceLabel:
 class Reference:
     """What is known of one record.
 
+    ``short`` holds marks under 4 s: too short to count as episodes, but an alarm at one is not false either.
     ``device`` is None but for records of CinC 2015.
     """
 
@@ -112,19 +107,13 @@ class Reference:
     length_s: float
     labels: Labels
     episodes: tuple[Episode, ...]
+    short: tuple[Episode, ...] = ()
     device: DeviceLabel | None = None
 
     @property
     def scored(self) -> tuple[str, ...]:
         """Kinds of alarm that are false where no episode explains them."""
         return SCORED[self.labels]
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    begin_s: float
-    end_s: float
-    met_s: float
 
 
 def read_reference(record: Path) -> Reference:
@@ -156,16 +145,15 @@ def read_reference(record: Path) -> Reference:
         if device is None:
             return Reference(base.name, length_s, Labels.NONE, ())
         known = (_at_alarm(base.name, device.kind, length_s),) if device.true else ()
-        return Reference(base.name, length_s, Labels.ALARM, known, device)
+        return Reference(base.name, length_s, Labels.ALARM, known, device=device)
     times_s = np.asarray(marks.sample, dtype=np.float64) / fs_hz
     notes = [note.rstrip("\x00") for note in marks.aux_note]
-    labels, episodes = derive(base.name, times_s, list(marks.symbol), notes, length_s)
-    return Reference(base.name, length_s, labels, episodes)
+    return derive(base.name, times_s, list(marks.symbol), notes, length_s)
 
 
 def derive(
     record: str, times_s: WideFloatArray, symbols: Sequence[str], notes: Sequence[str], length_s: float
-) -> tuple[Labels, tuple[Episode, ...]]:
+) -> Reference:
     """Episodes that annotations meet, in the order of their onsets.
 
     Parameters
@@ -184,126 +172,33 @@ def derive(
     What lies before the first beat or behind the last one is no pause: annotations may begin late or stop
     early.
     """
-    marked = _marked(times_s, notes, length_s)
-    marked[VF] = _join([*marked[VF], *_flutter(times_s, symbols, length_s)])
+    spans = marked(times_s, notes, length_s)
+    spans[VF] = join([*spans[VF], *flutter(times_s, symbols, length_s)])
     is_beat = np.array([symbol in BEATS for symbol in symbols], dtype=np.bool_)
+    worked_out: dict[str, list[Span]] = {}
     if is_beat.any():
         ventricular = np.array([symbol in VENTRICULAR for symbol in symbols], dtype=np.bool_)
         waves = np.array([symbol == FLUTTER_WAVE for symbol in symbols], dtype=np.bool_)
-        fibrillation = marked[VF]
-        marked = _from_beats(times_s[is_beat], ventricular[is_beat], times_s[waves], fibrillation)
-        marked[VF] = fibrillation
-    whole = (VF, VT, ASYSTOLE) if not is_beat.any() else (VF,)
-    episodes = [
+        spans = {VF: spans[VF]}
+        worked_out = from_beats(times_s[is_beat], ventricular[is_beat], times_s[waves], spans[VF])
+    whole = _episodes(record, spans)
+    lasting = [item for item in whole if item.end_s - item.onset_s >= LEAST_S]
+    episodes = sorted([*lasting, *_episodes(record, worked_out)], key=lambda item: (item.onset_s, item.kind))
+    return Reference(
+        record,
+        length_s,
+        Labels.BEATS if is_beat.any() else Labels.RHYTHMS if any(notes) else Labels.NONE,
+        tuple(episodes),
+        tuple(item for item in whole if item not in lasting),
+    )
+
+
+def _episodes(record: str, spans: Mapping[str, Sequence[Span]]) -> list[Episode]:
+    return [
         Episode(record, kind, span.begin_s, span.end_s, span.met_s)
-        for kind, spans in marked.items()
-        for span in spans
-        if kind not in whole or span.end_s - span.begin_s >= LEAST_S
+        for kind, of_kind in spans.items()
+        for span in of_kind
     ]
-    labels = Labels.BEATS if is_beat.any() else Labels.RHYTHMS if any(notes) else Labels.NONE
-    return labels, tuple(sorted(episodes, key=lambda item: (item.onset_s, item.kind)))
-
-
-def _marked(times_s: WideFloatArray, notes: Sequence[str], length_s: float) -> dict[str, list[_Span]]:
-    """Spans of rhythm marks; a mark reaches to the next one of any kind."""
-    named = [(at_s, note) for at_s, note in zip(times_s.tolist(), notes, strict=True) if note.startswith("(")]
-    ends_s = [begin for begin, _ in named[1:]] + [length_s]
-    found: dict[str, list[_Span]] = {VF: [], VT: [], ASYSTOLE: []}
-    for (begin_s, note), end_s in zip(named, ends_s, strict=True):
-        kind = KIND_OF_MARK.get(note)
-        if kind is not None:
-            found[kind].append(_Span(begin_s, end_s, begin_s + LEAST_S))
-    return {kind: _join(spans) for kind, spans in found.items()}
-
-
-def _flutter(times_s: WideFloatArray, symbols: Sequence[str], length_s: float) -> list[_Span]:
-    """Spans between ``[`` and ``]``, and runs of flutter waves."""
-    spans: list[tuple[float, float]] = []
-    opened: float | None = None
-    last_wave_s = -np.inf
-    for at_s, symbol in zip(times_s.tolist(), symbols, strict=True):
-        if symbol == FLUTTER_BEGINS and opened is None:
-            opened = at_s
-        elif symbol == FLUTTER_ENDS and opened is not None:
-            spans.append((opened, at_s))
-            opened = None
-        elif symbol == FLUTTER_WAVE:
-            spans.append((last_wave_s if at_s - last_wave_s < WAVES_APART_S else at_s, at_s))
-            last_wave_s = at_s
-    if opened is not None:
-        spans.append((opened, length_s))
-    return [_Span(begin_s, end_s, begin_s + LEAST_S) for begin_s, end_s in spans]
-
-
-def _join(spans: Iterable[_Span]) -> list[_Span]:
-    """Spans that overlap, or nearly do, as one."""
-    joined: list[_Span] = []
-    for span in sorted(spans, key=lambda span: span.begin_s):
-        last = joined[-1] if joined else None
-        if last is not None and span.begin_s - last.end_s < JOINED_S:
-            joined[-1] = _Span(last.begin_s, max(last.end_s, span.end_s), last.met_s)
-        else:
-            joined.append(span)
-    return joined
-
-
-def _from_beats(
-    beats_s: WideFloatArray, ventricular: BoolArray, waves_s: WideFloatArray, fibrillation: Sequence[_Span]
-) -> dict[str, list[_Span]]:
-    """Pauses, extreme rates and ventricular runs; no interval reaches into fibrillation."""
-    intervals_s = np.diff(beats_s)
-    blocked = np.zeros(len(intervals_s), dtype=np.bool_)
-    for span in fibrillation:
-        blocked |= (beats_s[:-1] < span.end_s) & (beats_s[1:] > span.begin_s)
-    waved = np.searchsorted(waves_s, beats_s)
-    blocked |= waved[1:] > waved[:-1]
-    pauses = np.flatnonzero((intervals_s > PAUSE_S) & ~blocked)
-    run = ventricular[1:] & ventricular[:-1] & ~blocked
-    return {
-        ASYSTOLE: [
-            _Span(float(beats_s[at]), float(beats_s[at + 1]), float(beats_s[at]) + PAUSE_S) for at in pauses
-        ],
-        EXTREME_BRADYCARDIA: _runs(beats_s, ~blocked, SLOW_BEATS, slower_than=SLOW_BPM),
-        EXTREME_TACHYCARDIA: _runs(beats_s, ~blocked, FAST_BEATS, faster_than=FAST_BPM),
-        VT: _runs(beats_s, run, RUN_BEATS, faster_than=RUN_BPM, or_equal=True),
-    }
-
-
-def _runs(
-    beats_s: WideFloatArray,
-    linked: BoolArray,
-    n_beats: int,
-    *,
-    slower_than: float | None = None,
-    faster_than: float | None = None,
-    or_equal: bool = False,
-) -> list[_Span]:
-    """Stretches in which each ``n_beats`` in a row are linked and beat slower, or faster, than a rate.
-
-    ``linked`` (one a pair of neighbours) says which beats are neighbours. Windows that share a beat are one
-    stretch.
-    """
-    n = n_beats - 1
-    if len(beats_s) < n_beats:
-        return []
-    total_s = beats_s[n:] - beats_s[:-n]
-    whole = np.lib.stride_tricks.sliding_window_view(linked, n).all(axis=1)
-    # A hair of tolerance: the annotations' times are samples, and 60 / (60 / x) is not always x.
-    rate = 60.0 * n / np.maximum(total_s, 1e-9)
-    if slower_than is not None:
-        hit = whole & (rate < slower_than)
-    else:
-        least = 0.0 if faster_than is None else faster_than
-        hit = whole & ((rate >= least - 1e-6) if or_equal else (rate > least))
-    first: IntArray = np.flatnonzero(hit)
-    spans: list[_Span] = []
-    for at in first.tolist():
-        begin_s, end_s = float(beats_s[at]), float(beats_s[at + n])
-        if spans and begin_s <= spans[-1].end_s:
-            spans[-1] = _Span(spans[-1].begin_s, end_s, spans[-1].met_s)
-        else:
-            spans.append(_Span(begin_s, end_s, end_s))
-    return spans
 
 
 def _device_label(comments: Sequence[str]) -> DeviceLabel | None:

@@ -40,7 +40,8 @@ class RecordScore:
     false : tuple of Heard
         High-priority alarms of scored kinds that no episode explains.
     unlabelled : tuple of Heard
-        High-priority alarms that no episode explains, of kinds that the record's labels do not tell of.
+        High-priority alarms that no episode explains, of kinds that the record's labels do not tell of, or
+        at a mark under 4 s.
     burden : dict of Priority to int
         Alarms raised.
     raised : bool or None
@@ -99,7 +100,12 @@ def grade(record: str, side: str, reference: Reference, alarms: Sequence[Alarm])
         for alarm in raised
         if alarm.priority is Priority.HIGH and not explained(alarm, reference.episodes)
     ]
-    false = [alarm for alarm in stray if alarm.kind in reference.scored or _wrong(alarm, reference.device)]
+    false = [
+        alarm
+        for alarm in stray
+        if (alarm.kind in reference.scored and not explained(alarm, reference.short))
+        or _wrong(alarm, reference.device)
+    ]
     return RecordScore(
         record,
         side,

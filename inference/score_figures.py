@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from inference.episodes import Heard
-from inference.reference import KINDS
+from inference.reference_marks import KINDS
 from inference.score import RecordScore
 from inference.score_stats import PROMPT_S, delays_of
 from inference.score_strips import Strip

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-from inference.reference import KINDS
+from inference.reference_marks import KINDS
 from inference.score_document import Document, Summary
 from inference.score_figures import delay_chart, legend, strip, timeline
 from inference.score_report import (
     ALARM_HEAD,
     DEVICE_HEAD,
-    LOUD_FIRST,
     MISSED_HEAD,
     RECORD_HEAD,
     alarm_rows,
@@ -20,6 +19,7 @@ from inference.score_report import (
     missed_rows,
     record_row,
     say_fit,
+    say_raised,
     say_rate,
     say_share,
     worth_a_row,
@@ -118,12 +118,11 @@ def _summary(summary: Summary) -> str:
         )
         for kind in summary.kinds
     ]
-    burden = "; ".join(f"{priority} {say_rate(summary.raised[priority])}" for priority in LOUD_FIRST)
     return (
         f"<h3>{escape(summary.title)}: {summary.records} records, {summary.bed_days:.2f} bed-days</h3>"
         + (table(KIND_HEAD, rows) if rows else "")
         + f"<p>False high-priority alarms: {escape(say_rate(summary.false_high))}.</p>"
-        + f'<p class="soft">Raised, true or not: {escape(burden)}.</p>'
+        + f'<p class="soft">Raised a bed-day, true or not: {escape(say_raised(summary))}.</p>'
     )
 
 

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
-from inference.reference import KINDS, Labels
+from inference.reference import Labels
+from inference.reference_marks import KINDS
 from inference.score import RecordScore
 
 PROMPT_S: Final = 10.0
