@@ -410,7 +410,7 @@ class EcgMonitor:
             return found
         slots = due.slots[rows]
         pulse = self._pulses.evidence(self._pulse_numbers[slots], found.times_ns[rows], due.offsets[rows])
-        judged = confirm.judge(ECG_KINDS, pulse, found.onsets_ns[rows])
+        judged = confirm.judge(ECG_KINDS, pulse, found.onsets_ns[rows], found.values[rows])
         true = found.true.copy()
         true[rows] &= ~judged.contradicted
         place = {int(row): at for at, row in enumerate(rows)}

@@ -140,7 +140,8 @@ class Partitions:
         )
         stream.continuity.restore(state.continuity)
         partition.streams[(state.bed, state.signal)] = stream
-        self._bedside.restore_watch(state, time.monotonic())
+        key = (state.bed, state.signal)
+        self._bedside.no_data.restore(key, state.no_data, state.next_offset - 1, time.monotonic())
         if bed.standby_by is not None:
             self._bedside.mute(state.bed, [state.signal], True)
         if former:
