@@ -194,7 +194,7 @@ class Judge:
                 alarm, f"{share:.0f} % of the ECG is there in the last {VIEW_S:.0f} s, and no pulse"
             )
         answer = self._model.answer(kind, names, row)
-        words = reasons_in_words(self._model.reasons_of(kind, names, row), facts)
+        words = reasons_in_words(self._model.reasons_of(kind, names, row), facts, answer.true)
         return self._verdict(alarm, answer, words, _seen(found))
 
     def _verdict(

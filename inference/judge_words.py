@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,7 @@ MOST: Final = 4
 LEAST_LOG_ODDS: Final = 0.05
 """What moved the verdict less is no reason."""
 
+_FIGURE: Final = re.compile(r"\d+(\.\d+)?")
 NO_PULSE: Final = "no pulse channel (ABP, PLETH) could be relied on"
 
 
@@ -47,8 +49,8 @@ def facts_of(
     return Facts(dict(zip(names, row, strict=True)), trusted)
 
 
-def reasons_in_words(reasons: Sequence[Reason], facts: Facts) -> list[str]:
-    """Sentences for the strongest reasons, each said once.
+def reasons_in_words(reasons: Sequence[Reason], facts: Facts, stands: bool) -> list[str]:
+    """Sentences for the strongest reasons, first those that speak for what was decided.
 
     Parameters
     ----------
@@ -56,20 +58,24 @@ def reasons_in_words(reasons: Sequence[Reason], facts: Facts) -> list[str]:
         The strongest first.
     facts : Facts
         Of the same alarm.
+    stands : bool
+        What was decided.
 
     Returns
     -------
     list of str
-        ``for: …`` where it spoke for the alarm's being true, ``against: …`` where it did not, always as
-        compared with the average alarm of its kind.
+        At most :data:`MOST`: ``for: …`` where it spoke for the alarm's being true, ``against: …`` where it
+        did not, always as compared with the average alarm of its kind.
     """
+    spoke = [reason for reason in reasons if abs(reason.log_odds) >= LEAST_LOG_ODDS]
+    spoke.sort(key=lambda reason: (reason.log_odds > 0) != stands)
     said: dict[str, str] = {}
-    for reason in reasons:
-        if abs(reason.log_odds) < LEAST_LOG_ODDS or len(said) == MOST:
-            break
+    for reason in spoke:
         text = SENTENCES[reason.name](reason.value, facts)
-        said.setdefault(text, "for" if reason.log_odds > 0 else "against")
-    return [f"{side}: {text}" for text, side in said.items()]
+        side = "for" if reason.log_odds > 0 else "against"
+        # Several numbers measure the same: it is said once, with the figure of the strongest.
+        said.setdefault(_FIGURE.sub("", text), f"{side}: {text}")
+    return list(said.values())[:MOST]
 
 
 def _per_min(log_s: float) -> float:
