@@ -16,6 +16,8 @@ COMMANDS = {
     "infer": "inference.cli",
     "score-alarms": "inference.score_cli",
     "schemas": "inference.cli",
+    "record": "inference.recorder_cli",
+    "strips": "inference.recorder_cli",
     "judge-alarms": "inference.judge_cli",
     "train": "training.cli",
     "crossval": "training.cli",

@@ -1,0 +1,108 @@
+"""Reads a bed's raw records that lie further back in Kafka than the recorder keeps them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from kafka import KafkaConsumer, TopicPartition
+
+from inference.intake import RawRecord
+from inference.reading import RawReader
+from inference.strips import Received
+from ingest import kafka
+from ingest.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LONGEST_READ_S: Final = 10.0
+POLL_MS: Final = 200
+MOST_RECORDS: Final = 2_000
+
+
+def received(record: RawRecord) -> Received:
+    """What is kept of a raw record."""
+    content_type = dict(record.headers).get("content-type")
+    said = None if content_type is None else content_type.decode("ascii", "replace")
+    return Received(record.offset, record.timestamp, record.value or b"", said)
+
+
+class RawHistory:
+    """A reader without a group, made when it is first needed.
+
+    Parameters
+    ----------
+    settings : Settings
+        Broker and topics.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer: KafkaConsumer | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._consumer is not None:
+            self._consumer.close(autocommit=False)
+
+    def read(self, number: int, bed: str, raw_offset: int, before_ms: int, after_ms: int) -> list[Received]:
+        """Records of a bed from ``before_ms`` before to ``after_ms`` after the record at an offset.
+
+        Parameters
+        ----------
+        number : int
+            Partition of the raw topic.
+        bed : str
+            Only its records are given.
+        raw_offset : int
+            Of the record whose time of receipt counts.
+        before_ms, after_ms : int
+            Span around it, broker's time.
+
+        Returns
+        -------
+        list of Received
+            In order; empty where the topic no longer has them.
+
+        Raises
+        ------
+        KafkaError, BrokerError
+            The broker does not answer.
+        """
+        if self._consumer is None:
+            self._consumer = kafka.consumer(self._settings, group_id=None)
+        reader, part = self._consumer, TopicPartition(self._settings.topics.raw, number)
+        reader.assign([part])
+        first = reader.beginning_offsets([part])[part]
+        if not first <= raw_offset < kafka.end_offsets(self._settings, [part])[part]:
+            return []
+        reader.seek(part, raw_offset)
+        centre = self._scan(reader, part, 0)
+        if not centre:
+            return []
+        at_ms = centre[0].timestamp
+        start = kafka.offsets_for_times(reader, {part: at_ms - before_ms})[part]
+        reader.seek(part, first if start is None else start)
+        records = self._scan(reader, part, at_ms + after_ms)
+        logger.info("the signals of bed %s around offset %d were read again", bed, raw_offset)
+        return [received(record) for record in records if record.key == bed.encode()]
+
+    def _scan(self, reader: KafkaConsumer, part: TopicPartition, until_ms: int) -> list[RawRecord]:
+        """Read until a record is younger (that one included), or to the end."""
+        source = RawReader(reader, _say_unreadable)
+        found: list[RawRecord] = []
+        deadline = time.monotonic() + LONGEST_READ_S
+        while time.monotonic() < deadline:
+            found.extend(source.poll(POLL_MS, MOST_RECORDS).get(part, []))
+            end = reader.highwater(part)
+            if (found and found[-1].timestamp > until_ms) or (
+                end is not None and reader.position(part) >= end
+            ):
+                return found
+        logger.warning("partition %d was not read through within %g s", part.partition, LONGEST_READ_S)
+        return found
+
+
+def _say_unreadable(part: TopicPartition, offset: int) -> None:
+    logger.debug("%s/%d@%d stepped over", part.topic, part.partition, offset)

@@ -1,0 +1,275 @@
+"""Reading the store: alarms and their lives, strips, trends, audit trail, verdicts.
+
+What the recorder wrote, as frozen records. Times are ns since the epoch, spans ``since_ns <= t < until_ns``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from inference.errors import StoreError
+from inference.store_engine import check_revision, connect, reason, shown
+from inference.store_rows import read_signal
+from inference.store_schema import (
+    alarm_steps,
+    alarms,
+    audit,
+    strip_signals,
+    strips,
+    verdicts,
+    vitals_1min,
+    vitals_1s,
+)
+from inference.strips import Strip
+from inference.types import Alarm, Audit, Priority, Verdict
+
+MOST_ROWS: Final = 100_000
+"""Points of one trend; a longer span is cut at its begin."""
+
+_decode_alarm: Final = msgspec.json.Decoder(Alarm).decode
+_decode_audit: Final = msgspec.json.Decoder(Audit).decode
+_decode_verdict: Final = msgspec.json.Decoder(Verdict).decode
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlarm:
+    """The newest step of an alarm.
+
+    ``record`` is its JSON as it came, fields that this version does not know included. ``strip_complete`` is
+    ``None`` as long as there is no strip.
+    """
+
+    alarm: Alarm
+    record: str
+    strip_complete: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """The numbers of one second, or of the minute that begins at ``time_ns``.
+
+    Means where not named otherwise, ``None`` where there was no valid number. ``usable`` is the share of the
+    ``n`` seconds in which the signal could be used.
+    """
+
+    time_ns: int
+    heart_rate_bpm: float | None
+    heart_rate_least_bpm: float | None
+    heart_rate_most_bpm: float | None
+    ventricular_per_min: float | None
+    ventricular_most_per_min: float | None
+    quality: float
+    quality_least: float
+    usable: float
+    n: int
+
+
+class Store:
+    """Reads a store. May be used by several threads.
+
+    Parameters
+    ----------
+    url : str
+        ``sqlite:///file`` or ``postgresql://…``.
+
+    Raises
+    ------
+    StoreError
+        There is none, or its schema is not this version's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = connect(url, writes=False)
+        check_revision(self._engine)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(f"{shown(self._engine.url)}: {reason(error)}") from error
+
+    def alarms(
+        self,
+        *,
+        bed: str | None = None,
+        kind: str | None = None,
+        priority: Priority | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        limit: int = 200,
+    ) -> list[StoredAlarm]:
+        """Alarms by the time at which they were raised, the newest first.
+
+        Raises
+        ------
+        StoreError
+            The database does not answer. So for all functions here.
+        """
+        asked = select(alarms.c.record, strips.c.complete).outerjoin(strips)
+        for column, wanted in ((alarms.c.bed, bed), (alarms.c.kind, kind), (alarms.c.priority, priority)):
+            if wanted is not None:
+                asked = asked.where(column == str(wanted))
+        asked = asked.where(*_within(alarms.c.raised_ns, since_ns, until_ns))
+        asked = asked.order_by(alarms.c.raised_ns.desc(), alarms.c.id).limit(limit)
+        with self._reading() as connection:
+            return [
+                StoredAlarm(_decode_alarm(record), record, complete)
+                for record, complete in connection.execute(asked)
+            ]
+
+    def alarm(self, alarm_id: str) -> StoredAlarm | None:
+        """One alarm; ``None`` where it is not known."""
+        asked = select(alarms.c.record, strips.c.complete).outerjoin(strips).where(alarms.c.id == alarm_id)
+        with self._reading() as connection:
+            row = connection.execute(asked).first()
+        return None if row is None else StoredAlarm(_decode_alarm(row[0]), *row)
+
+    def with_strip(self) -> list[str]:
+        """Ids of all alarms that have a strip, in order of its begin."""
+        with self._reading() as connection:
+            return list(connection.scalars(select(strips.c.alarm_id).order_by(strips.c.start_ns)))
+
+    def life(self, alarm_id: str) -> list[Alarm]:
+        """Every step of an alarm, in order; empty for one that is not known."""
+        asked = (
+            select(alarm_steps.c.record)
+            .where(alarm_steps.c.alarm_id == alarm_id)
+            .order_by(alarm_steps.c.raw_offset, alarm_steps.c.revision)
+        )
+        with self._reading() as connection:
+            return [_decode_alarm(record) for record in connection.scalars(asked)]
+
+    def strip(self, alarm_id: str) -> Strip | None:
+        """Strip of an alarm; ``None`` as long as there is none."""
+        with self._reading() as connection:
+            head = connection.execute(select(strips).where(strips.c.alarm_id == alarm_id)).mappings().first()
+            if head is None:
+                return None
+            asked = (
+                select(strip_signals)
+                .where(strip_signals.c.alarm_id == alarm_id)
+                .order_by(strip_signals.c.signal, strip_signals.c.segment)
+            )
+            signals = tuple(read_signal(row) for row in connection.execute(asked).mappings())
+        return Strip(alarm_id, head["start_ns"], head["end_ns"], head["complete"], signals)
+
+    def trend(
+        self,
+        bed: str,
+        signal: str,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        step_s: Literal[1, 60] = 1,
+    ) -> list[TrendPoint]:
+        """Numbers of a signal in order of time, second by second or minute by minute."""
+        table, at, point = (
+            (vitals_1s, vitals_1s.c.time_ns, _second)
+            if step_s == 1
+            else (vitals_1min, vitals_1min.c.minute_ns, _minute)
+        )
+        asked = (
+            select(table)
+            .where(table.c.bed == bed, table.c.signal == signal, *_within(at, since_ns, until_ns))
+            .order_by(at.desc())
+            .limit(MOST_ROWS)
+        )
+        with self._reading() as connection:
+            return [point(row) for row in connection.execute(asked).mappings()][::-1]
+
+    def audit(
+        self,
+        *,
+        bed: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        limit: int = 1_000,
+    ) -> list[Audit]:
+        """What staff did, by the time at which it was applied, the newest first."""
+        return [
+            _decode_audit(record)
+            for record in self._records(audit, audit.c.applied_ns, bed, since_ns, until_ns, limit)
+        ]
+
+    def verdicts(
+        self,
+        *,
+        bed: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        limit: int = 1_000,
+    ) -> list[Verdict]:
+        """Verdicts on devices' alarms, by the time at which they sounded, the newest first."""
+        return [
+            _decode_verdict(record)
+            for record in self._records(verdicts, verdicts.c.time_ns, bed, since_ns, until_ns, limit)
+        ]
+
+    def _records(
+        self,
+        table: Table,
+        at: ColumnElement[int],
+        bed: str | None,
+        since_ns: int | None,
+        until_ns: int | None,
+        limit: int,
+    ) -> list[str]:
+        asked = select(table.c.record).where(*_within(at, since_ns, until_ns))
+        if bed is not None:
+            asked = asked.where(table.c.bed == bed)
+        asked = asked.order_by(at.desc(), *table.primary_key).limit(limit)
+        with self._reading() as connection:
+            return list(connection.scalars(asked))
+
+
+def _within(at: ColumnElement[int], since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bool]]:
+    bounds = []
+    if since_ns is not None:
+        bounds.append(at >= since_ns)
+    if until_ns is not None:
+        bounds.append(at < until_ns)
+    return bounds
+
+
+def _second(row: RowMapping) -> TrendPoint:
+    rate, ventricular, quality = row["heart_rate_bpm"], row["ventricular_per_min"], row["quality"]
+    return TrendPoint(
+        row["time_ns"], rate, rate, rate, ventricular, ventricular, quality, quality, float(row["usable"]), 1
+    )
+
+
+def _minute(row: RowMapping) -> TrendPoint:
+    return TrendPoint(
+        time_ns=row["minute_ns"],
+        heart_rate_bpm=row["heart_rate_mean"],
+        heart_rate_least_bpm=row["heart_rate_min"],
+        heart_rate_most_bpm=row["heart_rate_max"],
+        ventricular_per_min=row["ventricular_mean"],
+        ventricular_most_per_min=row["ventricular_max"],
+        quality=row["quality_mean"],
+        quality_least=row["quality_min"],
+        usable=row["n_usable"] / row["n"],
+        n=row["n"],
+    )

@@ -1,0 +1,255 @@
+"""What the recorder writes. Everything may come twice and in any order: the result is the same.
+
+Of one alarm the step with the highest ``(raw_offset, revision)`` is its current row, and every step is kept.
+Of two records of the same step the one that was made first is kept. Audit lines are added, never changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    Table,
+    and_,
+    bindparam,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from inference.store_rows import Kept, Row, alarm_row, audit_row, signal_row, verdict_row, vital_row
+from inference.store_schema import (
+    alarm_steps,
+    alarms,
+    audit,
+    strip_signals,
+    strips,
+    verdicts,
+    vitals_1min,
+    vitals_1s,
+)
+from inference.strip_cutter import Wanted
+from inference.strips import Strip
+from inference.types import Alarm, Audit, Verdict, Vital
+from ingest.types import NS_PER_S
+
+MINUTE_NS: Final = 60 * NS_PER_S
+IDS: Final = 500
+"""Alarms asked for in one statement."""
+
+Minute = tuple[str, str, int]
+Expression = ColumnElement[object] | ColumnElement[int] | ColumnElement[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is written in one transaction."""
+
+    alarms: list[Kept[Alarm]] = field(default_factory=list)
+    audit: list[Kept[Audit]] = field(default_factory=list)
+    verdicts: list[Kept[Verdict]] = field(default_factory=list)
+    vitals: list[Vital] = field(default_factory=list)
+    strips: list[Strip] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.alarms or self.audit or self.verdicts or self.vitals or self.strips)
+
+    def minutes(self) -> set[Minute]:
+        """Minutes that have new vitals."""
+        return {(item.bed, item.signal, item.time_ns // MINUTE_NS * MINUTE_NS) for item in self.vitals}
+
+
+class StoreWriter:
+    """Writes batches.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of a database with this version's schema.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+
+    def write(self, batch: Batch) -> None:
+        """Write all of a batch or nothing.
+
+        Raises
+        ------
+        SQLAlchemyError
+            Nothing was written.
+        """
+        with self._engine.begin() as connection:
+            if batch.alarms:
+                self._write_alarms(connection, batch.alarms)
+            if batch.audit:
+                self._add(connection, audit, (audit_row(kept) for kept in batch.audit))
+            if batch.verdicts:
+                later = self._excluded(verdicts, "emitted_ns") > verdicts.c.emitted_ns
+                self._replace(connection, verdicts, map(verdict_row, batch.verdicts), later)
+            if batch.vitals:
+                self._replace(connection, vitals_1s, map(vital_row, batch.vitals), self._is_later(vitals_1s))
+            for strip in batch.strips:
+                self._write_strip(connection, strip)
+
+    def ping(self) -> None:
+        """Ask the database for an answer.
+
+        Raises
+        ------
+        SQLAlchemyError
+            There is none.
+        """
+        with self._engine.connect() as connection:
+            connection.execute(select(1))
+
+    def with_strip(self, alarm_ids: list[str]) -> set[str]:
+        """Which of these alarms have their strip."""
+        found: set[str] = set()
+        with self._engine.connect() as connection:
+            for at in range(0, len(alarm_ids), IDS):
+                some = strips.c.alarm_id.in_(alarm_ids[at : at + IDS])
+                found.update(connection.scalars(select(strips.c.alarm_id).where(some)))
+        return found
+
+    def without_strip(self, partition: int, since_ns: int) -> list[Wanted]:
+        """Alarms of a partition, emitted since then, whose strip was never written."""
+        first_offset = func.min(alarm_steps.c.raw_offset)
+        asked = (
+            select(alarms.c.id, alarms.c.bed, alarms.c.onset_ns, alarms.c.raised_ns, first_offset)
+            .join(alarm_steps)
+            .outerjoin(strips, strips.c.alarm_id == alarms.c.id)
+            .where(
+                alarms.c.emitted_ns >= since_ns,
+                alarms.c.partition == partition,
+                strips.c.alarm_id.is_(None),
+            )
+            .group_by(alarms.c.id)
+        )
+        with self._engine.connect() as connection:
+            return [Wanted(*row) for row in connection.execute(asked)]
+
+    def _write_alarms(self, connection: Connection, kept: list[Kept[Alarm]]) -> None:
+        rows = [alarm_row(item) for item in kept]
+        sooner = self._excluded(alarms, "emitted_ns") < alarms.c.emitted_ns
+        same = and_(
+            self._excluded(alarms, "raw_offset") == alarms.c.raw_offset,
+            self._excluded(alarms, "revision") == alarms.c.revision,
+        )
+        self._replace(connection, alarms, rows, or_(self._is_later(alarms), and_(same, sooner)))
+        steps = (
+            {"alarm_id": row["id"]}
+            | {name: row[name] for name in ("raw_offset", "revision", "state", "emitted_ns", "record")}
+            for row in rows
+        )
+        first = self._excluded(alarm_steps, "emitted_ns") < alarm_steps.c.emitted_ns
+        self._replace(connection, alarm_steps, steps, first)
+
+    def _write_strip(self, connection: Connection, strip: Strip) -> None:
+        """Write a strip once: what another recorder wrote of it stays."""
+        row = {
+            "alarm_id": strip.alarm_id,
+            "start_ns": strip.start_ns,
+            "end_ns": strip.end_ns,
+            "complete": strip.complete,
+            "written_ns": time.time_ns(),
+        }
+        added = connection.execute(self._insert(strips).values(row).on_conflict_do_nothing())
+        if added.rowcount and strip.signals:
+            rows = [signal_row(strip.alarm_id, signal) for signal in strip.signals]
+            connection.execute(insert(strip_signals), rows)
+
+    def _excluded(self, table: Table, name: str) -> ColumnElement[object]:
+        """Column of the row that was to be inserted."""
+        return self._insert(table).excluded[name]
+
+    def _is_later(self, table: Table) -> ColumnElement[bool]:
+        new = tuple_(self._excluded(table, "raw_offset"), self._excluded(table, "revision"))
+        return new > tuple_(table.c.raw_offset, table.c.revision)
+
+    def _add(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+        connection.execute(self._insert(table).on_conflict_do_nothing(), list(rows))
+
+    def _replace(
+        self, connection: Connection, table: Table, rows: Iterable[Row], where: ColumnElement[bool]
+    ) -> None:
+        """Insert rows; of those that are there, replace the ones for which ``where`` holds."""
+        keys = [column.name for column in table.primary_key]
+        statement = self._insert(table)
+        values = {
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if column.name not in keys
+        }
+        # In one order, so that two recorders never wait for each other crosswise.
+        ordered = sorted(rows, key=lambda row: [str(row[name]) for name in keys])
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=keys, set_=values, where=where), ordered
+        )
+
+    def aggregate(self, minutes: Iterable[Minute]) -> None:
+        """Bring minutes up to date with their seconds.
+
+        A minute of fewer seconds than the one that is there stays as it is: its seconds were deleted.
+        """
+        parameters = [
+            {"of_bed": bed, "of_signal": signal, "begin_ns": begin_ns, "end_ns": begin_ns + MINUTE_NS}
+            for bed, signal, begin_ns in sorted(minutes)
+        ]
+        if not parameters:
+            return
+        one, columns = vitals_1s.c, _minute_columns()
+        seconds = (
+            select(*columns.values())
+            .where(
+                one.bed == bindparam("of_bed"),
+                one.signal == bindparam("of_signal"),
+                one.time_ns >= bindparam("begin_ns"),
+                one.time_ns < bindparam("end_ns"),
+            )
+            .group_by(one.bed, one.signal)
+        )
+        statement = self._insert(vitals_1min).from_select(list(columns), seconds)
+        values = {name: statement.excluded[name] for name in columns if name not in vitals_1min.primary_key}
+        statement = statement.on_conflict_do_update(
+            index_elements=["bed", "signal", "minute_ns"],
+            set_=values,
+            where=statement.excluded.n >= vitals_1min.c.n,
+        )
+        with self._engine.begin() as connection:
+            connection.execute(statement, parameters)
+
+
+def _minute_columns() -> dict[str, Expression]:
+    one = vitals_1s.c
+    columns: dict[str, Expression] = {
+        "bed": one.bed,
+        "signal": one.signal,
+        "minute_ns": bindparam("begin_ns", type_=one.time_ns.type),
+        "n": func.count(),
+        "n_usable": func.sum(cast(one.usable, Integer)),
+    }
+    for name, column in (("heart_rate", one.heart_rate_bpm), ("ventricular", one.ventricular_per_min)):
+        columns[f"{name}_n"] = func.count(column)
+        columns |= _mean_min_max(name, column)
+    return columns | _mean_min_max("quality", one.quality)
+
+
+def _mean_min_max(name: str, column: ColumnElement[float]) -> dict[str, Expression]:
+    return {
+        f"{name}_mean": func.avg(column),
+        f"{name}_min": func.min(column),
+        f"{name}_max": func.max(column),
+    }
