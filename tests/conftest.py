@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -54,6 +59,61 @@ def kafka(broker_address: str) -> Settings:
     return settings
 
 
+@pytest.fixture(scope="session")
+def postgres_address() -> Iterator[str]:
+    """Folder of the socket of a PostgreSQL server of these tests alone, user wardwave."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("no PostgreSQL here (apt-get install postgresql)")
+    # It refuses to run as root.
+    who = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    folder = Path(tempfile.mkdtemp(prefix="wardwave-pg-"))
+    if who:
+        shutil.chown(folder, "postgres", "postgres")
+    make = [programs[-1] / "initdb", "-D", folder / "data", "-U", "wardwave", "-A", "trust", "--no-sync"]
+    subprocess.run([*make, "-E", "UTF8", "--locale=C"], check=True, capture_output=True, cwd=folder, **who)
+    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", folder]
+    command = [programs[-1] / "postgres", "-D", folder / "data", *options]
+    server = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, **who)
+    try:
+        ready = [programs[-1] / "pg_isready", "-q", "-h", folder]
+        deadline = time.monotonic() + 30
+        while subprocess.run(ready, check=False).returncode:
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield str(folder)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_address: str) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database."""
+    import sqlalchemy
+
+    name = f"t{uuid.uuid4().hex[:8]}"
+    server = sqlalchemy.URL.create(
+        "postgresql+psycopg", "wardwave", database="postgres", query={"host": postgres_address}
+    )
+    engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+        yield server.set(database=name).render_as_string(hide_password=False)
+        connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a fresh database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
 @dataclass(frozen=True)
 class PlainCard:
     """The part of a model's card that the monitor reads."""
@@ -68,7 +128,9 @@ class PlainCard:
     right_context_s: float = 1.0
     beat_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     window_classes: tuple[str, ...] = ("vf", "vt", "asystole", "af", "noise", "other")
-    thresholds: dict[str, float] = field(default_factory=lambda: {"beat": 0.5, "vf": 0.5, "vt": 0.5, "af": 0.5})
+    thresholds: dict[str, float] = field(
+        default_factory=lambda: {"beat": 0.5, "vf": 0.5, "vt": 0.5, "af": 0.5}
+    )
 
 
 class PlainPredictor:
