@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from ingest.types import NS_PER_S, Chunk
+from ingest.types import NS_PER_S, BoolArray, Chunk
 
 GRACE_S = 2.0
 """How long a chunk may be overdue. With a tick of half a second the alarm is out within 3 s."""
@@ -15,32 +15,50 @@ GRACE_S = 2.0
 STALL_S = 1.0
 """Ticks further apart than this tell that the worker stood still."""
 
-StreamKey = tuple[str, str]
+SET_BACK_NS = 30 * NS_PER_S
+"""A chunk so far behind the last one was not reordered: the device's clock was set back."""
 
+NO_TIME = -1
+"""Where a time in ns is none."""
+
+StreamKey = tuple[str, str]
 
 _ARRAYS = (
     "_heard_s",
     "_chunk_s",
+    "_delay_s",
     "_last_sample_ns",
+    "_since_ns",
     "_raised_ns",
     "_offset",
     "_active",
     "_taken_over",
+    "_muted",
+    "_disabled",
 )
 
 
 class NoDataState(msgspec.Struct, frozen=True):
-    """One stream, for snapshots. The clock starts anew with the successor."""
+    """One stream, for snapshots. The worker's own clock starts anew with the successor.
+
+    ``since_ns`` is the wall-clock time from which silence counts again after a standby; -1 where it counts
+    from the last sample.
+    """
 
     chunk_s: float
     last_sample_ns: int
     raised_ns: int
     active: bool
+    muted: bool = False
+    since_ns: int = NO_TIME
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A silence that began (``ended_ns`` None) or ended; ``value`` is its length so far in seconds."""
+    """A silence that began (``ended_ns`` None) or ended; ``value`` is its length so far in seconds.
+
+    ``reasons`` says why it ended other than by data.
+    """
 
     stream: StreamKey
     onset_ns: int
@@ -48,6 +66,7 @@ class Silence:
     ended_ns: int | None
     value: float
     raw_offset: int
+    reasons: tuple[str, ...] = ()
 
 
 class NoData:
@@ -59,11 +78,15 @@ class NoData:
         self._ticked_s = np.inf
         self._heard_s = np.zeros(0)
         self._chunk_s = np.zeros(0)
+        self._delay_s = np.zeros(0)
         self._last_sample_ns = np.zeros(0, dtype=np.int64)
+        self._since_ns = np.zeros(0, dtype=np.int64)
         self._raised_ns = np.zeros(0, dtype=np.int64)
         self._offset = np.zeros(0, dtype=np.int64)
         self._active = np.zeros(0, dtype=np.bool_)
         self._taken_over = np.zeros(0, dtype=np.bool_)
+        self._muted = np.zeros(0, dtype=np.bool_)
+        self._disabled = np.zeros(0, dtype=np.bool_)
 
     def _place(self, stream: StreamKey) -> int:
         at = self._index.get(stream)
@@ -74,6 +97,8 @@ class NoData:
                 array = getattr(self, name)
                 if at >= len(array):
                     setattr(self, name, np.pad(array, (0, max(64, len(array)))))
+            for name in _ARRAYS:
+                getattr(self, name)[at] = NO_TIME if name == "_since_ns" else 0
         return at
 
     def heard(self, stream: StreamKey, chunk: Chunk, offset: int, now_s: float) -> Silence | None:
@@ -85,14 +110,18 @@ class NoData:
         self._heard_s[at] = now_s
         self._chunk_s[at] = chunk.duration_s
         ended: Silence | None = None
-        gap_ns = chunk.start_ns - int(self._last_sample_ns[at])
+        last_ns = int(self._last_sample_ns[at])
         # A predecessor may have raised it after its last snapshot; ending what nobody raised harms nobody.
-        perhaps_raised = self._taken_over[at] and gap_ns > GRACE_S * NS_PER_S
+        watched = not (self._muted[at] or self._disabled[at])
+        silent_ns = chunk.start_ns - last_ns
+        perhaps_raised = watched and self._taken_over[at] and silent_ns > GRACE_S * NS_PER_S
         self._taken_over[at] = False
         if self._active[at] or perhaps_raised:
             self._active[at] = False
             ended = self._silence(at, chunk.start_ns, offset)
-        self._last_sample_ns[at] = max(int(self._last_sample_ns[at]), chunk.end_ns)
+        set_back = chunk.end_ns < last_ns - SET_BACK_NS
+        self._last_sample_ns[at] = chunk.end_ns if set_back else max(last_ns, chunk.end_ns)
+        self._since_ns[at] = NO_TIME
         self._offset[at] = offset
         return ended
 
@@ -105,17 +134,48 @@ class NoData:
         stood_still_s = max(0.0, now_s - self._ticked_s - STALL_S)
         self._ticked_s = now_s
         self._heard_s[:known] = np.minimum(self._heard_s[:known] + stood_still_s, now_s)
-        due_s = self._heard_s[:known] + self._chunk_s[:known] + GRACE_S
-        begins = np.flatnonzero((now_s > due_s) & ~self._active[:known])
+        due_s = self._heard_s[:known] + self._chunk_s[:known] + GRACE_S + self._delay_s[:known]
+        left_out = self._active[:known] | self._muted[:known] | self._disabled[:known]
+        begins = np.flatnonzero((now_s > due_s) & ~left_out)
         self._active[begins] = True
         self._raised_ns[begins] = now_ns
         return [self._silence(int(at), None, int(self._offset[at])) for at in begins]
 
-    def _silence(self, at: int, ended_ns: int | None, offset: int) -> Silence:
-        onset_ns = int(self._last_sample_ns[at])
-        silent_s = (int(self._raised_ns[at]) - onset_ns) / NS_PER_S
+    def _silence(self, at: int, ended_ns: int | None, offset: int, reasons: tuple[str, ...] = ()) -> Silence:
+        last_ns, since_ns = int(self._last_sample_ns[at]), int(self._since_ns[at])
         raised_ns = int(self._raised_ns[at])
-        return Silence(self._keys[at], onset_ns, raised_ns, ended_ns, silent_s, offset)
+        silent_s = max(0, raised_ns - last_ns) / NS_PER_S
+        onset_ns = last_ns if since_ns == NO_TIME else since_ns
+        return Silence(self._keys[at], onset_ns, raised_ns, ended_ns, silent_s, offset, reasons)
+
+    def mute(self, stream: StreamKey, on: bool, now_ns: int) -> Silence | None:
+        """Let no silence begin (standby), or watch again; give the end of one that stands.
+
+        What is still silent when it is watched again gets its full time, and begins as another alarm.
+        """
+        return self._leave_out(self._muted, stream, on, now_ns, "standby")
+
+    def configure(self, stream: StreamKey, enabled: bool, on_delay_s: float, now_ns: int) -> Silence | None:
+        """Take up a stream's setting; give the end of a silence that stands if it is switched off."""
+        if stream in self._index:
+            self._delay_s[self._index[stream]] = on_delay_s
+        return self._leave_out(self._disabled, stream, not enabled, now_ns, "switched off")
+
+    def _leave_out(
+        self, why: BoolArray, stream: StreamKey, on: bool, now_ns: int, reason: str
+    ) -> Silence | None:
+        at = self._index.get(stream)
+        if at is None or bool(why[at]) == on:
+            return None
+        why[at] = on
+        if on and self._active[at]:
+            self._active[at] = False
+            return self._silence(at, now_ns, int(self._offset[at]), (reason,))
+        if not on and not (self._muted[at] or self._disabled[at]):
+            if np.isfinite(self._ticked_s):
+                self._heard_s[at] = max(self._heard_s[at], self._ticked_s)
+            self._since_ns[at] = now_ns
+        return None
 
     def forget(self, streams: set[StreamKey]) -> None:
         """Watch these streams no longer."""
@@ -134,6 +194,8 @@ class NoData:
             int(self._last_sample_ns[at]),
             int(self._raised_ns[at]),
             bool(self._active[at]),
+            bool(self._muted[at]),
+            int(self._since_ns[at]),
         )
 
     def restore(self, stream: StreamKey, state: NoDataState, offset: int, now_s: float) -> None:
@@ -142,4 +204,5 @@ class NoData:
         self._heard_s[at], self._chunk_s[at] = now_s, state.chunk_s
         self._last_sample_ns[at], self._raised_ns[at] = state.last_sample_ns, state.raised_ns
         self._offset[at], self._active[at] = offset, state.active
+        self._muted[at], self._since_ns[at] = state.muted, state.since_ns
         self._taken_over[at] = True
