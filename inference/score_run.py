@@ -1,31 +1,44 @@
 """Whole records through the worker's pipeline at full speed, on the records' own clock.
 
-Continuity, bank, networks, rules, engine and alarm book are the worker's; only Kafka is left out. Nothing is
-ever dropped (``overload=queue``): the next second is not taken before the last one is judged.
+Continuity, bank, networks, rules, pulses, engine and alarm book are the worker's; only Kafka and the wire are
+left out, and with them the alarm that looks at the machine's clock (no data). Nothing is ever dropped
+(``overload=queue``): the next second is not taken before the last one is judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
 
 from inference.beat_classes import BeatPredictor
-from inference.monitor import EcgMonitor
+from inference.bedside import Bedside
 from inference.predictor import Predictor
 from inference.types import Alarm
-from ingest.continuity import Continuity
+from ingest.continuity import Continuity, Piece
 from ingest.replay import Source, read_sources, source_chunks
 from ingest.settings import IngestSettings
-from ingest.types import NS_PER_S, SignalKind
+from ingest.types import NS_PER_S, Chunk
 
 START_NS: Final = 1_700_000_000 * NS_PER_S
 """Device time of the first sample of every record."""
 
+CHUNK_S: Final = 1.0
 AT_ONCE: Final = 100
 """Records that are played side by side: bounds what is held in memory."""
+
+
+class VirtualClock:
+    """Wall clock of a replay: a record's second is judged the moment it is there."""
+
+    def __init__(self) -> None:
+        self.now_ns = START_NS
+
+    def __call__(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self.now_ns
 
 
 def bed_of(record: Path) -> str:
@@ -33,48 +46,54 @@ def bed_of(record: Path) -> str:
     return f"{record.parent.name}/{record.name.removesuffix('.hea')}"
 
 
-def make_monitor(predictor: Predictor, beats: BeatPredictor | None) -> EcgMonitor:
-    """The pipeline behind the raw topic; its clock stands still, for what matters is the records' time."""
-    return EcgMonitor(predictor, lambda: START_NS, beats)
-
-
 def play(
     records: Sequence[Path], predictor: Predictor, beats: BeatPredictor | None, settings: IngestSettings
 ) -> dict[str, list[Alarm]]:
-    """Play records side by side, a second each in turn.
+    """Play records side by side, all their signals, a second each in turn.
 
     Returns
     -------
     dict of str to list of Alarm
         Every step of the lives of each bed's alarms.
+
+    Raises
+    ------
+    BadRecording
+        A record cannot be read or has no signal that a bed may carry.
     """
     alarms: dict[str, list[Alarm]] = {bed_of(record): [] for record in records}
-    bar = tqdm(total=len(records), unit="record", disable=None)
     for begin in range(0, len(records), AT_ONCE):
         part = records[begin : begin + AT_ONCE]
         sources = [source for record in part for source in read_sources([record], [bed_of(record)])]
-        for alarm in _play(sources, make_monitor(predictor, beats), settings):
+        clock = VirtualClock()
+        for alarm in _play(sources, Bedside(predictor, clock, beats), clock, settings):
             alarms[alarm.bed].append(alarm)
-        bar.update(len(part))
-    bar.close()
     return alarms
 
 
-def _play(sources: Sequence[Source], monitor: EcgMonitor, settings: IngestSettings) -> list[Alarm]:
-    heard: list[Alarm] = []
-    ecg = [source for source in sources if source.signal.kind is SignalKind.ECG]
-    lines = {source.bed: Continuity(settings) for source in ecg}
-    streams = [source_chunks(source, START_NS, source.signal.n_samples, 1.0, "score") for source in ecg]
+def _play(
+    sources: Sequence[Source], bedside: Bedside, clock: VirtualClock, settings: IngestSettings
+) -> list[Alarm]:
+    lines = {(source.bed, source.signal.kind): Continuity(settings) for source in sources}
+    streams = [
+        source_chunks(source, START_NS, source.signal.n_samples, CHUNK_S, "score") for source in sources
+    ]
+    n_beds = len({source.bed for source in sources})
+    seconds = round(max((source.signal.duration_s for source in sources), default=0.0))
+    alarms: list[Alarm] = []
     offset = 0
-    while streams:
-        turn = [(stream, next(stream, None)) for stream in streams]
-        streams = [stream for stream, chunk in turn if chunk is not None]
-        pieces = [
-            (chunk.bed, piece)
-            for _, chunk in turn
-            if chunk is not None
-            for piece in lines[chunk.bed].push(chunk, offset, chunk.end_ns // 1_000_000)
-        ]
-        heard.extend(monitor.push(pieces).alarms)
-        offset += 1
-    return heard
+    for turn in tqdm(_turns(streams), total=seconds, unit="s", desc=f"{n_beds} records", disable=None):
+        clock.now_ns = max(chunk.end_ns for chunk in turn)
+        pieces: list[tuple[str, Piece]] = []
+        for chunk in turn:
+            line = lines[chunk.bed, chunk.kind]
+            pieces.extend((chunk.bed, piece) for piece in line.push(chunk, offset, chunk.end_ns // 1_000_000))
+            offset += 1
+        alarms.extend(bedside.push(pieces).alarms)
+    return alarms
+
+
+def _turns(streams: Sequence[Iterator[Chunk]]) -> Iterator[list[Chunk]]:
+    """The next chunk of each stream that has one; all of a turn are of one second."""
+    while turn := [chunk for stream in streams if (chunk := next(stream, None)) is not None]:
+        yield turn
