@@ -101,6 +101,9 @@ class NoData:
                 getattr(self, name)[at] = NO_TIME if name == "_since_ns" else 0
         return at
 
+    def __contains__(self, stream: StreamKey) -> bool:
+        return stream in self._index
+
     def heard(self, stream: StreamKey, chunk: Chunk, offset: int, now_s: float) -> Silence | None:
         """Note a chunk; give the end of a no-data alarm if there was one.
 
@@ -161,6 +164,18 @@ class NoData:
             self._delay_s[self._index[stream]] = on_delay_s
         return self._leave_out(self._disabled, stream, not enabled, now_ns, "switched off")
 
+    def begin_anew(self, stream: StreamKey, now_ns: int) -> None:
+        """Forget a silence that stands; what is still silent after its full time begins as another alarm."""
+        at = self._index.get(stream)
+        if at is not None:
+            self._active[at] = False
+            self._count_from_now(at, now_ns)
+
+    def _count_from_now(self, at: int, now_ns: int) -> None:
+        if np.isfinite(self._ticked_s):
+            self._heard_s[at] = max(self._heard_s[at], self._ticked_s)
+        self._since_ns[at] = now_ns
+
     def _leave_out(
         self, why: BoolArray, stream: StreamKey, on: bool, now_ns: int, reason: str
     ) -> Silence | None:
@@ -172,9 +187,7 @@ class NoData:
             self._active[at] = False
             return self._silence(at, now_ns, int(self._offset[at]), (reason,))
         if not on and not (self._muted[at] or self._disabled[at]):
-            if np.isfinite(self._ticked_s):
-                self._heard_s[at] = max(self._heard_s[at], self._ticked_s)
-            self._since_ns[at] = now_ns
+            self._count_from_now(at, now_ns)
         return None
 
     def forget(self, streams: set[StreamKey]) -> None:
