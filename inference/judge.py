@@ -24,7 +24,7 @@ from inference.device_alarms import KIND_OF
 from inference.errors import NotJudged
 from inference.intake import RawRecord, dead_letter
 from inference.judge_past import NEEDED_S, WAIT_S, BedPast, BedViews
-from inference.judge_reader import PastReader
+from inference.judge_reader import PastReader, Progress
 from inference.judge_words import facts_of, reasons_in_words
 from inference.publish import Outputs
 from inference.reading import RawReader
@@ -50,6 +50,9 @@ LATE_S: Final = 60.0
 LEAST_PRESENT: Final = 0.75
 """With less of the ECG about the alarm, a pulse that can be relied on is needed."""
 
+PULSELESS: Final = frozenset(KIND_OF) - {"vt"}
+"""Kinds that a pulse alone can contradict; a ventricular tachycardia may have one."""
+
 UNJUDGED: Final = "not judged, treat it as true: "
 FLUSH_S: Final = 30.0
 IDLE_MS: Final = 500
@@ -66,8 +69,8 @@ class Case:
     ----------
     past : BedPast
         What has been read of its bed.
-    offset : int
-        Raw record at which to read on.
+    offset : int or None
+        Raw record at which to read on; None where reading has not begun.
     deadline_s : float
         Monotonic time until which missing chunks are waited for.
     """
@@ -75,7 +78,7 @@ class Case:
     record: RawRecord
     alarm: DeviceAlarm
     past: BedPast
-    offset: int
+    offset: int | None
     deadline_s: float
 
 
@@ -158,27 +161,38 @@ class Judge:
             known = ", ".join(KIND_OF)
             self._answer(record, self._unjudged(alarm, f"kind={alarm.kind!r} is none of {known}"))
             return
-        # An alarm that comes late sounded when its signals came; a clock that is wrong says nothing of that.
-        late_ms = min(max(record.timestamp - alarm.time_ns // 1_000_000, 0), LATE_S * 1e3)
-        since_ms = round(record.timestamp - late_ms - (NEEDED_S + MARGIN_S) * 1e3)
         waited_s = max(0.0, time.time() - record.timestamp / 1e3)
-        past = BedPast(alarm.bed, alarm.time_ns, self._settings.ingest)
-        offset = self._past.since(record.partition, since_ms)
         deadline_s = time.monotonic() + max(0.0, WAIT_S - waited_s)
-        self._cases.append(Case(record, alarm, past, offset, deadline_s))
+        past = BedPast(alarm.bed, alarm.time_ns, self._settings.ingest)
+        self._cases.append(Case(record, alarm, past, None, deadline_s))
 
     def _settle(self, case: Case) -> bool:
         """Read on for an alarm; judge it once all is there, or will not come any more."""
-        until_ms = case.record.timestamp + round(WAIT_S * 1e3)
-        progress = self._past.read(
-            case.record.partition, case.offset, until_ms, case.past.take, lambda: case.past.complete
-        )
+        try:
+            progress = self._read_on(case)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            logger.warning("bed %s: its signals cannot be read yet: %s", case.alarm.bed, error)
+            return False
         case.offset = progress.offset
         waits = not progress.at_end or time.monotonic() < case.deadline_s
         if waits and not progress.over and not case.past.complete:
             return False
         self._answer(case.record, self._judge(case.alarm, case.past))
         return True
+
+    def _read_on(self, case: Case) -> Progress:
+        record = case.record
+        if case.offset is None:
+            # An alarm that comes late sounded when its signals came; a wrong clock says nothing of that.
+            late_ms = min(max(record.timestamp - case.alarm.time_ns // 1_000_000, 0), LATE_S * 1e3)
+            since_ms = round(record.timestamp - late_ms - (NEEDED_S + MARGIN_S) * 1e3)
+            case.offset = self._past.since(record.partition, since_ms)
+        until_ms = record.timestamp + round(WAIT_S * 1e3)
+        return self._past.read(
+            record.partition, case.offset, until_ms, case.past.take, lambda: case.past.complete
+        )
 
     def _judge(self, alarm: DeviceAlarm, past: BedPast) -> Verdict:
         try:
@@ -188,11 +202,10 @@ class Judge:
         kind = KIND_OF[alarm.kind]
         names, row = verdict_features(found.views.leads, found.views.pulses)
         facts = facts_of(names, row.tolist(), found.pulses, found.views.pulses)
-        if found.ecg_present < LEAST_PRESENT and not facts.pulses:
+        if found.ecg_present < LEAST_PRESENT and not (facts.pulses and alarm.kind in PULSELESS):
             share = 100 * found.ecg_present
-            return self._unjudged(
-                alarm, f"{share:.0f} % of the ECG is there in the last {VIEW_S:.0f} s, and no pulse"
-            )
+            why = f"{share:.0f} % of the ECG is there in the last {VIEW_S:.0f} s"
+            return self._unjudged(alarm, why if facts.pulses else f"{why}, and no pulse to rely on")
         answer = self._model.answer(kind, names, row)
         words = reasons_in_words(self._model.reasons_of(kind, names, row), facts, answer.true)
         return self._verdict(alarm, answer, words, _seen(found))

@@ -37,6 +37,9 @@ NEEDED_S: Final = HISTORY_S + SETTLING_S
 RECENT_S: Final = 10.0
 """A signal that was there so shortly before the alarm is waited for."""
 
+MOST_LACKING_S: Final = 1.0
+"""An ECG that ends sooner before the alarm may lack the very thing that set it off."""
+
 LEAST_PULSE_S: Final = 2 * BASELINE_END_S
 """A shorter pulse signal has no baseline."""
 
@@ -213,8 +216,8 @@ class BedPast:
     def _ecg(self) -> Line:
         ecg = self._lines.get(SignalKind.ECG)
         if ecg is None or not ecg.channels:
-            raise NotJudged("no ECG of this bed before the alarm")
-        if ecg.missing_ns > self._settings.gap_reset_s * NS_PER_S:
+            raise NotJudged("no ECG of this bed was found before the alarm")
+        if ecg.missing_ns > MOST_LACKING_S * NS_PER_S:
             raise NotJudged(f"the ECG ends {ecg.missing_ns / NS_PER_S:.0f} s before the alarm")
         if ecg.fs_hz < ECG.min_fs_hz:
             raise NotJudged(f"ECG at {ecg.fs_hz:g} Hz, need {ECG.min_fs_hz:g} or more")

@@ -18,11 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka import KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from inference import device_alarms
 from inference.errors import NotDelivered, NotJudged
 from inference.judge import UNJUDGED, Judge
 from inference.judge_past import BedPast
+from inference.judge_reader import Progress
 from inference.judge_words import MOST, NO_PULSE, SENTENCES, Facts, reasons_in_words
 from inference.types import DeadLetter, Verdict
 from inference.verdict_beats import SlopeBeats
@@ -169,7 +171,7 @@ def test_a_lost_chunk_shows_as_missing_and_a_lead_that_is_off_too() -> None:
         (slice(0, 0), CALM_S, "no ECG of this bed"),
         (slice(60, None), CALM_S, "70 s of unbroken ECG before the alarm, need 100"),
         (slice(0, 120), CALM_S, "the ECG ends 10 s before the alarm"),
-        (slice(0, None), 0.0, "no ECG of this bed before"),
+        (slice(0, None), 0.0, "no ECG of this bed"),
     ],
 )
 def test_too_little_ecg_is_named(part: slice, until_s: float, says: str) -> None:
@@ -392,6 +394,14 @@ def test_a_ward_of_device_alarms_gets_its_answers(kafka: Settings, devices: Devi
     devices.signal("torn", ECG, [n for n in whole if not 60 <= n < 70])
     devices.signal("blind", PULSE, whole, "abp")
     devices.signal("unplugged", ECG, range(125))
+    off = ECG.copy()
+    off[-12 * FS :] = -32_768
+    devices.signal("off", off, whole)
+    devices.signal("off", PULSE, whole, "abp")
+    devices.signal("alone", off, whole)
+    devices.alarm("off")
+    devices.alarm("off", "vt")
+    devices.alarm("alone")
     devices.alarm("calm")
     devices.alarm("fast", "extreme_tachycardia")
     devices.alarm("calm", "apnoea")
@@ -401,7 +411,7 @@ def test_a_ward_of_device_alarms_gets_its_answers(kafka: Settings, devices: Devi
     devices.producer.send(kafka.topics.device_alarms, alarm_bytes(bed="calm"), key=b"fast")
     devices.producer.flush()
     with judging(kafka) as judge:
-        said = verdicts(kafka, 8)
+        said = verdicts(kafka, 11)
         letters = [
             msgspec.json.decode(value, type=DeadLetter)
             for value in read_all(kafka, kafka.topics.dead_letters, 2)
@@ -425,14 +435,17 @@ def test_a_ward_of_device_alarms_gets_its_answers(kafka: Settings, devices: Devi
         "blind/vt": "no ECG of this bed",
         "unplugged/vt": "the ECG ends 5 s before the alarm",
         "nobody/vt": "no ECG of this bed",
+        "off/vt": "14 % of the ECG is there in the last 14 s",
+        "alone/asystole": "14 % of the ECG is there in the last 14 s, and no pulse to rely on",
     }
+    assert said["off/asystole"].stands is False, "a pulse alone contradicts an asystole"
     for id_, words in because.items():
         one = said[id_]
         assert (one.stands, one.probability, one.threshold, one.reasons) == (None, None, None, [])
         assert one.detail.startswith(UNJUDGED)
         assert words in one.detail
     counts = judge.stats.counts
-    assert (counts["verdicts"], counts["unjudged"], counts["dead_letters"]) == (2, 6, 2)
+    assert (counts["verdicts"], counts["unjudged"], counts["dead_letters"]) == (3, 8, 2)
 
 
 def committed(kafka: Settings, part: TopicPartition) -> int | None:
@@ -463,6 +476,15 @@ def test_an_alarm_waits_for_its_last_chunk_holds_nothing_up_and_outlives_its_jud
     devices.alarm(slow)
     devices.alarm(ready)
     first = Judge(kafka, *shipped())
+    read, failed = first._past.read, []
+
+    def flaky(*arguments: object) -> Progress:
+        if len(failed) < 2:
+            failed.append(arguments)
+            raise KafkaTimeoutError("the broker is away")
+        return read(*arguments)
+
+    monkeypatch.setattr(first._past, "read", flaky)
     deadline = time.monotonic() + 60
     while not (first.stats.counts["verdicts"] and first._cases):
         assert time.monotonic() < deadline
@@ -487,14 +509,13 @@ def test_a_verdict_that_is_not_delivered_is_not_committed(kafka: Settings, devic
     judge._outputs._note_failure(TimeoutError("expired"))
     with pytest.raises(NotDelivered, match="expired"):
         judge.run(lambda: False)
-    with judging(kafka):
-        said = verdicts(kafka, 2)
-    assert set(said) == {"bed-01/apnoea"}
+    number = partition_for("bed-01", kafka.kafka.partitions)
+    assert committed(kafka, TopicPartition(kafka.topics.device_alarms, number)) in (None, 0)
 
 
 RECORDS = {
-    "a654s": "asystole", "a152s": "asystole", "b228s": "extreme_bradycardia", "b340s": "extreme_bradycardia",
-    "t693l": "extreme_tachycardia", "f450s": "vf", "f493l": "vf", "v275l": "vt", "v367l": "vt", "v405l": "vt",
+    "a654s": "asystole", "a152s": "asystole", "b340s": "extreme_bradycardia", "t693l": "extreme_tachycardia",
+    "f493l": "vf", "v275l": "vt", "v367l": "vt",
 }  # fmt: skip
 """True and false alarms; of some the ECG is gone for a while."""
 
