@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from inference.store import Store
 
 DESCRIPTION = "Writes alarms with their lives, strips, trends and the audit trail to a database."
+
+
+# It tells of all its plugins, and of every migration that there is nothing to do.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,7 +58,6 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
 
 def run_record(args: argparse.Namespace) -> int:
     """Record until SIGINT or SIGTERM."""
-    import logging
     import signal
     import threading
 
@@ -65,8 +69,6 @@ def run_record(args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    # It tells of every migration that there is nothing to do.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     settings, options = load_settings(), load_recorder_settings(args.url)
     kafka.ensure_topics(settings)
     Recorder(settings, options, args.stats).run(stop.is_set)
@@ -92,7 +94,7 @@ def run_export(args: argparse.Namespace) -> int:
     write = export_wfdb if args.format == "wfdb" else export_edf
     with _open(args.url) as store:
         for alarm_id in store.with_strip() if args.all else [args.alarm_id]:
-            stored, strip = store.alarm(alarm_id), store.strip(alarm_id)
+            stored, strip = store.alarm(alarm_id), store.strip_of(alarm_id)
             if stored is None:
                 raise StoreError(f"alarm {alarm_id!r} is not there; 'wardwave strips list' shows which are")
             if strip is None or not strip.signals:

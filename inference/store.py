@@ -88,7 +88,11 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._engine = connect(url, writes=False)
-        check_revision(self._engine)
+        try:
+            check_revision(self._engine)
+        except StoreError:
+            self._engine.dispose()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -161,7 +165,7 @@ class Store:
         with self._reading() as connection:
             return [_decode_alarm(record) for record in connection.scalars(asked)]
 
-    def strip(self, alarm_id: str) -> Strip | None:
+    def strip_of(self, alarm_id: str) -> Strip | None:
         """Strip of an alarm; ``None`` as long as there is none."""
         with self._reading() as connection:
             head = connection.execute(select(strips).where(strips.c.alarm_id == alarm_id)).mappings().first()

@@ -166,8 +166,8 @@ class StoreWriter:
             "complete": strip.complete,
             "written_ns": time.time_ns(),
         }
-        added = connection.execute(self._insert(strips).values(row).on_conflict_do_nothing())
-        if added.rowcount and strip.signals:
+        statement = self._insert(strips).values(row).on_conflict_do_nothing().returning(strips.c.alarm_id)
+        if connection.execute(statement).first() and strip.signals:
             rows = [signal_row(strip.alarm_id, signal) for signal in strip.signals]
             connection.execute(insert(strip_signals), rows)
 
