@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,9 @@ JOINED_S: Final = 1.0
 WAVES_APART_S: Final = 2.0
 """Flutter waves nearer than this are of one run."""
 
+ROUNDING: Final = 1e-6
+"""60 / (60 / x) is not always x: what is nearer to a limit than this is at it."""
+
 BEATS: Final = frozenset("NLRBAaJSVrFejnE/fQ?")
 VENTRICULAR: Final = frozenset("VE")
 FLUTTER_WAVE, FLUTTER_BEGINS, FLUTTER_ENDS = "!", "[", "]"
@@ -46,7 +49,7 @@ class Span:
 def marked(times_s: WideFloatArray, notes: Sequence[str], length_s: float) -> dict[str, list[Span]]:
     """Spans of rhythm marks; a mark reaches to the next one of any kind."""
     named = [(at_s, note) for at_s, note in zip(times_s.tolist(), notes, strict=True) if note.startswith("(")]
-    ends_s = [begin for begin, _ in named[1:]] + [length_s]
+    ends_s = [*(begin for begin, _ in named), length_s][1:]
     found: dict[str, list[Span]] = {VF: [], VT: [], ASYSTOLE: []}
     for (begin_s, note), end_s in zip(named, ends_s, strict=True):
         kind = KIND_OF_MARK.get(note)
@@ -96,15 +99,15 @@ def from_beats(
         blocked |= (beats_s[:-1] < span.end_s) & (beats_s[1:] > span.begin_s)
     waved = np.searchsorted(waves_s, beats_s)
     blocked |= waved[1:] > waved[:-1]
-    pauses = np.flatnonzero((intervals_s > PAUSE_S) & ~blocked)
+    pauses = np.flatnonzero((intervals_s > PAUSE_S + ROUNDING) & ~blocked)
     run = ventricular[1:] & ventricular[:-1] & ~blocked
     return {
         ASYSTOLE: [
             Span(float(beats_s[at]), float(beats_s[at + 1]), float(beats_s[at]) + PAUSE_S) for at in pauses
         ],
-        EXTREME_BRADYCARDIA: _runs(beats_s, ~blocked, SLOW_BEATS, slower_than=SLOW_BPM),
-        EXTREME_TACHYCARDIA: _runs(beats_s, ~blocked, FAST_BEATS, faster_than=FAST_BPM),
-        VT: _runs(beats_s, run, RUN_BEATS, faster_than=RUN_BPM, or_equal=True),
+        EXTREME_BRADYCARDIA: _runs(beats_s, ~blocked, SLOW_BEATS, lambda rates: rates < SLOW_BPM - ROUNDING),
+        EXTREME_TACHYCARDIA: _runs(beats_s, ~blocked, FAST_BEATS, lambda rates: rates > FAST_BPM + ROUNDING),
+        VT: _runs(beats_s, run, RUN_BEATS, lambda rates: rates >= RUN_BPM - ROUNDING),
     }
 
 
@@ -112,12 +115,9 @@ def _runs(
     beats_s: WideFloatArray,
     linked: BoolArray,
     n_beats: int,
-    *,
-    slower_than: float | None = None,
-    faster_than: float | None = None,
-    or_equal: bool = False,
+    meets: Callable[[WideFloatArray], BoolArray],
 ) -> list[Span]:
-    """Stretches in which each ``n_beats`` in a row are linked and beat slower, or faster, than a rate.
+    """Stretches in which each ``n_beats`` in a row are linked and have a rate that ``meets`` a definition.
 
     ``linked`` (one a pair of neighbours) says which beats are neighbours. Windows that share a beat are one
     stretch.
@@ -125,15 +125,9 @@ def _runs(
     n = n_beats - 1
     if len(beats_s) < n_beats:
         return []
-    total_s = beats_s[n:] - beats_s[:-n]
     whole = np.lib.stride_tricks.sliding_window_view(linked, n).all(axis=1)
-    # A hair of tolerance: the annotations' times are samples, and 60 / (60 / x) is not always x.
-    rate = 60.0 * n / np.maximum(total_s, 1e-9)
-    if slower_than is not None:
-        hit = whole & (rate < slower_than)
-    else:
-        least = 0.0 if faster_than is None else faster_than
-        hit = whole & ((rate >= least - 1e-6) if or_equal else (rate > least))
+    rates = 60.0 * n / np.maximum(beats_s[n:] - beats_s[:-n], ROUNDING)
+    hit = whole & meets(rates)
     first: IntArray = np.flatnonzero(hit)
     spans: list[Span] = []
     for at in first.tolist():
