@@ -43,7 +43,7 @@ LEAST_PULSES: Final = 3
 """Pulses after the onset that contradict it."""
 
 TRAIN_S: Final = 4.0
-"""Least length of a train that tells a rate."""
+"""Least length of a train that says anything."""
 
 SLOWER_BPM, FASTER_BPM = 115.0, 55.0
 VT_SLOWER_BPM: Final = 90.0
@@ -159,18 +159,18 @@ def _after(found: Train, evidence: PulseEvidence, onsets_ns: IntArray) -> IntArr
 
 def _contradicted(kind: str, found: Train, after: IntArray, value: WideFloatArray) -> BoolArray:
     rate = np.nan_to_num(found.rate_bpm)
-    beats = found.goes_on & (rate >= SLOWEST_BPM)
+    beats = found.goes_on & (found.length_s >= TRAIN_S) & (rate >= SLOWEST_BPM)
+    later = beats & (after >= LEAST_PULSES)
     usual = np.nan_to_num(found.height) >= USUAL_HEIGHT
-    long = found.length_s >= TRAIN_S
     # A racing heart fills badly: its pulses weaken or alternate.
     steady = np.nan_to_num(found.least_height) >= STEADY_HEIGHT
-    slow = beats & steady & long & ~_folds(rate, value)
+    single = ~_folds(rate, value)
     judged = {
-        ASYSTOLE: beats & (after >= LEAST_PULSES),
-        VF: beats & (after >= LEAST_PULSES) & usual & (rate < FLUTTER_BPM),
-        VT: slow & (after >= LEAST_PULSES) & (rate < VT_SLOWER_BPM),
-        TACHYCARDIA: slow & (rate < SLOWER_BPM),
-        BRADYCARDIA: beats & long & (rate > FASTER_BPM),
+        ASYSTOLE: later,
+        VF: later & usual & (rate < FLUTTER_BPM),
+        VT: later & steady & single & (rate < VT_SLOWER_BPM),
+        TACHYCARDIA: beats & steady & single & (rate < SLOWER_BPM),
+        BRADYCARDIA: beats & (rate > FASTER_BPM),
     }
     return np.asarray(judged.get(kind, np.zeros(len(rate), dtype=np.bool_)))
 

@@ -41,6 +41,7 @@ class Ring:
 
     def __init__(self, n_slots: int, width: int, columns: Mapping[str, npt.DTypeLike]) -> None:
         self.count = np.zeros(n_slots, dtype=np.int64)
+        self._begin = np.zeros(n_slots, dtype=np.int64)
         self._least = width
         self.width = width
         self._columns: dict[str, Column] = {
@@ -51,8 +52,12 @@ class Ring:
     def resize(self, n_slots: int) -> None:
         """Make room for more slots."""
         extra = max(0, n_slots - len(self.count))
-        self.count = np.pad(self.count, (0, extra))
+        self.count, self._begin = np.pad(self.count, (0, extra)), np.pad(self._begin, (0, extra))
         self._columns = {name: np.pad(old, ((0, extra), (0, 0))) for name, old in self._columns.items()}
+
+    def reset(self, slot: int) -> None:
+        """Forget a slot's entries."""
+        self.count[slot] = self._begin[slot] = 0
 
     def make_room(self, extra: int) -> None:
         """Keep ``extra`` entries more than the least, so that a long backlog pushes out nothing in use."""
@@ -82,9 +87,13 @@ class Ring:
     def index(self, slots: IntArray) -> IntArray:
         """Numbers of the entries that each slot has, counted from its first one ever; (n_slots, width).
 
-        Below 0 where there are fewer.
+        Below :meth:`oldest` where there are fewer.
         """
         return np.asarray(self.count[slots][:, None] + np.arange(-self.width, 0))
+
+    def oldest(self, slots: IntArray) -> IntArray:
+        """Number of the oldest entry that each slot has; (n_slots, 1)."""
+        return np.asarray(np.maximum(self._begin[slots], self.count[slots] - self.width))[:, None]
 
     def take(self, slots: IntArray, index: IntArray, name: str) -> Column:
         """Entries by their count from the slot's first one; shape of ``index``: (n_slots, n_entries)."""
@@ -96,13 +105,14 @@ class Ring:
 
     def state(self, slot: int) -> dict[str, Column]:
         """Newest entries of a slot, oldest first, as many as are kept at least."""
-        index = np.arange(max(0, int(self.count[slot]) - self._least), int(self.count[slot]))
+        oldest = max(int(self.oldest(np.array([slot]))[0, 0]), int(self.count[slot]) - self._least)
+        index = np.arange(oldest, int(self.count[slot]))
         return {name: column[slot, index % self.width] for name, column in self._columns.items()}
 
     def restore(self, slot: int, count: int, state: Mapping[str, Column]) -> None:
         """Put a slot's entries back; ``count`` is how many it ever had."""
-        self.count[slot] = count
-        index = np.arange(count - len(state["offset"]), count)
+        self.count[slot], self._begin[slot] = count, count - len(state["offset"])
+        index = np.arange(int(self._begin[slot]), count)
         for name, column in self._columns.items():
             column[slot, index % self.width] = state[name]
 
@@ -146,7 +156,9 @@ class PulseHistory:
 
     def reset(self, slot: int) -> None:
         """Forget a slot."""
-        self.hops.count[slot] = self.pulses.count[slot] = self._first[slot] = 0
+        self.hops.reset(slot)
+        self.pulses.reset(slot)
+        self._first[slot] = 0
 
     def restart(self, slot: int, start_ns: int, offset: int) -> None:
         """A stream begins anew: its earlier pulses are not its own."""
@@ -173,19 +185,21 @@ class PulseHistory:
     def known(self, slots: IntArray, before_offset: IntArray, until_ns: IntArray) -> Known:
         """What records before ``before_offset`` told of pulses up to ``until_ns``; shapes (n_streams,)."""
         index = self.hops.index(slots)
-        told = (index >= 0) & (self.hops.take_ints(slots, index, "offset") < before_offset[:, None])
-        some = told.any(axis=1)
-        last = np.where(told, index, 0).max(axis=1)[:, None]
-        first = self.hops.take_ints(slots, last, "first")
+        heard = (index >= self.hops.oldest(slots)) & (
+            self.hops.take_ints(slots, index, "offset") < before_offset[:, None]
+        )
+        some: BoolArray = np.asarray(heard.any(axis=1), dtype=np.bool_)
+        last = np.where(heard, index, 0).max(axis=1)[:, None]
+        first = np.maximum(self.hops.take_ints(slots, last, "first"), self.pulses.oldest(slots))
         index = self.pulses.index(slots)
-        told = (index >= 0) & (index >= first) & some[:, None]
+        told = (index >= first) & some[:, None]
         told &= self.pulses.take_ints(slots, index, "offset") < before_offset[:, None]
         told &= self.pulses.take_ints(slots, index, "time_ns") <= until_ns[:, None]
         end = np.where(told, index + 1, 0).max(axis=1)[:, None]
         recent = end + np.arange(-RECENT, 0)
-        there = (recent >= first) & (recent >= index[:, :1]) & (end > 0)
+        there = (recent >= first) & (end > 0)
         return Known(
-            self.hops.take(slots, last, "trusted")[:, 0].astype(np.bool_) & some,
+            self.hops.take(slots, last, "trusted").astype(np.bool_)[:, 0] & some,
             np.where(some, self.hops.take_ints(slots, last, "frontier_ns")[:, 0], NEVER),
             np.where(there, self.pulses.take_ints(slots, recent, "time_ns"), NEVER),
             np.where(there, self.pulses.take(slots, recent, "height"), np.nan).astype(np.float64),

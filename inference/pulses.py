@@ -44,6 +44,9 @@ MOST_STILL: Final = 0.9
 """Share of samples that may equal their neighbour: a line at its rail, or of no sensor, is still; one of few
 steps a pulse is still for half of the time."""
 
+LEAST_LEVELS: Final = 6
+"""Different values of a line that carries a pulse: that of a dead sensor flickers between two or three."""
+
 FASTEST_PER_S: Final = 1.0 / 0.25
 
 
@@ -202,8 +205,10 @@ class PulseMonitor:
         last = round(TALL_S * PULSE.rate_hz)
         raw, _, lead_off = self.bank.recent(due, last)
         still = np.mean(np.diff(raw[:, 0], axis=1) == 0, axis=1)
+        levels = 1 + np.count_nonzero(np.diff(np.sort(raw[:, 0], axis=1), axis=1), axis=1)
         share = present[:, -last:].mean(axis=1)
-        return np.asarray((share >= LEAST_PRESENT) & (still <= MOST_STILL) & ~lead_off[:, 0, -1])
+        moves = (still <= MOST_STILL) & (levels >= LEAST_LEVELS)
+        return np.asarray((share >= LEAST_PRESENT) & moves & ~lead_off[:, 0, -1])
 
     def evidence(self, numbers: IntArray, at_ns: IntArray, before_offset: IntArray) -> PulseEvidence:
         """What is known about some beds at a time.
