@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inference.errors import BadSetting
 from inference.types import Priority, Setting
@@ -130,6 +130,17 @@ class AlarmSpec(_Frozen):
     escalate_s: float | None = None
     yields_to: tuple[str, ...] = ()
     windows: WindowRule | None = None
+
+    @field_validator("text")
+    @classmethod
+    def _fillable(cls, text: str) -> str:
+        try:
+            text.format(value="", limit="", signal="")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                "only {value}, {limit} and {signal} can be filled in; a brace is written twice"
+            ) from error
+        return text
 
     @property
     def key(self) -> str:
@@ -275,10 +286,10 @@ class Catalogue(_Frozen):
             Names layer, alarm, field, value and bounds.
         """
         signal, _, kind = key.rpartition("/")
+        if kind == "*" and signal not in set(SignalKind):
+            raise BadSetting(f"{where}: {key}: there are {', '.join(f'{one}/*' for one in SignalKind)}")
         specs = (
-            [one for one in self.alarms if signal in (one.signal, ANY) or one.signal == ANY]
-            if kind == "*"
-            else [self.spec(key)]
+            [one for one in self.alarms if one.signal in (signal, ANY)] if kind == "*" else [self.spec(key)]
         )
         if kind == "*" and (values.limit is not None or values.beats is not None):
             raise BadSetting(f"{where}: {key}: limits and beats are set alarm by alarm")
@@ -326,6 +337,8 @@ def _check(spec: AlarmSpec, values: Values, where: str, every: bool) -> None:
             continue
         if bounds is None:
             raise BadSetting(f"{where}: {name}={value:g}: this alarm has none")
+        if name == "beats" and value != round(value):
+            raise BadSetting(f"{where}: beats={value:g}: a whole number of {bounds.unit}")
         if not bounds.least <= value <= bounds.most:
             raise BadSetting(
                 f"{where}: {name}={value:g} {bounds.unit}: must be between {bounds.least:g} and "
@@ -393,6 +406,8 @@ def load_catalogue(path: Path = FILE) -> Catalogue:
         return Catalogue.model_validate(_read(path))
     except ValidationError as error:
         raise BadSetting(f"{path}: {_first(error)}") from error
+    except BadSetting as error:
+        raise BadSetting(f"{path}: {error}") from error
 
 
 def load_site(path: Path | None, catalogue: Catalogue) -> Site:
@@ -416,9 +431,11 @@ def load_site(path: Path | None, catalogue: Catalogue) -> Site:
     for where, layer in layers.items():
         for key, values in layer.items():
             catalogue.check(key, values, f"{path}: {where}")
-    for ward in site.wards.values():
-        if ward.profile is not None:
-            catalogue.profile(ward.profile)
+    for name, ward in site.wards.items():
+        if ward.profile is not None and ward.profile not in catalogue.profiles:
+            raise BadSetting(
+                f"{path}: wards.{name}: profile={ward.profile!r}: there are {', '.join(catalogue.profiles)}"
+            )
     return site
 
 
@@ -427,4 +444,5 @@ def _first(error: ValidationError) -> str:
     where = ".".join(map(str, item["loc"]))
     given = item["input"]
     shown = f"={given!r}" if isinstance(given, str | int | float | bool) else ""
-    return f"{where}{shown}: {item['msg']}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}{shown}: {message}" if where else message

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -26,6 +26,7 @@ HEADER: Final = "signature"
 _PREFIX: Final = b"wardwave.command.1\n"
 MOST_IDS: Final = 1_000
 MOST_LABEL: Final = 64
+MOST_NS: Final = 2**63 - 1
 PAUSE_S: Final = (10.0, 600.0)
 """Shortest and longest audio pause."""
 
@@ -162,12 +163,11 @@ def check(command: Command) -> None:
     BadCommand
         Names the field, the value and the way out.
     """
-    for name in ("id", "user", "bed", "ward"):
-        value = getattr(command, name)
-        if value is not None and not _is_label(value, 2 * MOST_LABEL if name == "id" else MOST_LABEL):
-            raise BadCommand(
-                f"{name}={value[:80]!r}: 1 to {MOST_LABEL} printable characters, no blank at the ends"
-            )
+    # A command that follows from another adds "/admit" or "/discharge" to its id.
+    first_id = command.id.partition("/")[0]
+    _check_labels({"id": first_id, "user": command.user, "bed": command.bed, "ward": command.ward})
+    if not 0 < command.issued_ns <= MOST_NS:
+        raise BadCommand(f"issued_ns={str(command.issued_ns)[:80]}: nanoseconds since 1970-01-01 UTC")
     if (command.bed is None) == (command.ward is None):
         raise BadCommand(f"bed={command.bed!r}, ward={command.ward!r}: name one of them")
     if command.ward is not None and not isinstance(command.action, WARD_ACTIONS):
@@ -180,20 +180,20 @@ def _check_action(action: Action) -> None:
         raise BadCommand(f"alarms: {len(action.alarms)} ids; give 1 to {MOST_IDS}")
     if isinstance(action, PauseAudio) and not PAUSE_S[0] <= action.seconds <= PAUSE_S[1]:
         raise BadCommand(f"seconds={action.seconds:g}: between {PAUSE_S[0]:g} and {PAUSE_S[1]:g}")
-    labels = {
-        "to_bed": action.to_bed if isinstance(action, Transfer) else None,
-        "ward": action.ward if isinstance(action, Admit) else None,
-        "stay": action.stay if isinstance(action, Admit) else None,
-    }
+    names = ("to_bed", "ward", "stay", "profile", "alarm")
+    _check_labels({name: getattr(action, name, None) for name in names})
+
+
+def _check_labels(labels: Mapping[str, str | None]) -> None:
     for name, value in labels.items():
-        if value is not None and not _is_label(value, MOST_LABEL):
+        if value is not None and not _is_label(value):
             raise BadCommand(
                 f"{name}={value[:80]!r}: 1 to {MOST_LABEL} printable characters, no blank at the ends"
             )
 
 
-def _is_label(value: str, most: int) -> bool:
-    return 0 < len(value) <= most and value.isprintable() and value == value.strip()
+def _is_label(value: str) -> bool:
+    return 0 < len(value) <= MOST_LABEL and value.isprintable() and value == value.strip()
 
 
 def sign(key: bytes, value: bytes, settings: CommandSettings) -> bytes:

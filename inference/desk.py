@@ -185,10 +185,14 @@ class Desk:
     @_do.register
     def _acknowledge(self, action: Acknowledge, state: BedState, work: _Work) -> None:
         standing = {life.id: life for life in self._book.of_bed(state.bed)}
-        missing = [id_ for id_ in action.alarms if id_ not in standing]
-        known = [id_ for id_ in action.alarms if id_ in standing]
+        asked = list(dict.fromkeys(action.alarms))
+        missing = [id_ for id_ in asked if id_ not in standing]
+        known = [id_ for id_ in asked if id_ in standing]
         again = [id_ for id_ in known if standing[id_].acknowledged_ns not in (None, work.at_ns)]
+        before = {id_: standing[id_].state for id_ in known}
         work.alarms += self._book.acknowledge(state.bed, known, work.command.user, work.at_ns, work.now_ns)
+        for id_ in known:
+            work.note(id_, before[id_], standing[id_].state)
         # A successor may apply once more what its predecessor did a moment before it died.
         if not set(known) - set(again):
             first = (missing or again)[0]
@@ -216,6 +220,7 @@ class Desk:
     def _resume(self, action: ResumeAudio, state: BedState, work: _Work) -> None:
         state.pause = None
         work.alarms += self._book.pause(state.bed, None, work.now_ns)
+        work.detail = "alarms sound again"
 
     @_do.register
     def _admit(self, action: Admit, state: BedState, work: _Work) -> None:
@@ -269,6 +274,7 @@ class Desk:
         self._beds.catalogue.profile(action.profile)
         work.note("profile", state.profile, action.profile)
         state.profile = action.profile
+        work.detail = f"defaults of {action.profile}; what was set for this bed stays"
 
     @_do.register
     def _set(self, action: SetAlarm, state: BedState, work: _Work) -> None:
@@ -279,7 +285,9 @@ class Desk:
 
     def _set_ward(self, desk: DeskState, ward: str, action: SetAlarm, work: _Work) -> None:
         settings = {key: dict(values) for key, values in self._beds.ward_settings(ward).items()}
-        self._merge(settings, action.alarm, action.values, work, None)
+        # Another partition of this worker may have been told before: each answers with what it knew itself.
+        before = desk.wards.get(ward, {}).get(action.alarm, {})
+        self._merge(settings, action.alarm, action.values, work, Values.model_validate(before))
         desk.wards = {**desk.wards, ward: settings}
         self._beds.put_wards({ward: settings})
 
@@ -302,7 +310,9 @@ class Desk:
             ) from error
         self._beds.catalogue.check(key, checked, "values")
         stored = settings.setdefault(key, {})
-        for name, value in values.items():
+        for name in values:
+            # As it was read: "130" is 130.
+            value = getattr(checked, name)
             old = getattr(before, name, None) if before is not None else stored.get(name)
             work.note(f"{key} {name}", old, value)
             if value is None:
