@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -218,6 +219,16 @@ def test_a_device_alarm_is_read() -> None:
         alarm = device_alarms.read(alarm_record(headers=headers), 4, IngestSettings())
         assert (alarm.id, alarm.kind, alarm.message) == ("m-1/17", "asystole", "")
     jsonschema.validate(json.loads(alarm_bytes()), json.loads((SCHEMAS / "device_alarm-1.json").read_text()))
+
+
+def test_the_examples_in_the_document_are_an_alarm_and_its_verdict() -> None:
+    text = (SCHEMAS.parent.parent / "docs" / "device-alarms.md").read_text()
+    sent, said = (block.encode() for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    record = alarm_record(sent, timestamp=1_790_000_000_200)
+    alarm = device_alarms.read(record, 4, IngestSettings())
+    verdict = msgspec.json.decode(said, type=Verdict)
+    assert (verdict.id, verdict.time_ns) == (alarm.id, alarm.time_ns)
+    assert all(f"`{kind}`" in text for kind in device_alarms.KIND_OF)
 
 
 @pytest.mark.parametrize(
