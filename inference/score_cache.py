@@ -148,14 +148,14 @@ class CachedBeatPredictor(BeatPredictor):
 
     def features(self, rows: FloatArray) -> FloatArray:
         """Features of single beats; see :meth:`BeatPredictor.features`."""
-        if self._rows is None or len(rows) == 0:
+        if self._rows is None:
             return super().features(rows)
         (found,) = self._rows(rows, lambda rows: (super(CachedBeatPredictor, self).features(rows),))
         return found.astype(np.float32)
 
     def both_labels(self, features: FloatArray) -> IntArray:
         """Classes of the last two beats; see :meth:`BeatPredictor.both_labels`."""
-        if self._sequences is None or len(features) == 0:
+        if self._sequences is None:
             return super().both_labels(features)
         (found,) = self._sequences(features, lambda x: (super(CachedBeatPredictor, self).both_labels(x),))
         return found.astype(np.int64)
