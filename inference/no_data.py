@@ -41,15 +41,15 @@ _ARRAYS = (
 class NoDataState(msgspec.Struct, frozen=True):
     """One stream, for snapshots. The worker's own clock starts anew with the successor.
 
-    ``since_ns`` is the wall-clock time from which silence counts again after a standby; -1 where it counts
-    from the last sample.
+    Whether it is watched is not in it: that is a matter of the bed's standby and settings. ``since_ns`` is
+    the wall-clock time from which silence counts again after a standby; -1 where it counts from the last
+    sample.
     """
 
     chunk_s: float
     last_sample_ns: int
     raised_ns: int
     active: bool
-    muted: bool = False
     since_ns: int = NO_TIME
 
 
@@ -207,7 +207,6 @@ class NoData:
             int(self._last_sample_ns[at]),
             int(self._raised_ns[at]),
             bool(self._active[at]),
-            bool(self._muted[at]),
             int(self._since_ns[at]),
         )
 
@@ -217,5 +216,5 @@ class NoData:
         self._heard_s[at], self._chunk_s[at] = now_s, state.chunk_s
         self._last_sample_ns[at], self._raised_ns[at] = state.last_sample_ns, state.raised_ns
         self._offset[at], self._active[at] = offset, state.active
-        self._muted[at], self._since_ns[at] = state.muted, state.since_ns
+        self._since_ns[at] = state.since_ns
         self._taken_over[at] = True

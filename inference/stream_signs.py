@@ -1,0 +1,197 @@
+"""What the chunks of each stream say of its device: clock, rate, loudness, as arrays over slots."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from inference.no_data import NO_TIME
+from ingest.types import NS_PER_S, BoolArray, Chunk, FloatArray, IntArray, SignalKind, WideFloatArray
+
+SOUNDS: Final = frozenset({SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND})
+
+OWN_NOISE: Final = 1e-4
+"""Deviation of a chunk of sound, full scale 1, up to which a sensor gives no more than its own noise: three
+steps of a 16-bit converter. Of the seconds of icbhi2017 (train side) and circor2022 only digital silence is
+below it; the quietest others with a sensor on a chest have 0.0018."""
+
+BUCKET_MS: Final = 10_000
+BUCKETS: Final = 6
+"""A minute in parts of ten seconds."""
+
+_ARRAYS: Final = (
+    "fresh",
+    "received_ms",
+    "heard_s",
+    "offset",
+    "bucket",
+    "refused",
+    "refused_hz",
+    "refused_ns",
+    "silent_ns",
+    "silent_since_ns",
+    "no_model_ns",
+    "ahead_s",
+)
+
+
+class SignsState(msgspec.Struct, frozen=True):
+    """One stream of :class:`StreamSigns`, for snapshots."""
+
+    fresh: bool
+    received_ms: int
+    bucket: int
+    ahead_s: list[float | None]
+    refused: bool
+    refused_hz: float
+    refused_ns: int
+    silent_ns: int
+    silent_since_ns: int
+    no_model_ns: int
+
+
+class StreamSigns:
+    """What is known of each stream.
+
+    Attributes
+    ----------
+    fresh : ndarray of bool, shape (n_slots,)
+        A chunk came since this was last set to False.
+    received_ms, heard_s, offset : ndarray, shape (n_slots,)
+        Broker's time of the newest record, the worker's own monotonic time of it, and its offset.
+    ahead_s : ndarray, shape (n_slots, BUCKETS)
+        How far the device's clock seemed ahead of the broker's at most in each ten seconds; on its way a
+        chunk only gets older, so that the largest is the nearest to the truth. NaN where nothing came.
+    refused, refused_hz, refused_ns : ndarray, shape (n_slots,)
+        The rate is too low, which one, and since when.
+    silent_ns, silent_since_ns : ndarray of int64, shape (n_slots,)
+        How long a sound has been no more than the sensor's own noise, and from which device time.
+    no_model_ns : ndarray of int64, shape (n_slots,)
+        Device time from which it comes without a model.
+    """
+
+    def __init__(self) -> None:
+        self.fresh: BoolArray = np.zeros(0, dtype=np.bool_)
+        self.received_ms: IntArray = np.zeros(0, dtype=np.int64)
+        self.heard_s: WideFloatArray = np.zeros(0)
+        self.offset: IntArray = np.zeros(0, dtype=np.int64)
+        self.bucket: IntArray = np.zeros(0, dtype=np.int64)
+        self.refused: BoolArray = np.zeros(0, dtype=np.bool_)
+        self.refused_hz: WideFloatArray = np.zeros(0)
+        self.refused_ns: IntArray = np.zeros(0, dtype=np.int64)
+        self.silent_ns: IntArray = np.zeros(0, dtype=np.int64)
+        self.silent_since_ns: IntArray = np.zeros(0, dtype=np.int64)
+        self.no_model_ns: IntArray = np.zeros(0, dtype=np.int64)
+        self.ahead_s: WideFloatArray = np.zeros((0, BUCKETS))
+
+    def __len__(self) -> int:
+        return len(self.fresh)
+
+    def resize(self, n_slots: int) -> None:
+        """Make room for more streams."""
+        extra = n_slots - len(self)
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            setattr(self, name, np.pad(array, ((0, extra), *((0, 0) for _ in array.shape[1:]))))
+
+    def reset(self, slot: int) -> None:
+        """Forget a stream."""
+        for name in _ARRAYS:
+            getattr(self, name)[slot] = 0
+        self.no_model_ns[slot] = NO_TIME
+        self.ahead_s[slot] = np.nan
+
+    def begin_anew(self, slot: int) -> None:
+        """Forget what was said of a stream; when it was heard stays known."""
+        heard_s, offset = self.heard_s[slot], self.offset[slot]
+        self.reset(slot)
+        self.heard_s[slot], self.offset[slot] = heard_s, offset
+
+    def note(self, slot: int, chunk: Chunk, received_ms: int, offset: int, now_s: float) -> None:
+        """Note that a chunk came, and what it says of the clocks."""
+        self.fresh[slot], self.heard_s[slot], self.offset[slot] = True, now_s, offset
+        self.received_ms[slot] = max(int(self.received_ms[slot]), received_ms)
+        bucket = max(received_ms // BUCKET_MS, int(self.bucket[slot]))
+        passed = bucket - int(self.bucket[slot])
+        if passed:
+            self.ahead_s[slot, (bucket - np.arange(min(passed, BUCKETS))) % BUCKETS] = np.nan
+            self.bucket[slot] = bucket
+        ahead_s = (chunk.end_ns - received_ms * 1_000_000) / NS_PER_S
+        self.ahead_s[slot, bucket % BUCKETS] = np.fmax(self.ahead_s[slot, bucket % BUCKETS], ahead_s)
+
+    def note_rate(self, slot: int, refused: bool, fs_hz: float, received_ms: int) -> None:
+        """Note whether the rate of a chunk was too low."""
+        if refused and not self.refused[slot]:
+            self.refused_ns[slot] = received_ms * 1_000_000
+        self.refused[slot] = refused
+        if refused:
+            self.refused_hz[slot] = fs_hz
+
+    def note_model(self, slot: int, there: bool, start_ns: int) -> None:
+        """Note whether there is a model for a chunk."""
+        if there:
+            self.no_model_ns[slot] = NO_TIME
+        elif self.no_model_ns[slot] == NO_TIME:
+            self.no_model_ns[slot] = start_ns
+
+    def note_loudness(self, slot: int, chunk: Chunk) -> None:
+        """Note whether a chunk of sound is more than the sensor's own noise; missing samples say nothing."""
+        loudest = _deviation(chunk.samples)
+        if np.isnan(loudest):
+            return
+        if loudest > OWN_NOISE:
+            self.silent_ns[slot] = 0
+            return
+        if self.silent_ns[slot] == 0:
+            self.silent_since_ns[slot] = chunk.start_ns
+        self.silent_ns[slot] += chunk.end_ns - chunk.start_ns
+
+    def clock_off_s(self, slots: IntArray) -> WideFloatArray:
+        """How far device and broker are apart: median of the last minute's parts. NaN where nothing came."""
+        ordered = np.sort(self.ahead_s[slots], axis=1)
+        count = np.maximum((~np.isnan(ordered)).sum(axis=1), 1)
+        rows = np.arange(len(slots))
+        return np.asarray(np.abs((ordered[rows, (count - 1) // 2] + ordered[rows, count // 2]) / 2))
+
+    def times_ns(self, slots: IntArray, now_s: float) -> IntArray:
+        """Broker's time: that of the newest record, and where none came since, as the worker's clock goes."""
+        since_s = np.where(self.fresh[slots], 0.0, np.maximum(now_s - self.heard_s[slots], 0.0))
+        return self.received_ms[slots] * 1_000_000 + np.round(since_s * NS_PER_S).astype(np.int64)
+
+    def state(self, slot: int) -> SignsState:
+        """State of one stream, for a snapshot."""
+        return SignsState(
+            bool(self.fresh[slot]),
+            int(self.received_ms[slot]),
+            int(self.bucket[slot]),
+            [None if np.isnan(ahead_s) else float(ahead_s) for ahead_s in self.ahead_s[slot]],
+            bool(self.refused[slot]),
+            float(self.refused_hz[slot]),
+            int(self.refused_ns[slot]),
+            int(self.silent_ns[slot]),
+            int(self.silent_since_ns[slot]),
+            int(self.no_model_ns[slot]),
+        )
+
+    def restore(self, slot: int, state: SignsState, offset: int, now_s: float) -> None:
+        """Go on from a snapshot."""
+        self.fresh[slot], self.received_ms[slot] = state.fresh, state.received_ms
+        self.heard_s[slot], self.offset[slot], self.bucket[slot] = now_s, offset, state.bucket
+        self.ahead_s[slot] = [np.nan if ahead_s is None else ahead_s for ahead_s in state.ahead_s]
+        self.refused[slot], self.refused_hz[slot] = state.refused, state.refused_hz
+        self.refused_ns[slot], self.no_model_ns[slot] = state.refused_ns, state.no_model_ns
+        self.silent_ns[slot], self.silent_since_ns[slot] = state.silent_ns, state.silent_since_ns
+
+
+def _deviation(samples: FloatArray) -> float:
+    """Standard deviation of the loudest channel, NaN where nothing is there; (n_samples, n_channels)."""
+    there = ~np.isnan(samples)
+    counts = there.sum(axis=0)
+    if not counts.any():
+        return np.nan
+    filled = np.where(there, samples, 0.0).astype(np.float64)
+    n = np.maximum(counts, 1)
+    spread = (filled**2).sum(axis=0) / n - (filled.sum(axis=0) / n) ** 2
+    return float(np.sqrt(max(0.0, spread[counts > 0].max())))
