@@ -19,7 +19,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from dashboard.ward import Ward
-from inference.types import Alarm, PredictionBatch, VitalBatch
+from inference.types import Alarm, Bed, PredictionBatch, VitalBatch
 from ingest.errors import BadChunk, BrokerError, IngestError
 from ingest.kafka import consumer, end_offsets, offsets_for_times
 from ingest.settings import Settings
@@ -37,6 +37,8 @@ PAUSE_S: Final = 3.0
 """After a pause of this process (a laptop asleep) what waits in the broker is history, not live."""
 TRACE_HISTORY_S: Final = 20.0
 ALARM_HISTORY_S: Final = 12 * 3_600.0
+BED_HISTORY_S: Final = 150.0
+"""Workers say how each bed is set once a minute."""
 
 
 def reach(bootstrap_servers: str, timeout_s: float = 2.0) -> None:
@@ -91,6 +93,7 @@ class RecordReader:
         self._vitals = msgspec.json.Decoder(VitalBatch)
         self._predictions = msgspec.json.Decoder(PredictionBatch)
         self._alarms = msgspec.json.Decoder(Alarm)
+        self._beds = msgspec.json.Decoder(Bed)
         self.n_unreadable = 0
 
     def read(self, record: Record, age_s: float) -> None:
@@ -123,6 +126,8 @@ class RecordReader:
                 self._ward.add_prediction(prediction, age_s)
         elif record.topic == self._topics.alarms:
             self._ward.add_alarm(self._alarms.decode(value))
+        elif record.topic == self._topics.beds:
+            self._ward.add_bed(self._beds.decode(value), age_s)
 
 
 class Feed:
@@ -141,7 +146,7 @@ class Feed:
         self.reader = RecordReader(self.ward, settings)
         self._settings = settings
         topics = settings.topics
-        self._topics = (topics.raw, topics.vitals, topics.predictions, topics.alarms)
+        self._topics = (topics.raw, topics.vitals, topics.predictions, topics.alarms, topics.beds)
         self._live_from: dict[TopicPartition, int] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dashboard-feed", daemon=True)
@@ -241,4 +246,6 @@ class Feed:
         return found | assigned
 
     def _history_s(self, topic: str) -> float:
-        return ALARM_HISTORY_S if topic == self._settings.topics.alarms else TRACE_HISTORY_S
+        topics = self._settings.topics
+        histories = {topics.alarms: ALARM_HISTORY_S, topics.beds: BED_HISTORY_S}
+        return histories.get(topic, TRACE_HISTORY_S)

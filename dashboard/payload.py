@@ -13,6 +13,7 @@ before it carried; the component drops what it has by sample index.
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -65,6 +66,8 @@ class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
     quality: float | None
     finding: str | None
     unanalysed: float | None
+    standby: bool
+    paused: float | None
     alarms: list[AlarmHeader]
     traces: list[TraceHeader]
 
@@ -190,6 +193,8 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         quality=_quality(vital),
         finding=_finding(bed),
         unanalysed=_tenths(bed.unanalysed_s),
+        standby=bed.standby,
+        paused=_paused_s(bed),
         alarms=[
             AlarmHeader(priority=alarm.priority, state=alarm.state, text=alarm_text(alarm))
             for alarm in bed.alarms[:4]
@@ -243,6 +248,13 @@ def _rounded(value: float | None) -> float | None:
 
 def _quality(vital: VitalSnapshot | None) -> float | None:
     return round(vital.quality, 2) if vital and vital.age_s <= NUMBER_STALE_S else None
+
+
+def _paused_s(bed: BedSnapshot) -> float | None:
+    """Seconds of an audio pause that are left, by this machine's clock."""
+    until_ns = bed.status.audio_paused_until_ns if bed.status else None
+    left_s = (until_ns - time.time_ns()) / 1e9 if until_ns is not None else 0.0
+    return _tenths(left_s) if left_s > 0 else None
 
 
 def _finding(bed: BedSnapshot) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from inference.types import Alarm
+from inference.types import Alarm, Bed
 from ingest.types import FloatArray, SignalKind
 
 LIVE_S: Final = 5.0
@@ -74,7 +74,8 @@ class BedSnapshot:
     """One bed. ``age_s`` is that of its newest data of any kind, ``None`` if none was ever received.
 
     ``unanalysed_s`` says for how long an ECG has come without vital signs, ``None`` where it is analysed (or
-    the bed has no live ECG to judge).
+    the bed has no live ECG to judge). ``status`` is how workers say that it is set, ``None`` while they have
+    not.
     """
 
     bed: str
@@ -84,6 +85,12 @@ class BedSnapshot:
     findings: tuple[FindingSnapshot, ...]
     alarms: tuple[Alarm, ...]
     unanalysed_s: float | None = None
+    status: Bed | None = None
+
+    @property
+    def standby(self) -> bool:
+        """Whether staff put the bed in standby."""
+        return self.status is not None and self.status.standby
 
     @property
     def live_ecg(self) -> bool:

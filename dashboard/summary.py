@@ -44,13 +44,19 @@ class Summary:
 
 def alarm_text(alarm: Alarm) -> str:
     """Return the message with the prefix of its priority (ALARMS.md), added where the worker left it out."""
-    if alarm.message.startswith(("*", "!")):
-        return alarm.message
-    return f"{_PREFIX[alarm.priority]} {alarm.message}"
+    prefixed = alarm.message.startswith(("*", "!"))
+    text = alarm.message if prefixed else f"{_PREFIX[alarm.priority]} {alarm.message}"
+    if alarm.state is AlarmState.LATCHED:
+        return f"{text} · OVER, LATCHED"
+    if alarm.state is AlarmState.ACKNOWLEDGED:
+        return f"{text} · seen by {alarm.acknowledged_by}"
+    return f"{text} · ESCALATED" if alarm.escalated_ns is not None else text
 
 
 def own_finding(bed: BedSnapshot) -> str | None:
     """What the dashboard itself sees wrong with a bed: no worker is needed to say it."""
+    if bed.standby and (bed.age_s is None or bed.age_s > STALE_S):
+        return None
     if bed.age_s is None:
         return "!!! NO DATA"
     if bed.age_s > STALE_S:

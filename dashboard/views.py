@@ -81,6 +81,7 @@ def alarm_rows(alarms: Sequence[Alarm]) -> list[dict[str, str | float]]:
             "Priority": str(alarm.priority),
             "Alarm": alarm_text(alarm),
             "State": str(alarm.state),
+            "By": alarm.acknowledged_by or "–",
             "Onset (UTC)": device_time(alarm.onset_ns),
             "End (UTC)": device_time(alarm.ended_ns) if alarm.state is AlarmState.ENDED else "–",
             "Delay (s)": round(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Final
 
 from dashboard.snapshots import LIVE_S, BedSnapshot, FindingSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
 from dashboard.traces import Trace
-from inference.types import Alarm, AlarmState, Prediction, Priority, Vital
+from inference.types import Alarm, AlarmState, Bed, Prediction, Priority, Vital
 from ingest.types import Chunk, SignalKind
 
 MAX_BEDS: Final = 128
@@ -30,6 +31,8 @@ class _Bed:
     traces: dict[SignalKind, Trace] = field(default_factory=dict)
     vitals: dict[str, tuple[Vital, float]] = field(default_factory=dict)
     predictions: dict[str, tuple[Prediction, float]] = field(default_factory=dict)
+    status: Bed | None = None
+    status_at: float = 0.0
     ecg_since: float | None = None
     ecg_at: float = 0.0
 
@@ -55,9 +58,10 @@ def natural_order(label: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
-def by_urgency(alarm: Alarm) -> tuple[int, int]:
-    """Sort key: the most urgent first, within a priority the newest."""
-    return PRIORITY_RANK[alarm.priority], -alarm.onset_ns
+def by_urgency(alarm: Alarm) -> tuple[int, int, int]:
+    """Sort key: the most urgent first, within a priority what nobody acknowledged, then the newest."""
+    seen = alarm.state is AlarmState.ACKNOWLEDGED
+    return PRIORITY_RANK[alarm.priority], int(seen), -alarm.onset_ns
 
 
 class Ward:
@@ -149,6 +153,16 @@ class Ward:
                 return
             self._current[alarm.id] = alarm
 
+    def add_bed(self, status: Bed, age_s: float = 0.0) -> None:
+        """Take in how a bed is set, unless something newer is held."""
+        with self._lock:
+            bed = self._bed(status.bed)
+            if bed is None:
+                return
+            held = bed.status
+            if held is None or (status.revision, status.emitted_ns) > (held.revision, held.emitted_ns):
+                bed.status, bed.status_at = status, self.clock() - age_s
+
     def set_connected(self, connected: bool, problem: str | None = None) -> None:
         """Note that the broker answered just now, or that it does not and why."""
         with self._lock:
@@ -163,7 +177,12 @@ class Ward:
             now = self.clock()
             current = sorted(self._current.values(), key=by_urgency)
             listed = [*current, *reversed(self._past.values())]
-            beds = [self._snapshot_bed(name, bed, current, now) for name, bed in self._beds.items()]
+            alarmed = {alarm.bed for alarm in current}
+            beds = [
+                self._snapshot_bed(name, bed, current, now)
+                for name, bed in self._beds.items()
+                if name in alarmed or not self._is_empty(bed, now)
+            ]
             return WardSnapshot(
                 connected=self._connected,
                 silent_s=max(0.0, now - self._answered_at),
@@ -181,6 +200,16 @@ class Ward:
             held = self._beds.get(bed)
             trace = held.traces.get(kind) if held else None
             return trace.window(self.clock(), epoch, first_index, newest_s) if trace else None
+
+    @staticmethod
+    def _is_empty(bed: _Bed, now: float) -> bool:
+        """Whether a bed's patient was discharged and nothing has come from it since, or nothing ever did."""
+        status = bed.status
+        newest_s = min((trace.describe(now).age_s for trace in bed.traces.values()), default=math.inf)
+        if status is None or status.discharged_ns is None:
+            # A bed that is only set (a discharged one whose topic was read half) is not shown either.
+            return math.isinf(newest_s) and status is not None and not status.admitted
+        return newest_s > LIVE_S
 
     @staticmethod
     def _snapshot_bed(name: str, bed: _Bed, current: list[Alarm], now: float) -> BedSnapshot:
@@ -208,6 +237,7 @@ class Ward:
             findings=findings,
             alarms=tuple(alarm for alarm in current if alarm.bed == name),
             unanalysed_s=bed.unanalysed_s(now),
+            status=bed.status,
         )
 
 

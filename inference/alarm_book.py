@@ -163,6 +163,7 @@ class AlarmBook:
             life = self._new(id_, bed, signal, change, raw_offset, now_ns)
             life.latching = False
         life.ended_ns, life.raw_offset = change.ended_ns, raw_offset
+        life.reasons += change.reasons
         if life.latching and life.acknowledged_ns is None:
             life.state = AlarmState.LATCHED
             return [self._step(life, now_ns), *self._bound(life, now_ns)]

@@ -27,6 +27,7 @@ class BedState(msgspec.Struct):
     profile: str
     stay: str | None = None
     admitted_ns: int | None = None
+    discharged_ns: int | None = None
     standby_by: str | None = None
     settings: Stored = {}
     pause: Pause | None = None
@@ -148,6 +149,7 @@ class Beds:
             settings=shown,
             revision=state.revision,
             emitted_ns=now_ns,
+            discharged_ns=state.discharged_ns,
         )
 
 

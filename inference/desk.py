@@ -331,6 +331,7 @@ class Desk:
         fresh = self._beds.fresh(state.bed)
         for name in ("ward", "profile", "stay", "admitted_ns", "standby_by", "settings", "pause"):
             setattr(state, name, getattr(fresh, name))
+        state.discharged_ns = None if watch else work.at_ns
         state.since_offset = self._bedside.reset(state.bed, watch)
 
     def _next(self, work: _Work, bed: str, action: Admit | Discharge) -> Command:

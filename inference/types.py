@@ -94,9 +94,9 @@ class Alarm(msgspec.Struct, frozen=True, tag_field="schema", tag="alarm/1"):
 
     ``onset_ns`` is the device time at which the episode began, ``raised_ns`` the device time of the data that
     raised it, ``emitted_ns`` the worker's clock when this record was made, ``ended_ns`` the device time at
-    which the condition ended (set while latched, too). ``acknowledged_ns`` is the broker's time of the command,
-    ``audio_paused_until_ns`` and ``escalated_ns`` are wall-clock times. ``reasons`` says in words what spoke
-    for or against it, or why it ended other than by its condition ("discharged").
+    which the condition ended (set while latched, too). ``acknowledged_ns`` is the broker's time of the
+    command, ``audio_paused_until_ns`` and ``escalated_ns`` are wall-clock times. ``reasons`` says in words
+    what spoke for or against it, or why it ended other than by its condition ("discharged").
     """
 
     id: str
@@ -178,6 +178,8 @@ class Setting(msgspec.Struct, frozen=True):
 class Bed(msgspec.Struct, frozen=True, tag_field="schema", tag="bed/1"):
     """How a bed is set, on each change and at least once a minute. ``stay`` is a pseudonym, never a name.
 
+    ``discharged_ns`` is set while the bed stands empty after a patient has gone.
+
     ``audio_paused_up_to`` is the gravest priority that the pause silences: graver new alarms sound.
     """
 
@@ -195,13 +197,14 @@ class Bed(msgspec.Struct, frozen=True, tag_field="schema", tag="bed/1"):
     settings: list[Setting]
     revision: int
     emitted_ns: int
+    discharged_ns: int | None = None
 
 
 class DeviceAlarm(msgspec.Struct, frozen=True):
     """An alarm that a bedside device raised itself, as it publishes it (``biosignals.device_alarms``, JSON).
 
-    ``kind`` is asystole, extreme_bradycardia, extreme_tachycardia, vt or vf. ``time_ns`` is the device time at
-    which it sounded.
+    ``kind`` is asystole, extreme_bradycardia, extreme_tachycardia, vt or vf. ``time_ns`` is the device time
+    at which it sounded.
     """
 
     version: int
@@ -214,7 +217,7 @@ class DeviceAlarm(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):
-    """Whether a device's own alarm stands. ``stands`` is ``None`` where it could not be judged (``detail``)."""
+    """Whether a device's own alarm stands; ``stands`` is ``None`` where it could not be judged."""
 
     id: str
     bed: str

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from dashboard.decimation import PeakDecimator
 from dashboard.feed import Feed, RecordReader
 from dashboard.payload import ViewSession, build_feed, quantise
+from dashboard.summary import own_finding
 from dashboard.ward import MAX_ALARMS, MAX_BEDS, Ward
 from inference.types import (
     Alarm,
     AlarmState,
+    Bed,
     Delay,
     Prediction,
     PredictionBatch,
@@ -524,3 +526,47 @@ class TestAnalysis:
         assert [bed["bed"] for bed in header["beds"]] == ["bed-01"]
         assert header["counts"] == "2 beds · 1 high · 0 medium · 0 technical"
         assert header["urgent"] == {"bed": "bed-02", "priority": "high", "text": "*** VENT FIB"}
+
+
+def bed_status(**changes: object) -> Bed:
+    whole = Bed(
+        bed="bed-1",
+        ward="icu",
+        stay=None,
+        admitted=False,
+        admitted_ns=None,
+        profile="adult",
+        standby=False,
+        standby_by=None,
+        audio_paused_until_ns=None,
+        audio_paused_by=None,
+        audio_paused_up_to=None,
+        settings=[],
+        revision=1,
+        emitted_ns=1,
+    )
+    return msgspec.structs.replace(whole, **changes)
+
+
+class TestBedStatus:
+    def test_standby_is_said_instead_of_no_data(self) -> None:
+        clock = Clock()
+        ward = Ward(clock=clock)
+        ward.add_chunk(chunk(bed="bed-1"))
+        ward.add_bed(bed_status(standby=True, standby_by="nina"))
+        clock.now += 60
+        (bed,) = ward.snapshot().beds
+        assert own_finding(bed) is None
+        ward.add_bed(bed_status(revision=2))
+        (bed,) = ward.snapshot().beds
+        assert own_finding(bed) == "!!! NO DATA 60 s"
+
+    def test_a_discharged_bed_leaves_the_ward_until_data_come(self) -> None:
+        clock = Clock()
+        ward = Ward(clock=clock)
+        ward.add_chunk(chunk(bed="bed-1"))
+        clock.now += 60
+        ward.add_bed(bed_status(discharged_ns=5))
+        assert ward.snapshot().beds == ()
+        ward.add_chunk(chunk(bed="bed-1", seq=1))
+        assert [bed.bed for bed in ward.snapshot().beds] == ["bed-1"]

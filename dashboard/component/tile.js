@@ -127,6 +127,7 @@ class Tile {
     this.node.classList.toggle("stale", stale);
     show(this.age, Number.isFinite(age) ? `${age < 10 ? age.toFixed(1) : Math.floor(age)} s` : "");
     if (lost) show(this.cover, `CONNECTION LOST ${Math.floor(lostS)} s`);
+    else if (stale && header.standby) show(this.cover, "STANDBY");
     else if (stale) show(this.cover, Number.isFinite(age) ? `NO DATA ${Math.floor(age)} s` : "NO DATA");
     else show(this.cover, "");
     const unanalysed = !lost && !stale && header.unanalysed !== null;
@@ -136,7 +137,10 @@ class Tile {
     const valid = !lost && !stale && header.heartRate !== null && numberAge < 5;
     show(this.rate, valid ? String(header.heartRate) : "--");
     const ventricular = valid && header.ventricular ? `PVC ${header.ventricular}/min` : "";
-    show(this.extra, ventricular);
+    const pauseS = header.paused === null ? 0 : header.paused - sinceFeed;
+    const paused = pauseS > 0 ? `SOUND PAUSED ${Math.ceil(pauseS)} s` : "";
+    const standby = header.standby && !stale ? "STANDBY" : "";
+    show(this.extra, [ventricular, paused, standby].filter(Boolean).join("  "));
     for (const row of this.rows) row.label.classList.toggle("off", Boolean(row.trace.leadOff[row.channel]));
   }
 }
