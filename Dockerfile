@@ -8,7 +8,7 @@ ENV PATH=/opt/wardwave/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DI
 # The libraries first: this layer stays while only the source changes.
 COPY pyproject.toml constraints.txt LICENSE README.md ./
 RUN mkdir ingest inference models training dashboard && touch wardwave.py \
-    && pip install --extra-index-url "${TORCH_INDEX}" -c constraints.txt . \
+    && pip install --extra-index-url "${TORCH_INDEX}" -c constraints.txt ".[postgres]" \
     && pip uninstall -y wardwave
 COPY wardwave.py ./
 COPY ingest ingest
@@ -19,7 +19,7 @@ COPY dashboard dashboard
 RUN rm -rf build && pip install --no-deps .
 
 FROM python:3.11-slim
-RUN useradd --create-home --uid 10001 wardwave
+RUN useradd --create-home --uid 10001 wardwave && mkdir /recorded && chown wardwave /recorded
 COPY --from=build /opt/wardwave /opt/wardwave
 ENV PATH=/opt/wardwave/bin:$PATH PYTHONUNBUFFERED=1 STREAMLIT_BROWSER_GATHER_USAGE_STATS=false
 USER wardwave

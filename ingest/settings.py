@@ -95,6 +95,12 @@ class CommandSettings(BaseModel):
     )
     max_future_s: float = Field(default=60.0, gt=0, description="so is one from further ahead")
 
+    @field_validator("key", "old_key", mode="before")
+    @classmethod
+    def _unset(cls, value: object) -> object:
+        """An empty variable, as compose files pass it, sets nothing."""
+        return None if value == "" else value
+
     @field_validator("key", "old_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:

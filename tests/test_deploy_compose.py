@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import wardwave
+from inference.recorder_settings import RecorderSettings
 from ingest.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,7 +119,7 @@ def test_variables_are_settings() -> None:
     for name in OURS:
         for variable, value in SERVICES[name]["environment"].items():
             group, field = variable.removeprefix("WARDWAVE_").lower().split("__")
-            model = Settings.model_fields[group].default
+            model = RecorderSettings() if group == "recorder" else Settings.model_fields[group].default
             assert field in type(model).model_fields
             filled = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
             assert type(model).model_validate({field: int(filled) if filled.isdigit() else filled})
@@ -131,7 +132,8 @@ def test_nothing_has_a_default_password() -> None:
 
 
 def test_data_survive_in_a_named_volume() -> None:
-    used = {volume.split(":")[0] for volume in SERVICES["kafka"]["volumes"]}
+    named = {"kafka", "recorder"}
+    used = {volume.split(":")[0] for name in named for volume in SERVICES[name]["volumes"]}
     assert used == set(COMPOSE["volumes"])
 
 
