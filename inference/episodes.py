@@ -79,13 +79,15 @@ class Answer:
 
 
 def reference_episodes(record: Path) -> list[Episode]:
-    """Episodes that a WFDB record's annotations meet (:mod:`inference.reference`).
+    """Episodes that a WFDB record's ``.atr`` meets (:mod:`inference.reference`); none without annotations.
 
     Parameters
     ----------
     record : Path
         The record without suffix, or its header.
     """
+    if not record.with_suffix(".atr").exists():
+        return []
     return list(read_reference(record).episodes)
 
 
