@@ -123,16 +123,20 @@ class CommandRecord(Protocol):
     """What is used of a Kafka record."""
 
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Broker's time, ms."""
 
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Bed or ward."""
 
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """The command."""
 
     @property
-    def headers(self) -> Iterable[tuple[str, bytes | None]]: ...
+    def headers(self) -> Iterable[tuple[str, bytes | None]]:
+        """The signature among them."""
 
 
 _decoder = msgspec.json.Decoder(Command)

@@ -1,0 +1,185 @@
+"""Sends the commands of staff and waits for their answers: what dashboards and ``wardwave command`` use."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, KeysView, Mapping
+from contextlib import suppress
+from typing import Final, Self
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from inference import commands
+from inference.commands import HEADER, Command, Transfer
+from inference.errors import NotDelivered
+from inference.types import Audit, CommandOutcome
+from ingest import kafka
+from ingest.errors import BrokerError, SettingsError
+from ingest.settings import Settings
+
+DELIVERY_S: Final = 5.0
+"""A command that is not delivered by then never will be: nobody is surprised by it later."""
+
+_POLL_MS: Final = 50
+_decoder = msgspec.json.Decoder(Audit)
+
+
+class CommandSender:
+    """Signs and sends commands. Threads may share it; close it, or use it as a context.
+
+    Parameters
+    ----------
+    settings : Settings
+        Broker, topics and the key (``WARDWAVE_COMMANDS__KEY``).
+
+    Raises
+    ------
+    BrokerError
+        No broker answers.
+    SettingsError
+        The topic has another number of partitions.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        kafka.ensure_topic(settings, settings.topics.commands)
+        timeout_ms = round(DELIVERY_S * 1e3)
+        self._producer = kafka.producer(
+            settings,
+            request_timeout_ms=timeout_ms // 2,
+            delivery_timeout_ms=timeout_ms,
+            max_block_ms=timeout_ms,
+            linger_ms=0,
+        )
+        self._check_partitions()
+        self._reader: KafkaConsumer | None = None
+        self._asking = threading.Lock()
+
+    def _check_partitions(self) -> None:
+        found = len(self._producer.partitions_for(self._settings.topics.commands) or ())
+        if found != self._settings.kafka.partitions:
+            self._producer.close()
+            raise SettingsError(
+                f"topic {self._settings.topics.commands} has {found} partitions, WARDWAVE_KAFKA__PARTITIONS "
+                f"is {self._settings.kafka.partitions}: set it to {found}, or no worker finds the command"
+            )
+
+    def partitions_of(self, command: Command) -> list[int]:
+        """Where a command goes: a bed's to its partition, a ward's to all, each of which answers."""
+        n_partitions = self._settings.kafka.partitions
+        if command.bed is None:
+            return list(range(n_partitions))
+        return [kafka.partition_for(command.bed, n_partitions)]
+
+    def send(self, command: Command) -> None:
+        """Send a command and wait until the broker has it.
+
+        Raises
+        ------
+        BadCommand
+            No worker could apply it, or no key is set.
+        NotDelivered
+            The broker did not take it. Some partitions may have one for a ward; sent once more as it is, with
+            the same id, it is applied once.
+        """
+        commands.check(command)
+        value = commands.encode(command)
+        headers = [(HEADER, commands.sign(command.key, value, self._settings.commands))]
+        try:
+            sent = [
+                self._producer.send(
+                    self._settings.topics.commands, value, key=command.key, partition=number, headers=headers
+                )
+                for number in self.partitions_of(command)
+            ]
+            self._producer.flush(timeout=DELIVERY_S)
+            for one in sent:
+                one.get(timeout=DELIVERY_S)
+        except KafkaError as error:
+            where = command.bed or command.ward
+            raise NotDelivered(f"{command.name} for {where} was not delivered: {error}") from error
+
+    def ask(self, command: Command, timeout_s: float = 5.0) -> list[Audit]:
+        """Send a command and return its answers, in the order of their partitions.
+
+        A bed's command has one, a ward's one from each partition. A transfer that is applied is followed by
+        the other bed's answer, and that by the discharge's. Answers that do not come in time are absent.
+
+        Raises
+        ------
+        BadCommand, NotDelivered
+            As :meth:`send`.
+        BrokerError
+            The answers cannot be read.
+        """
+        with self._asking:
+            # Before sending, so that no answer is missed.
+            reader = self._reader = self._reader or self._read_from_end()
+            self.send(command)
+            try:
+                return self._wait(reader, command, time.monotonic() + timeout_s)
+            except KafkaError as error:
+                self._reader = None
+                reader.close(autocommit=False)
+                raise BrokerError(f"the answers to {command.name} cannot be read: {error}") from error
+
+    def _wait(self, reader: KafkaConsumer, command: Command, deadline: float) -> list[Audit]:
+        answers: dict[tuple[str, int], Audit] = {}
+        while not (wanted := self._wanted(command, answers)) <= answers.keys():
+            if time.monotonic() >= deadline:
+                break
+            for records in reader.poll(timeout_ms=_POLL_MS).values():
+                for answer in _readable(record.value for record in records):
+                    if answer.id.partition("/")[0] == command.id:
+                        # A successor may answer once more.
+                        answers.setdefault((answer.id, answer.partition), answer)
+        return [answers[place] for place in wanted if place in answers]
+
+    def _wanted(
+        self, command: Command, answers: Mapping[tuple[str, int], Audit]
+    ) -> KeysView[tuple[str, int]]:
+        """Ids and partitions of the answers to wait for, in order."""
+        wanted = dict.fromkeys((command.id, number) for number in self.partitions_of(command))
+        if isinstance(command.action, Transfer):
+            for name, bed in (("admit", command.action.to_bed), ("discharge", command.bed or "")):
+                last = answers.get(next(reversed(wanted)))
+                if last is None or last.outcome is not CommandOutcome.APPLIED:
+                    break
+                home = kafka.partition_for(bed, self._settings.kafka.partitions)
+                wanted[(f"{command.id}/{name}", home)] = None
+        return wanted.keys()
+
+    def _read_from_end(self) -> KafkaConsumer:
+        topic = self._settings.topics.audit
+        parts = [TopicPartition(topic, number) for number in range(self._settings.kafka.partitions)]
+        kafka.ensure_topic(self._settings, topic)
+        ends = kafka.end_offsets(self._settings, parts)
+        reader = kafka.consumer(self._settings, group_id=None, fetch_max_wait_ms=_POLL_MS)
+        reader.assign(parts)
+        for part, end in ends.items():
+            reader.seek(part, end)
+        return reader
+
+    def close(self) -> None:
+        """Close the connections; what was sent was delivered already."""
+        self._producer.close(timeout=DELIVERY_S)
+        with self._asking:
+            if self._reader is not None:
+                self._reader.close(autocommit=False)
+                self._reader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _readable(values: Iterable[bytes | None]) -> Iterator[Audit]:
+    """Answers among some records; what is none stops nothing."""
+    for value in values:
+        with suppress(msgspec.MsgspecError):
+            yield _decoder.decode(value or b"")
