@@ -1,0 +1,53 @@
+"""What a found beat must be besides what the network says of it: more than the noise of its line.
+
+The network is used to beats; in the bare noise of an asystole it now and then finds one, and the pause would
+seem to be over. ANSI/AAMI EC13 (3.1.4) takes deflections up to 0.15 mV for no QRS; leads of real patients show
+smaller ones, which stand out of a quiet line. So a small deflection counts where it stands out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ingest.types import BoolArray, FloatArray, IntArray, WideFloatArray
+
+LEAST_QRS_MV: Final = 0.15
+"""Peak-to-peak deflection from which a beat is never questioned."""
+
+STANDS_OUT: Final = 6.0
+"""Peak to peak over standard deviation from which a smaller one is no noise: white noise in the band of the
+ECG stays under it over the span that is looked at, in 99.9 % of the places that the network takes for beats."""
+
+REACH_S: Final = 0.08
+"""Span on each side of the peak: a wide QRS."""
+
+NOISE_S: Final = 4.0
+"""The line's noise is measured over so much of the window's end, from the differences of its samples: they
+leave out waves and wander."""
+
+
+def stands_out(windows: FloatArray, fs_hz: float, row: IntArray, at: IntArray) -> BoolArray:
+    """Which beats are more than the noise of their line.
+
+    Parameters
+    ----------
+    windows : ndarray of float32, shape (n_windows, n_times)
+        Conditioned leads, mV.
+    fs_hz : float
+        Their rate.
+    row, at : ndarray of int64, shape (n,)
+        Window and sample of each beat's peak.
+    """
+    reach = round(REACH_S * fs_hz)
+    around = np.clip(at[:, None] + np.arange(-reach, reach + 1), 0, windows.shape[1] - 1)
+    height: WideFloatArray = np.ptp(windows[row[:, None], around], axis=1).astype(np.float64)
+    fine = height >= LEAST_QRS_MV
+    small = np.flatnonzero(~fine)
+    if len(small):
+        ends = windows[row[small], -round(NOISE_S * fs_hz) :]
+        # Of white noise in a band of a third of the rate, as here, differences spread as the noise itself does.
+        noise = np.median(np.abs(np.diff(ends, axis=1)), axis=1) / 0.6745
+        fine[small] = height[small] >= STANDS_OUT * noise
+    return np.asarray(fine, dtype=np.bool_)

@@ -1,0 +1,145 @@
+"""Removal of pacing pulses from a sampled ECG, before any filter smears them into something like a QRS.
+
+A pulse of a pacemaker lasts 0.1 to 2 ms. Whatever the front end makes of it, in the samples it leaves a quiet
+line within one or two samples and is back within a few, which no heart does: the narrowest QRS takes 40 ms. A
+pulse found so is replaced by the median around it. The idea is that of the pace pulse eliminators in monitors
+(US patents 4,832,041 and EP 1,435,217: steep, short, back to the line before); the rule here is our own. At
+less than :data:`LEAST_HZ` a pulse cannot be told from a narrow R wave and nothing is removed; a device that
+marks pulses itself sees those that leave no trace in the samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ingest.types import BoolArray, WideFloatArray
+
+LEAST_HZ: Final = 200.0
+LEAST_MV: Final = 0.12
+"""Smaller pulses stay: the filters leave less of them than the least QRS."""
+
+QUIET_S: Final = 0.020
+"""So long before a pulse the line must be quiet."""
+
+QUIET_SHARE: Final = 0.3
+"""How much it may move then, as a share of the pulse's height; by how much of it the pulse may still stand off
+the line when it is over."""
+
+QUIET_MV: Final = 0.08
+"""So much it may move in any case: the noise of a good line."""
+
+BACK_S: Final = 0.010
+"""A pulse is back by then."""
+
+RINGING: Final = 6
+"""Samples after its peak in which a front end that cuts off below half the rate still rings."""
+
+RAILED_MV: Final = 5.0
+RAILED_RINGING: Final = 10
+"""The same of a pulse that drove the front end to its rail, and perhaps far beyond."""
+
+BEFORE: Final = 14
+"""Samples before one over which the median is taken, with those that are known after it: more than a pulse and
+its ringing fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class PulseRemover:
+    """Takes pacing pulses out of ECG of one rate. Without state: what it needs of the past is passed in.
+
+    Parameters
+    ----------
+    fs_hz : float
+        Sampling rate.
+    """
+
+    fs_hz: float
+
+    @property
+    def works(self) -> bool:
+        """Whether the rate is high enough to tell a pulse from a QRS."""
+        return self.fs_hz >= LEAST_HZ
+
+    @property
+    def _rise(self) -> int:
+        """Samples before the peak that a pulse may have touched."""
+        return 1 + math.ceil(0.002 * self.fs_hz)
+
+    @property
+    def _quiet(self) -> int:
+        return round(QUIET_S * self.fs_hz)
+
+    @property
+    def _back(self) -> int:
+        return math.ceil(BACK_S * self.fs_hz)
+
+    @property
+    def ahead(self) -> int:
+        """Samples after one that must be known before it is final; the delay, in samples."""
+        return self._rise + self._back if self.works else 0
+
+    @property
+    def behind(self) -> int:
+        """Samples before one that its value depends on."""
+        return max(BEFORE, RAILED_RINGING + self._rise + self._quiet) if self.works else 0
+
+    def __call__(self, line: WideFloatArray) -> WideFloatArray:
+        """Remove pulses.
+
+        Parameters
+        ----------
+        line : ndarray, shape (..., behind + n + ahead)
+            In mV, without missing samples.
+
+        Returns
+        -------
+        ndarray, shape (..., n)
+            The samples between ``behind`` and ``ahead``.
+        """
+        n = line.shape[-1] - self.behind - self.ahead
+        kept = line[..., self.behind : self.behind + n]
+        if not self.works or n <= 0:
+            return kept
+        where = np.nonzero(self._touched(line, n))
+        if len(where[0]) == 0:
+            return kept
+        around = where[-1][:, None] + self.behind + np.arange(-BEFORE, self.ahead + 1)
+        cleaned = kept.copy()
+        cleaned[where] = np.median(line[(*(axis[:, None] for axis in where[:-1]), around)], axis=-1)
+        return cleaned
+
+    def _touched(self, line: WideFloatArray, n: int) -> BoolArray:
+        """Which of the ``n`` middle samples belong to a pulse."""
+        # Peaks that matter lie up to the ringing before and the rise after the samples asked for.
+        first, count = self.behind - RAILED_RINGING, n + RAILED_RINGING + self._rise
+        peaks = self._peaks(line, first, count)
+        railed = peaks & (np.abs(line[..., first : first + count]) >= RAILED_MV)
+        touched = np.zeros((*line.shape[:-1], n), dtype=np.bool_)
+        for shift in range(RAILED_RINGING + self._rise + 1):
+            rings = railed if shift < RAILED_RINGING - RINGING else peaks
+            touched |= rings[..., shift : shift + n]
+        return touched
+
+    def _peaks(self, line: WideFloatArray, first: int, count: int) -> BoolArray:
+        """Samples from ``first`` on that stand off a line that was quiet before and is back soon after."""
+
+        def shifted(by: int) -> WideFloatArray:
+            return line[..., first + by : first + by + count]
+
+        low = high = shifted(-self._quiet)
+        for by in range(-self._quiet + 1, -self._rise + 1):
+            low, high = np.minimum(low, shifted(by)), np.maximum(high, shifted(by))
+        base = (low + high) / 2
+        height = shifted(0) - base
+        size = np.abs(height)
+        turned = np.sign(height)
+        back = turned * (shifted(1) - base)
+        for by in range(2, self._back + 1):
+            back = np.minimum(back, turned * (shifted(by) - base))
+        least = np.maximum(QUIET_SHARE * size, QUIET_MV)
+        found: BoolArray = (size >= LEAST_MV) & (high - low <= least) & (back <= least)
+        return found
