@@ -1,7 +1,8 @@
 """Which reference episodes alarmed, when, and which alarms no episode explains.
 
 An episode is answered by an alarm that was active between its onset and :data:`TOLERANCE_S` after its end.
-An alarm is explained by an episode during which, or within the tolerances of which, it was raised.
+An alarm is explained by an episode during which, or within the tolerances of which, it was raised; one that
+came before the annotated onset must have lasted until there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ TOLERANCE_S: Final = 10.0
 """An alarm may come this long after an episode's end and still be its own."""
 
 EARLY_S: Final = 2.0
-"""An alarm may come this long before an annotated onset: marks are set by hand."""
+"""An alarm may end this long before an annotated onset: marks are set by hand."""
 
 ANSWERS: Final = {
     VF: (VF, VT),
@@ -139,7 +140,8 @@ def explained(alarm: Heard, episodes: Iterable[Episode]) -> bool:
     """Whether an alarm was raised at an episode of a kind that it may tell of."""
     return any(
         alarm.kind in EXPLAINED[episode.kind]
-        and episode.onset_s - EARLY_S <= alarm.raised_s <= episode.end_s + TOLERANCE_S
+        and alarm.raised_s >= episode.onset_s - TOLERANCE_S
+        and alarm.active(episode.onset_s - EARLY_S, episode.end_s + TOLERANCE_S)
         for episode in episodes
     )
 

@@ -4,7 +4,8 @@ Beat annotations decide where a record has them: asystole, extreme rates and ven
 worked out from the beats' times and classes, whatever the rhythm marks say. Fibrillation and flutter have no
 beats: they come from rhythm marks, from ``[`` … ``]`` and from runs of flutter waves (``!``). A record with
 rhythm marks alone has the episodes that are marked; its rates and pauses are unlabelled. A record of CinC
-2015 has one label: whether the alarm at 300 s was true.
+2015 has one label: whether the alarm at 300 s was true; it is an episode where it was, and where the record
+goes on for 10 s more.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ ALARM_S: Final = 300.0
 
 BEFORE_ALARM_S: Final = 10.0
 """CinC 2015: what the alarm is about began within this time before it."""
+
+AFTER_ALARM_S: Final = 10.0
+"""A record that ends sooner after its alarm leaves another monitor no time to raise its own."""
 
 KIND_OF_ALARM: Final = {
     "Asystole": ASYSTOLE,
@@ -144,8 +148,9 @@ def read_reference(record: Path) -> Reference:
         device = _device_label(header.comments)
         if device is None:
             return Reference(base.name, length_s, Labels.NONE, ())
-        known = (_at_alarm(base.name, device.kind, length_s),) if device.true else ()
-        return Reference(base.name, length_s, Labels.ALARM, known, device=device)
+        known = device.true and length_s >= ALARM_S + AFTER_ALARM_S
+        episodes = (_at_alarm(base.name, device.kind),) if known else ()
+        return Reference(base.name, length_s, Labels.ALARM, episodes, device=device)
     times_s = np.asarray(marks.sample, dtype=np.float64) / fs_hz
     notes = [note.rstrip("\x00") for note in marks.aux_note]
     return derive(base.name, times_s, list(marks.symbol), notes, length_s)
@@ -208,6 +213,6 @@ def _device_label(comments: Sequence[str]) -> DeviceLabel | None:
     return DeviceLabel(KIND_OF_ALARM[kinds[0]], kinds[0], truths[0]) if kinds and truths else None
 
 
-def _at_alarm(record: str, kind: str, length_s: float) -> Episode:
+def _at_alarm(record: str, kind: str) -> Episode:
     """The episode of a true alarm: its onset is known to 10 s only."""
-    return Episode(record, kind, ALARM_S - BEFORE_ALARM_S, min(ALARM_S, length_s), ALARM_S)
+    return Episode(record, kind, ALARM_S - BEFORE_ALARM_S, ALARM_S, ALARM_S)

@@ -58,7 +58,7 @@ class Document:
 def build(
     scores: Sequence[RecordScore], *, made: str, command: str, models: Sequence[str], overload: str = "queue"
 ) -> Document:
-    """Summarise scores by side, over all, and over the records without an episode.
+    """Summarise scores by side, over all, by folder, and over the records without an episode.
 
     Parameters
     ----------
@@ -76,6 +76,9 @@ def build(
     unseen = [score for score in scores if score.side in ("test", "not named")]
     if unseen and len(unseen) < len(scores):
         groups.append(("no scored model trained on them or was chosen by them", unseen))
+    sets = list(dict.fromkeys(_set_of(score) for score in scores))
+    if len(sets) > 1:
+        groups += [(name, [score for score in scores if _set_of(score) == name]) for name in sets]
     free = [score for score in scores if score.event_free]
     if free:
         groups.append(("beats annotated, no episode", free))
@@ -90,6 +93,10 @@ def build(
         devices(scores),
         tuple(scores),
     )
+
+
+def _set_of(score: RecordScore) -> str:
+    return score.record.split("/")[0]
 
 
 def summarise(title: str, scores: Sequence[RecordScore]) -> Summary:

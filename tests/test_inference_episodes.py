@@ -195,7 +195,8 @@ def test_the_table_tells_record_event_and_delay():
     ("kind", "raised_s", "expected"),
     [
         ("vf", 98.0, True),
-        ("vf", 97.9, False),
+        ("vf", 90.0, True),
+        ("vf", 89.9, False),
         ("extreme_tachycardia", 120.0, True),
         ("vt", 140.0, True),
         ("vt", 140.1, False),
@@ -224,8 +225,13 @@ def test_more_alarms_never_make_an_answer_later(found):
         best = delay
 
 
-def write_cinc(folder: Path, name: str, comments: list[str]) -> Path:
-    signal = np.zeros((250 * 4, 1))
+def test_an_alarm_that_ended_before_the_onset_is_not_explained():
+    assert explained(Heard("a", "vf", Priority.HIGH, "vf", 95.0, 98.5), [VF])
+    assert not explained(Heard("a", "vf", Priority.HIGH, "vf", 95.0, 97.5), [VF])
+
+
+def write_cinc(folder: Path, name: str, comments: list[str], seconds: int = 330) -> Path:
+    signal = np.zeros((250 * seconds, 1))
     wfdb.wrsamp(name, fs=250, units=["mV"], sig_name=["II"], p_signal=signal, fmt=["16"], comments=comments,
                 write_dir=str(folder))  # fmt: skip
     return folder / name
@@ -244,6 +250,12 @@ def test_a_record_of_one_alarm_tells_its_kind_and_truth_only(tmp_path, true):
     assert found.labels is Labels.ALARM
     assert found.scored == ()
     assert [(one.kind, one.onset_s) for one in found.episodes] == ([("vt", 290.0)] if true else [])
+
+
+def test_a_true_alarm_at_the_very_end_of_its_record_leaves_no_time_to_answer(tmp_path):
+    found = read_reference(write_cinc(tmp_path, "v3", ["Asystole", "True alarm"], seconds=300))
+    assert found.device is not None
+    assert found.episodes == ()
 
 
 def test_a_record_without_any_label_has_no_reference(tmp_path):
