@@ -14,6 +14,8 @@ COMMANDS = {
     "simulate": "ingest.cli",
     "topics": "ingest.cli",
     "infer": "inference.cli",
+    "command": "inference.command_cli",
+    "alarms": "inference.alarms_cli",
     "score-alarms": "inference.score_cli",
     "schemas": "inference.cli",
     "record": "inference.recorder_cli",
