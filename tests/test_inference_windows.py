@@ -299,6 +299,12 @@ def part(whole: Windows, rows: slice) -> Windows:
     return replace(whole, **{name: getattr(whole, name)[rows] for name in names})
 
 
+def one_by_one(whole: Windows) -> list[Alarm]:
+    """Push windows of one bed to a monitor of its own, each for itself."""
+    own = monitor("lung_sound")
+    return [alarm for row in range(len(whole.beds)) for alarm in own.push(part(whole, slice(row, row + 1)))]
+
+
 lines = st.lists(st.sampled_from([*LUNG, ""]), min_size=1, max_size=20).flatmap(
     lambda names: st.lists(st.integers(1, 8), min_size=len(names), max_size=len(names)).map(
         lambda repeats: [name for name, times in zip(names, repeats, strict=True) for _ in range(times)]
@@ -316,9 +322,7 @@ def test_beds_together_in_any_pieces_equal_beds_alone(
     beds: list[list[str]], cuts: set[int], hop_s: float
 ) -> None:
     apart = [windows(names, hop_s=hop_s, bed=f"bed-{n}") for n, names in enumerate(beds)]
-    alone = {
-        one.beds[0]: [a for row in range(len(one.beds)) for a in monitor_push(one, row)] for one in apart
-    }
+    alone = {one.beds[0]: one_by_one(one) for one in apart}
     together, whole = monitor("lung_sound"), joined(apart)
     bounds = [0, *sorted(cut for cut in cuts if cut < len(whole.beds)), len(whole.beds)]
     got = [
@@ -328,16 +332,6 @@ def test_beds_together_in_any_pieces_equal_beds_alone(
     ]
     for bed in alone:
         assert [alarm for alarm in got if alarm.bed == bed] == alone[bed]
-
-
-_alone: dict[int, WindowMonitor] = {}
-
-
-def monitor_push(whole: Windows, row: int) -> list[Alarm]:
-    """Push one window to a monitor of its bed's own."""
-    if row == 0:
-        _alone[id(whole)] = monitor("lung_sound")
-    return _alone[id(whole)].push(part(whole, slice(row, row + 1)))
 
 
 @settings(max_examples=40, deadline=None)
