@@ -181,5 +181,5 @@ class CommandSender:
 def _readable(values: Iterable[bytes | None]) -> Iterator[Audit]:
     """Answers among some records; what is none stops nothing."""
     for value in values:
-        with suppress(msgspec.MsgspecError):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
             yield _decoder.decode(value or b"")

@@ -237,7 +237,8 @@ def decode(record: CommandRecord) -> Command:
     """
     try:
         command = _decoder.decode(record.value or b"")
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        # msgspec does not look at the encoding of a tag before it reads it.
         raise BadCommand(f"no command/1: {error}") from error
     if record.key != command.key:
         shown = (record.key or b"").decode(errors="replace")[:80]
