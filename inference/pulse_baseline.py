@@ -57,6 +57,14 @@ class Taught:
     likeness: WideFloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Usual rise of some streams, NaN where there is none, and whether it can be relied on; (n_streams,)."""
+
+    rises: WideFloatArray
+    learned: BoolArray
+
+
 class Baseline:
     """Of ``n_slots`` streams, stepped hop by hop.
 
@@ -98,8 +106,8 @@ class Baseline:
         self.shape[slots] = 0.0
         self.n_hops[slots] = self.n_taught[slots] = self.untaught[slots] = 0
 
-    def usual(self, slots: IntArray) -> tuple[WideFloatArray, BoolArray]:
-        """Usual rise, NaN where there is none, and whether it can be relied on."""
+    def usual(self, slots: IntArray) -> Usual:
+        """What is usual now."""
         ordered = np.sort(self.rises[slots], axis=1)
         known = np.minimum(self.n_taught[slots], REMEMBERED)
         row = np.arange(len(slots))
@@ -111,31 +119,29 @@ class Baseline:
             & (quarter >= STEADY * three)
             & (coherence >= COHERENT)
         )
-        return middle, learned
+        return Usual(middle, learned)
 
-    def threshold(self, slots: IntArray, tall: WideFloatArray) -> WideFloatArray:
+    def threshold(self, slots: IntArray, tall: WideFloatArray, usual: Usual) -> WideFloatArray:
         """Take the largest rise of the last seconds; give the rise that makes a pulse now."""
         self.tall[slots] = np.concatenate([self.tall[slots, 1:], tall[:, None]], axis=1)
         self.n_hops[slots] += 1
         ordered = np.sort(self.tall[slots], axis=1)
         known = np.minimum(self.n_hops[slots], self._level)
         level = ordered[np.arange(len(slots)), (known - 1) // 2]
-        usual, learned = self.usual(slots)
-        floor = np.where(learned, FLOOR * usual, 0.0)
+        floor = np.where(usual.learned, FLOOR * usual.rises, 0.0)
         return np.asarray(THRESHOLD * np.maximum(level, floor))
 
-    def teach(self, slots: IntArray, found: Upstrokes) -> Taught:
+    def teach(self, slots: IntArray, found: Upstrokes, usual: Usual) -> Taught:
         """Judge new pulses, then learn from those that are alike; ``found.row`` points into ``slots``."""
-        usual, learned = self.usual(slots)
         row = found.row
         own = self.shape[slots][row]
         length = np.sqrt((own * own).sum(axis=1))
         likeness = (found.shapes * own).sum(axis=1) / np.where(length > 0, length, np.nan)
-        heights = np.where(learned, usual, np.nan)[row]
-        heights = found.rises / heights
+        learned = usual.learned[row]
+        heights = np.where(learned, found.rises / usual.rises[row], np.nan)
         alike = (heights >= LEAST_HEIGHT) & (heights <= MOST_HEIGHT) & (likeness >= LEAST_LIKENESS)
-        self._learn(slots, found, alike | ~learned[row])
-        return Taught(heights, np.where(learned[row], likeness, np.nan))
+        self._learn(slots, found, alike | ~learned)
+        return Taught(heights, np.where(learned, likeness, np.nan))
 
     def _learn(self, slots: IntArray, found: Upstrokes, chosen: BoolArray) -> None:
         row = found.row[chosen]
@@ -156,13 +162,12 @@ class Baseline:
         mean = total / np.maximum(taught, 1)[:, None]
         self.shape[slots] = (1.0 - share) * self.shape[slots] + share * mean
 
-    def trusted(self, slots: IntArray) -> BoolArray:
+    def trusted(self, slots: IntArray, usual: Usual) -> BoolArray:
         """Whether usual pulses were there lately and nothing rose far over them a moment ago."""
-        usual, learned = self.usual(slots)
         lapsed = self.untaught[slots] * self._hop_s >= LAPSE_S
         last = np.nan_to_num(self.tall[slots, -round(ARTEFACT_S / self._hop_s) :])
-        artefact = last.max(axis=1) > ARTEFACT * np.nan_to_num(usual, nan=np.inf)
-        return np.asarray(learned & ~lapsed & ~artefact)
+        artefact = last.max(axis=1) > ARTEFACT * np.nan_to_num(usual.rises, nan=np.inf)
+        return np.asarray(usual.learned & ~lapsed & ~artefact)
 
     def state(self, slot: int) -> dict[str, npt.NDArray[np.generic]]:
         """Copies of a slot's arrays, for snapshots."""

@@ -16,11 +16,14 @@ import numpy.typing as npt
 from inference.beats import NEVER
 from ingest.types import BoolArray, IntArray, WideFloatArray
 
-KEPT_HOPS: Final = 64
+KEPT_HOPS: Final = 32
 """Hops that are kept, at least: ECG that was kept back for order may ask a few seconds back."""
 
-KEPT_PULSES: Final = 96
-"""Pulses that are kept, at least."""
+KEPT_PULSES: Final = 64
+"""Pulses that are kept, at least: those of an answer and of these seconds."""
+
+ROOM: Final = 16
+"""Entries that a ring holds beyond those, as long as that is enough."""
 
 RECENT: Final = 32
 """Pulses that an answer holds: 12 s at 160/min."""
@@ -33,17 +36,17 @@ class Ring:
 
     Parameters
     ----------
-    n_slots, width : int
-        Slots, and entries that each keeps.
+    n_slots, least : int
+        Slots, and entries that each keeps at least.
     columns : mapping of str to dtype
         What an entry holds beside ``offset``.
     """
 
-    def __init__(self, n_slots: int, width: int, columns: Mapping[str, npt.DTypeLike]) -> None:
+    def __init__(self, n_slots: int, least: int, columns: Mapping[str, npt.DTypeLike]) -> None:
         self.count = np.zeros(n_slots, dtype=np.int64)
         self._begin = np.zeros(n_slots, dtype=np.int64)
-        self._least = width
-        self.width = width
+        self._least = least
+        self.width = width = least + ROOM
         self._columns: dict[str, Column] = {
             name: np.zeros((n_slots, width), dtype=kind) for name, kind in columns.items()
         }
@@ -60,16 +63,19 @@ class Ring:
         self.count[slot] = self._begin[slot] = 0
 
     def make_room(self, extra: int) -> None:
-        """Keep ``extra`` entries more than the least, so that a long backlog pushes out nothing in use."""
-        if self._least + extra <= self.width:
+        """Let so many come in at once while the least that is kept stays; afterwards shrink again."""
+        width = self._least + ROOM
+        while width < self._least + extra:
+            width += width - self._least
+        if self.width // 2 < width <= self.width:
             return
-        index = self.count[:, None] + np.arange(-self.width, 0)
-        old_at, width = index % self.width, 2 * (self._least + extra)
+        kept = min(width, self.width)
+        index = self.count[:, None] + np.arange(-kept, 0)
         rows = np.arange(len(self.count))[:, None]
         for name, old in self._columns.items():
-            wide = np.zeros((len(old), width), dtype=old.dtype)
-            wide[rows, index % width] = old[rows, old_at]
-            self._columns[name] = wide
+            moved = np.zeros((len(old), width), dtype=old.dtype)
+            moved[rows, index % width] = old[rows, index % self.width]
+            self._columns[name] = moved
         self.width = width
 
     def append(self, slots: IntArray, values: Mapping[str, Column]) -> None:
@@ -153,6 +159,11 @@ class PulseHistory:
         self.hops.resize(n_slots)
         self.pulses.resize(n_slots)
         self._first = np.pad(self._first, (0, max(0, n_slots - len(self._first))))
+
+    def make_room(self, hops: int, pulses: int) -> None:
+        """Let so many more come in at once without pushing out what may be asked for."""
+        self.hops.make_room(hops)
+        self.pulses.make_room(pulses)
 
     def reset(self, slot: int) -> None:
         """Forget a slot."""

@@ -164,18 +164,22 @@ class PulseMonitor:
         All pieces of a poll are pushed before the ECG of that poll asks.
         """
         placed = [(self._slot(bed, piece.chunk.kind), piece) for bed, piece in pieces]
-        longest_s: dict[int, float] = {}
-        for slot, piece in placed:
-            seconds = (len(piece.samples) + piece.missing) / piece.chunk.fs_hz
-            longest_s[slot] = longest_s.get(slot, 0.0) + seconds + self._hop_s
-        most_s = max(longest_s.values(), default=0.0)
-        self._history.hops.make_room(round(most_s / self._hop_s) + len(placed))
-        self._history.pulses.make_room(round(most_s * FASTEST_PER_S))
+        self._make_room(placed)
         for step in self.bank.push(placed):
             for restart in step.restarts:
                 self._restart(restart.slot, restart.start_ns)
             for layer in layers(step.due):
                 self._judge(layer)
+
+    def _make_room(self, placed: list[tuple[int, Piece]]) -> None:
+        """Room for all that a stream may get now: the ECG asks afterwards about any moment of it."""
+        hops: dict[int, float] = {}
+        for slot, piece in placed:
+            seconds = (len(piece.samples) + piece.missing) / piece.chunk.fs_hz
+            # A restart makes an entry, too.
+            hops[slot] = hops.get(slot, 0.0) + seconds / self._hop_s + 1.0
+        most = max(hops.values(), default=0.0)
+        self._history.make_room(round(most), round(most * self._hop_s * FASTEST_PER_S))
 
     def _restart(self, slot: int, start_ns: int) -> None:
         """A new stream: another sensor, gain or clock perhaps. What was usual is learned anew."""
@@ -188,16 +192,17 @@ class PulseMonitor:
         windows, present = self.bank.gather(due, np.zeros(len(slots), dtype=np.int64))
         sums = slope_sum(windows)
         tall = sums[:, -round(TALL_S * PULSE.rate_hz) :].max(axis=1)
-        least = np.maximum(self._baseline.threshold(slots, tall), 1e-9)
+        usual = self._baseline.usual(slots)
+        least = np.maximum(self._baseline.threshold(slots, tall, usual), 1e-9)
         begin = self.bank.window - APART - self.bank.hop
         found = find(windows, sums, least, begin).where_present(present)
-        taught = self._baseline.teach(slots, found)
+        taught = self._baseline.teach(slots, found, usual)
         offsets = np.maximum(self._newest_offset[slots], due.offsets)
         self._newest_offset[slots] = offsets
         first = due.ends - self.bank.window
         times_ns = self.bank.time_ns(slots[found.row], first[found.row] + found.at)
         self._history.add(slots[found.row], times_ns, taught.heights, taught.likeness, offsets[found.row])
-        trusted = self._baseline.trusted(slots) & self._sound(due, present)
+        trusted = self._baseline.trusted(slots, usual) & self._sound(due, present)
         self._history.judged(slots, self.bank.time_ns(slots, due.ends - APART), offsets, trusted)
 
     def _sound(self, due: Due, present: BoolArray) -> BoolArray:
