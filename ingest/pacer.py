@@ -26,11 +26,10 @@ QUIET_S: Final = 0.020
 """So long before a pulse the line must be quiet."""
 
 QUIET_SHARE: Final = 0.3
-"""How much it may move then, as a share of the pulse's height; by how much of it the pulse may still stand off
-the line when it is over."""
+"""How much the line may move then, and stand off when the pulse is over, as a share of the pulse's height."""
 
 QUIET_MV: Final = 0.08
-"""So much it may move in any case: the noise of a good line."""
+"""So much it may move, and stand off, in any case: the noise of a good line."""
 
 BACK_S: Final = 0.010
 """A pulse is back by then."""
@@ -43,8 +42,7 @@ RAILED_RINGING: Final = 10
 """The same of a pulse that drove the front end to its rail, and perhaps far beyond."""
 
 BEFORE: Final = 14
-"""Samples before one over which the median is taken, with those that are known after it: more than a pulse and
-its ringing fill."""
+"""Samples before one over which the median is taken, with those known after it: more than a pulse fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +124,20 @@ class PulseRemover:
 
     def _peaks(self, line: WideFloatArray, first: int, count: int) -> BoolArray:
         """Samples from ``first`` on that stand off a line that was quiet before and is back soon after."""
-
-        def shifted(by: int) -> WideFloatArray:
-            return line[..., first + by : first + by + count]
-
-        low = high = shifted(-self._quiet)
-        for by in range(-self._quiet + 1, -self._rise + 1):
-            low, high = np.minimum(low, shifted(by)), np.maximum(high, shifted(by))
-        base = (low + high) / 2
-        height = shifted(0) - base
-        size = np.abs(height)
-        turned = np.sign(height)
-        back = turned * (shifted(1) - base)
-        for by in range(2, self._back + 1):
-            back = np.minimum(back, turned * (shifted(by) - base))
-        least = np.maximum(QUIET_SHARE * size, QUIET_MV)
-        found: BoolArray = (size >= LEAST_MV) & (high - low <= least) & (back <= least)
-        return found
+        part = line[..., first : first + count]
+        # Few samples stand so far off the one before the rise; no other can be a peak.
+        peaks: BoolArray = (
+            np.abs(part - line[..., first - self._rise : first - self._rise + count]) >= QUIET_MV
+        )
+        where = np.nonzero(peaks)
+        if len(where[0]) == 0:
+            return peaks
+        around = where[-1][:, None] + first + np.arange(-self._quiet, self._back + 1)
+        near = line[(*(axis[:, None] for axis in where[:-1]), around)]
+        before, after = near[:, : self._quiet - self._rise + 1], near[:, self._quiet + 1 :]
+        low, high = before.min(axis=1), before.max(axis=1)
+        height = near[:, self._quiet] - (low + high) / 2
+        left = (np.sign(height)[:, None] * (after - ((low + high) / 2)[:, None])).min(axis=1)
+        least = np.maximum(QUIET_SHARE * np.abs(height), QUIET_MV)
+        peaks[where] = (np.abs(height) >= LEAST_MV) & (high - low <= least) & (left <= least)
+        return peaks

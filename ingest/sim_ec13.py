@@ -1,4 +1,4 @@
-"""Test waveforms for cardiac monitors, made after the published descriptions of ANSI/AAMI EC13 (section 4.1.2.1).
+"""Test waveforms for cardiac monitors after the published descriptions of ANSI/AAMI EC13 (section 4.1.2.1).
 
 The standard's own recordings are not here. Rates, amplitudes and intervals are those that PhysioNet's page of
 the waveforms (aami-ec13) and manuals of conforming monitors disclose; the shapes of 3a and 3b follow what
