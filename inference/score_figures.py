@@ -127,7 +127,7 @@ def strip(item: Strip) -> str:
         known = samples[np.isfinite(samples)]
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
         span = max(high - low, 0.1)
-        every = max(1, len(samples) // STRIP_POINTS)
+        every = max(1, math.ceil(len(samples) / STRIP_POINTS))
         pen, points = "M", []
         for at in range(0, len(samples), every):
             value = float(samples[at])
