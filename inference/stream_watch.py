@@ -82,7 +82,7 @@ class StreamWatch:
         self._free: list[int] = []
         self._muted: set[str] = set()
         self._late: list[StreamChange] = []
-        """What restoring ended, to be said with the next tick."""
+        """What restoring or settings ended, to be said with the next tick."""
 
     def __contains__(self, stream: StreamKey) -> bool:
         return stream in self._slots
@@ -213,11 +213,11 @@ class StreamWatch:
         (self._muted.add if on else self._muted.discard)(bed)
         return self._of_silences([self._no_data.mute(one, on, now_ns) for one in self._of_bed(bed)])
 
-    def configure(self, bed: str, now_ns: int) -> list[StreamChange]:
-        """Take up the settings of a bed; give the ends of silences that are switched off with them."""
+    def configure(self, bed: str, now_ns: int) -> None:
+        """Take up the settings of a bed; what is switched off with them ends with the next tick."""
         for stream in self._of_bed(bed):
             self._engine.configure(self._slots[stream], stream[1], self._settings_of(bed))
-        return self._of_silences([self._set_no_data(stream, now_ns) for stream in self._of_bed(bed)])
+            self._late += self._of_silences([self._set_no_data(stream, now_ns)])
 
     def _set_no_data(self, stream: StreamKey, now_ns: int) -> Silence | None:
         setting = self._no_data_setting(stream)

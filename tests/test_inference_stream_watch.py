@@ -158,11 +158,12 @@ def test_missing_data_may_be_switched_off_and_on_and_delayed() -> None:
     ward.run(5, nothing)
     assert ward.steps == [("no_data", "active")]
     set_so["bed"] = load_catalogue().settings([("bed", {"ecg/no_data": Values(enabled=False)})])
-    ward._say(ward.watch.configure("bed", T0 + 20 * NS_PER_S))
+    ward.watch.configure("bed", T0 + 20 * NS_PER_S)
+    ward.tick()
     assert ward.steps == [("no_data", "active"), ("no_data", "ended")]
     ward.run(30, nothing)
     set_so["bed"] = DEFAULTS
-    ward._say(ward.watch.configure("bed", T0 + 50 * NS_PER_S))
+    ward.watch.configure("bed", T0 + 50 * NS_PER_S)
     ward.run(5, nothing)
     assert ward.steps[2:] == [("no_data", "active")]
     assert ward.alarms[2].id != ward.alarms[0].id
