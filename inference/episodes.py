@@ -74,6 +74,11 @@ class Answer:
         return None if self.raised_s is None else max(0.0, self.raised_s - self.episode.onset_s)
 
     @property
+    def sounded_before(self) -> bool:
+        """Whether the alarm was raised so long before the onset that it was for something else, or false."""
+        return self.raised_s is not None and self.raised_s < self.episode.onset_s - TOLERANCE_S
+
+    @property
     def after_met_s(self) -> float | None:
         """From when the definition was met to the data that raised the alarm; 0 where it came sooner."""
         return None if self.raised_s is None else max(0.0, self.raised_s - self.episode.met_s)

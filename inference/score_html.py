@@ -32,7 +32,7 @@ FOLDED: Final = 40
 
 KIND_HEAD: Final = (
     "episode", "answered", "within 10 s of the onset", "within 10 s of the definition", "median (s)",
-    "p95 (s)", "worst (s)", "answered by",
+    "p95 (s)", "worst (s)", "sounding for over 10 s before", "answered by",
 )  # fmt: skip
 
 STYLE: Final = """
@@ -114,6 +114,7 @@ def _summary(summary: Summary) -> str:
             say_share(kind.prompt),
             say_share(kind.prompt_met),
             *("" if value is None else f"{value:.1f}" for value in (kind.median_s, kind.p95_s, kind.worst_s)),
+            str(kind.before),
             ", ".join(f"{count} {name}" for name, count in sorted(kind.by.items())),
         )
         for kind in summary.kinds

@@ -114,6 +114,8 @@ def say_kind(item: KindScore) -> str:
         words += f"; delay median {item.median_s:.1f} s, p95 {item.p95_s:.1f} s, worst {item.worst_s:.1f} s"
     if item.prompt_met.count != item.prompt.count:
         words += f"; within 10 s of the definition {item.prompt_met.count}"
+    if item.before:
+        words += f"; {item.before} by an alarm that had sounded for over 10 s before"
     others = {kind: count for kind, count in item.by.items() if kind != item.kind}
     return words + "".join(f"; {count} by {kind}" for kind, count in sorted(others.items()))
 

@@ -50,7 +50,7 @@ class KindScore:
     """All episodes of one kind on some records.
 
     ``prompt`` counts alarms within 10 s of the onset, ``prompt_met`` within 10 s of when the definition was
-    met. Delays are from the onset, over answered episodes whose onset is annotated.
+    met; ``before`` of the answered ones had their alarm since over 10 s before the onset. Delays are from the onset, over answered episodes whose onset is annotated.
     """
 
     kind: str
@@ -60,6 +60,7 @@ class KindScore:
     median_s: float | None
     p95_s: float | None
     worst_s: float | None
+    before: int
     by: dict[str, int]
 
 
@@ -121,6 +122,7 @@ def kinds(scores: Iterable[RecordScore]) -> list[KindScore]:
                 float(np.median(delays)) if delays else None,
                 float(np.percentile(delays, 95)) if delays else None,
                 max(delays, default=None),
+                sum(answer.sounded_before for answer, _ in of_kind),
                 dict(Counter(answer.alarm for answer, _ in of_kind if answer.alarm is not None)),
             )
         )

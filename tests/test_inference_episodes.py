@@ -178,6 +178,9 @@ def test_the_first_answering_alarm_gives_the_delay():
 def test_an_alarm_that_is_active_at_the_onset_answers_at_once():
     [found] = match([VF], [alarm("vt", 90.0, 101.0)], START_NS)
     assert (found.raised_s, found.delay_s, found.after_met_s) == (90.0, 0.0, 0.0)
+    assert not found.sounded_before
+    [found] = match([VF], [alarm("vt", 89.0, 101.0)], START_NS)
+    assert found.sounded_before
 
 
 def test_an_alarm_that_ended_before_or_came_too_late_answers_nothing():
