@@ -237,8 +237,8 @@ def decode(record: CommandRecord) -> Command:
     """
     try:
         command = _decoder.decode(record.value or b"")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        # msgspec does not look at the encoding of a tag before it reads it.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # The latter two: a tag that is no UTF-8, lists within lists.
         raise BadCommand(f"no command/1: {error}") from error
     if record.key != command.key:
         shown = (record.key or b"").decode(errors="replace")[:80]

@@ -221,6 +221,12 @@ def test_what_is_no_command_is_named(change: dict[str, object], said: str) -> No
         commands.decode(Record(b"bed-01", value))
 
 
+@pytest.mark.parametrize("value", [None, b"", b"[]", b'{"schema":"\xff"}', b'{"x":' + b"[" * 100_000])
+def test_what_is_not_even_json_is_refused(value: bytes | None) -> None:
+    with pytest.raises(BadCommand, match="no command/1"):
+        commands.decode(Record(b"bed-01", value))
+
+
 def test_a_field_that_is_not_known_yet_is_no_error() -> None:
     value = json.dumps({**json.loads(commands.encode(command())), "reason": "false alarm"}).encode()
     assert commands.decode(Record(b"bed-01", value)) == command()
