@@ -239,6 +239,7 @@ class StreamWatch:
         """Watch these streams no longer."""
         known = {stream for stream in streams if stream in self._slots}
         self._no_data.forget(known)
+        self._late = [one for one in self._late if one.stream not in known]
         for stream in known:
             slot = self._slots.pop(stream)
             del self._keys[slot]
