@@ -39,6 +39,7 @@ SIMULATED: Final = (
     SignalKind.EEG,
     SignalKind.RESP,
     SignalKind.PLETH,
+    SignalKind.ABP,
 )
 DEVICE: Final = "simulator"
 _CHANNELS: Final = {
@@ -48,6 +49,7 @@ _CHANNELS: Final = {
     SignalKind.EEG: sim_eeg.CHANNELS,
     SignalKind.RESP: ("RESP",),
     SignalKind.PLETH: ("PLETH",),
+    SignalKind.ABP: ("ABP",),
 }
 _GAINS: Final = {
     SignalKind.ECG: sim_ecg.GAIN,
@@ -56,6 +58,7 @@ _GAINS: Final = {
     SignalKind.EEG: sim_eeg.GAIN,
     SignalKind.RESP: sim_body.RESP_GAIN,
     SignalKind.PLETH: sim_body.PLETH_GAIN,
+    SignalKind.ABP: sim_body.ABP_GAIN,
 }
 
 
@@ -114,7 +117,7 @@ class Ward:
     events : sequence of Event or str
         ``bed-03:vf@20s:15s``; see :data:`ingest.sim_events.EVENTS`.
     kinds : sequence of SignalKind or str
-        Signals of every bed, out of ecg, lung_sound, heart_sound, eeg, resp, pleth.
+        Signals of every bed, out of ecg, lung_sound, heart_sound, eeg, resp, pleth, abp.
     fs_hz : float
         Rate of the ECG.
 
@@ -179,6 +182,8 @@ class Ward:
             stream = sim_body.Resp(self.seed, bed)
         elif kind is SignalKind.PLETH:
             stream = sim_body.Pleth(self.seed, bed, events)
+        elif kind is SignalKind.ABP:
+            stream = sim_body.Abp(self.seed, bed, events)
         else:
             raise SettingsError(f"kind {kind}: simulated are {', '.join(SIMULATED)}")
         return SimulatedSignal(bed, kind, stream, start_ns)
@@ -205,6 +210,7 @@ class Ward:
             SignalKind.EEG: sim_eeg.FS_HZ,
             SignalKind.RESP: sim_body.RESP_FS_HZ,
             SignalKind.PLETH: sim_body.PLETH_FS_HZ,
+            SignalKind.ABP: sim_body.ABP_FS_HZ,
         }
         if not chunk_s * min(rates.get(kind, sounds.FS_HZ) for kind in self.kinds) >= 1:
             raise SettingsError(f"chunk length {chunk_s:g} s: not one sample")

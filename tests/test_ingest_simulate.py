@@ -21,7 +21,7 @@ from ingest.simulate import Ward
 from ingest.types import NS_PER_S, Chunk, SignalKind
 
 START = 1_700_000_000 * NS_PER_S
-KINDS = ("ecg", "lung_sound", "heart_sound", "eeg", "resp", "pleth")
+KINDS = ("ecg", "lung_sound", "heart_sound", "eeg", "resp", "pleth", "abp")
 
 
 def signal(
@@ -327,3 +327,14 @@ def test_a_heart_without_beats_gives_no_pulse() -> None:
     beating, stopped = pulse[125 * 2 : 125 * 9], pulse[125 * 13 : 125 * 24]
     assert np.ptp(beating) > 0.3
     assert np.ptp(stopped) < 0.01
+
+
+@pytest.mark.parametrize("event", ["asystole", "vf"])
+def test_pressure_pulses_with_the_heart_and_runs_off_without_beats(event: str) -> None:
+    ward = Ward(1, 3, [f"bed-01:{event}@20s:20s"], ["ecg", "abp"])
+    pressure = signal(ward, kind="abp", seconds=40)[:, 0]
+    beating, stopped = pressure[125 * 8 : 125 * 19], pressure[125 * 35 : 125 * 39]
+    assert 95 < beating.max() < 150
+    assert 55 < beating.min() < 95
+    assert np.ptp(stopped) < 3
+    assert 14 < stopped.mean() < 20
