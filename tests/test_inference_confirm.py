@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from inference.beats import NEVER
 from inference.confirm import judge, reasons
 from inference.pulse_history import RECENT
-from inference.pulses import KINDS, NO_SOURCE, PulseEvidence
+from inference.pulses import KINDS, NO_SOURCE, PulseEvidence, PulseMonitor
+from ingest.continuity import Continuity
+from ingest.settings import IngestSettings
+from ingest.simulate import Ward
 from ingest.types import NS_PER_S, SignalKind
 
 ALL = ("asystole", "vf", "vt", "extreme_tachycardia", "extreme_bradycardia")
@@ -193,3 +196,23 @@ def test_beds_are_judged_each_for_itself(order: list[int]) -> None:
         alone = judge(ALL, beds[n], onsets[:1], np.full((1, len(ALL)), 150.0))
         np.testing.assert_array_equal(together.contradicted[row], alone.contradicted[0])
         np.testing.assert_array_equal(together.confirmed[row], alone.confirmed[0])
+
+
+@pytest.mark.parametrize("kind", [SignalKind.PLETH, SignalKind.ABP])
+@pytest.mark.parametrize("event", ["asystole", "vf"])
+def test_the_simulated_ward_agrees_a_stopped_heart_has_no_pulse(kind: SignalKind, event: str) -> None:
+    start_ns = 1_700_000_000 * NS_PER_S
+    ward = Ward(2, 3, [f"bed-01:{event}@30s:15s"], ["ecg", kind])
+    monitor, lines = PulseMonitor(), {bed: Continuity(IngestSettings()) for bed in ward.beds}
+    heard = []
+    for offset, chunk in enumerate(ward.chunks(start_ns, 40)):
+        if chunk.kind is kind:
+            monitor.push([(chunk.bed, piece) for piece in lines[chunk.bed].push(chunk, offset, 0)])
+            heard.append(offset)
+    numbers = np.array([monitor.number(bed) for bed in ward.beds])
+    at_ns = np.full(2, start_ns + 36 * NS_PER_S)
+    onsets = np.full((2, 1), start_ns + 30 * NS_PER_S)
+    pulse = monitor.evidence(numbers, at_ns, np.full(2, heard[-8] + 1))
+    judged = judge((event,), pulse, onsets, np.full((2, 1), np.nan))
+    assert judged.confirmed[:, 0].tolist() == [True, False]
+    assert judged.contradicted[:, 0].tolist() == [False, True]
