@@ -33,7 +33,8 @@ COMMIT_S: Final = 10.0
 RETRY_S: Final = 2.0
 RETENTION_S: Final = 3_600.0
 
-DATABASE_AWAY: Final = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+DATABASE_AWAY: Final = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
+"""Down, unreachable, locked, full, or for now read-only (the standby of a cluster)."""
 
 
 class Recorder:
