@@ -15,6 +15,7 @@ from inference import confirm
 from inference.af import AtrialFibrillation, irregular
 from inference.alarm_book import AlarmBook
 from inference.alarms import AlarmEngine, Conditions
+from inference.beat_checks import stands_out
 from inference.beat_classes import (
     UNKNOWN_LEAD,
     BeatClassifier,
@@ -275,6 +276,7 @@ class EcgMonitor:
         at = np.clip(np.rint(places_s * card.fs_hz).astype(np.int64), 0, windows.shape[1] - 1)
         last_ns = self.beats.last_ns[due.slots[found.window]]
         new = present[found.window, at] & (times_ns - last_ns > REFRACTORY_NS)
+        new &= stands_out(windows, card.fs_hz, found.window, at)
         # Refining may bring two beats of a window together: the first of them stays.
         order = np.lexsort((times_ns, found.window))
         order = order[new[order]]

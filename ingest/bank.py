@@ -204,7 +204,7 @@ class Bank:
         self.count[slot] = 0
         self._fs_hz[slot] = fs_hz
         self._samples_per_output[slot] = float(1 / conditioner.resampler.ratio)
-        self._delay_s[slot] = conditioner.resampler.delay_s
+        self._delay_s[slot] = conditioner.delay_s
 
     def _drop_unused(self, layout: Layout) -> None:
         """Free the filters of a rate and channel count that no stream has any more."""

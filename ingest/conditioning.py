@@ -13,6 +13,7 @@ import numpy as np
 from scipy import signal
 
 from ingest.filters import band_pass, settled_state
+from ingest.pacer import PulseRemover
 from ingest.resample import Resampler
 from ingest.types import BoolArray, FloatArray, IntArray, WideFloatArray
 
@@ -30,11 +31,14 @@ class ConditioningSpec:
         Rate that the model sees.
     low_hz, high_hz : float
         Pass band.
+    without_pulses : bool
+        Whether pacing pulses are removed first (:mod:`ingest.pacer`).
     """
 
     rate_hz: float
     low_hz: float
     high_hz: float
+    without_pulses: bool = False
 
     @property
     def min_fs_hz(self) -> float:
@@ -42,7 +46,7 @@ class ConditioningSpec:
         return 2.2 * self.high_hz
 
 
-ECG = ConditioningSpec(rate_hz=125.0, low_hz=0.5, high_hz=40.0)
+ECG = ConditioningSpec(rate_hz=125.0, low_hz=0.5, high_hz=40.0, without_pulses=True)
 PULSE = ConditioningSpec(rate_hz=62.5, low_hz=0.4, high_hz=8.0)
 """Plethysmogram and arterial pressure: the pulse wave without breathing and jitter."""
 
@@ -67,6 +71,7 @@ class ConditionerState:
     sections: WideFloatArray
     history: WideFloatArray
     held: WideFloatArray
+    tail: WideFloatArray
     started: BoolArray
     n_in: int
 
@@ -95,8 +100,16 @@ class Conditioner:
         self._sections = np.zeros((len(self._sos), n_slots, n_channels, 2))
         self._history = np.zeros((n_slots, n_channels, self.resampler.history))
         self._held = np.zeros((n_slots, n_channels))
+        self._pulses = PulseRemover(fs_hz) if spec.without_pulses else None
+        n_tail = 0 if self._pulses is None else self._pulses.behind + self._pulses.ahead
+        self._tail = np.zeros((n_slots, n_channels, n_tail))
         self._started = np.zeros((n_slots, n_channels), dtype=np.bool_)
         self._n_in = np.zeros(n_slots, dtype=np.int64)
+
+    @property
+    def delay_s(self) -> float:
+        """Constant delay of what precedes and follows the band-pass, in seconds."""
+        return delay_s(self.fs_hz, self.spec)
 
     @property
     def n_slots(self) -> int:
@@ -111,6 +124,7 @@ class Conditioner:
         self._sections = np.pad(self._sections, ((0, 0), (0, extra), (0, 0), (0, 0)))
         self._history = np.pad(self._history, ((0, extra), (0, 0), (0, 0)))
         self._held = np.pad(self._held, ((0, extra), (0, 0)))
+        self._tail = np.pad(self._tail, ((0, extra), (0, 0), (0, 0)))
         self._started = np.pad(self._started, ((0, extra), (0, 0)))
         self._n_in = np.pad(self._n_in, (0, extra))
 
@@ -119,6 +133,7 @@ class Conditioner:
         self._sections[:, slot] = 0
         self._history[slot] = 0
         self._held[slot] = 0
+        self._tail[slot] = 0
         self._started[slot] = False
         self._n_in[slot] = 0
 
@@ -157,7 +172,7 @@ class Conditioner:
         phase = self.resampler.phase(int(self._n_in[slots[0]]))
         held, present = self._hold_missing(slots, samples)
         filtered, self._sections[:, slots] = signal.sosfilt(
-            self._sos, held, axis=2, zi=self._sections[:, slots]
+            self._sos, self._without_pulses(slots, held), axis=2, zi=self._sections[:, slots]
         )
         block = np.concatenate([self._history[slots], filtered], axis=2)
         out = block @ self.resampler.matrix(phase, n_samples)
@@ -167,6 +182,14 @@ class Conditioner:
         return Conditioned(
             out.astype(np.float32), held[:, :, newest].astype(np.float32), present[:, :, newest]
         )
+
+    def _without_pulses(self, slots: IntArray, held: WideFloatArray) -> WideFloatArray:
+        """Take pacing pulses out, a few samples late."""
+        if self._pulses is None or not self._pulses.works:
+            return held
+        line = np.concatenate([self._tail[slots], held], axis=2)
+        self._tail[slots] = line[:, :, held.shape[2] :]
+        return self._pulses(line)
 
     def _hold_missing(self, slots: IntArray, samples: WideFloatArray) -> tuple[WideFloatArray, BoolArray]:
         """Missing samples take the last value; a stream starts settled at its first value."""
@@ -179,6 +202,7 @@ class Conditioner:
             held = np.where(starting, first, self._held[slots])
             self._held[slots] = held
             self._started[slots] = started | starting
+            self._tail[slots] = np.where(starting[:, :, None], held[:, :, None], self._tail[slots])
             settled = self._settled[:, None, None, :] * held[None, :, :, None]
             self._sections[:, slots] = np.where(starting[None, :, :, None], settled, self._sections[:, slots])
         if present.all():
@@ -196,6 +220,7 @@ class Conditioner:
             self._sections[:, slot].copy(),
             self._history[slot].copy(),
             self._held[slot].copy(),
+            self._tail[slot].copy(),
             self._started[slot].copy(),
             int(self._n_in[slot]),
         )
@@ -205,6 +230,7 @@ class Conditioner:
         self._sections[:, slot] = state.sections
         self._history[slot] = state.history
         self._held[slot] = state.held
+        self._tail[slot] = state.tail
         self._started[slot] = state.started
         self._n_in[slot] = state.n_in
 
@@ -233,5 +259,6 @@ def condition(samples: FloatArray | WideFloatArray, fs_hz: float, spec: Conditio
 
 
 def delay_s(fs_hz: float, spec: ConditioningSpec) -> float:
-    """Constant delay of the resampler in seconds (the band-pass's own few ms come on top)."""
-    return Resampler(fs_hz, spec.rate_hz).delay_s
+    """Constant delay of pulse removal and resampler in seconds (the band-pass's own few ms come on top)."""
+    ahead = PulseRemover(fs_hz).ahead if spec.without_pulses else 0
+    return ahead / fs_hz + Resampler(fs_hz, spec.rate_hz).delay_s

@@ -110,7 +110,7 @@ def test_records_are_read_with_the_users_own_labels(own: Path) -> None:
     for at in recording.beats[::5]:
         around = recording.signal[0, round(at) - 8 : round(at) + 9]
         assert abs(int(around.argmax()) - 8) <= 1
-    assert set(recording.rhythm[10:].tolist()) == {bit("other")}
+    assert set(recording.rhythm[12:].tolist()) == {bit("other")}
 
 
 def test_a_patient_stands_on_one_side(own: Path) -> None:
