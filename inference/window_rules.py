@@ -7,7 +7,7 @@ shape       has            its condition
 ==========  =============  ==================================================================================
 votes       neither        ``at_least`` of the last ``of`` windows count
 new         ``quiet_s``    votes, after hardly any counting window (see :mod:`inference.window_history`)
-trend       ``trend_s``    share of counting windows so many percentage points over that of ``before_s`` before
+trend       ``trend_s``    share of counting windows so many percentage points over that ``before_s`` before
 lasting     a limit in s   votes without a break for so long, where another window was seen shortly before
 ==========  =============  ==================================================================================
 """
