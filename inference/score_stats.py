@@ -50,7 +50,8 @@ class KindScore:
     """All episodes of one kind on some records.
 
     ``prompt`` counts alarms within 10 s of the onset, ``prompt_met`` within 10 s of when the definition was
-    met; ``before`` of the answered ones had their alarm since over 10 s before the onset. Delays are from the onset, over answered episodes whose onset is annotated.
+    met; ``before`` of the answered ones had their alarm since over 10 s before the onset. Delays are from the
+    onset, over answered episodes whose onset is annotated.
     """
 
     kind: str
