@@ -17,6 +17,9 @@ RECENT: Final = 40
 REMEMBERED: Final = 256
 """Beats kept per bed: those of the last minute, whatever the rate."""
 
+TYPICAL_OF: Final = 16
+"""A bed's usual height of beats is the median of so many."""
+
 REFRACTORY_NS: Final = NS_PER_S // 5
 NEVER: Final = np.iinfo(np.int64).min // 4
 
@@ -40,6 +43,7 @@ class BeatHistory:
     def __init__(self, n_slots: int) -> None:
         self._times = np.full((n_slots, REMEMBERED), NEVER, dtype=np.int64)
         self._labels = np.full((n_slots, REMEMBERED), -1, dtype=np.int64)
+        self._heights = np.full((n_slots, TYPICAL_OF), np.nan)
         self._count = np.zeros(n_slots, dtype=np.int64)
         self.clear_since_ns = np.full(n_slots, NEVER, dtype=np.int64)
         """No interval counts that reaches back before this: data were missing or useless."""
@@ -52,6 +56,7 @@ class BeatHistory:
             return
         self._times = np.pad(self._times, ((0, extra), (0, 0)), constant_values=NEVER)
         self._labels = np.pad(self._labels, ((0, extra), (0, 0)), constant_values=-1)
+        self._heights = np.pad(self._heights, ((0, extra), (0, 0)), constant_values=np.nan)
         self._count = np.pad(self._count, (0, extra))
         self.clear_since_ns = np.pad(self.clear_since_ns, (0, extra), constant_values=NEVER)
         self.last_ns = np.pad(self.last_ns, (0, extra), constant_values=NEVER)
@@ -60,8 +65,15 @@ class BeatHistory:
         """Forget a slot's beats."""
         self._times[slot], self._labels[slot], self._count[slot] = NEVER, -1, 0
         self.clear_since_ns[slot] = self.last_ns[slot] = NEVER
+        self.forget_heights(np.array([slot]))
 
-    def append(self, slots: IntArray, times_ns: IntArray, labels: IntArray) -> None:
+    def forget_heights(self, slots: IntArray) -> None:
+        """Beats are looked for in another lead from now on."""
+        self._heights[slots] = np.nan
+
+    def append(
+        self, slots: IntArray, times_ns: IntArray, labels: IntArray, heights_mv: WideFloatArray | None = None
+    ) -> None:
         """Add beats, sorted by slot and time. Shapes (n_beats,)."""
         if len(slots) == 0:
             return
@@ -72,6 +84,7 @@ class BeatHistory:
         at = (self._count[slots] + rank) % REMEMBERED
         self._times[slots, at] = times_ns
         self._labels[slots, at] = labels
+        self._heights[slots, at % TYPICAL_OF] = np.nan if heights_mv is None else heights_mv
         self._count[slots[begins]] += lengths
         self.last_ns[slots[begins]] = times_ns[begins + lengths - 1]
 
@@ -92,6 +105,13 @@ class BeatHistory:
         intervals = np.where(both, np.diff(times) / NS_PER_S, np.nan)
         return RecentBeats(times, labels, intervals)
 
+    def typical_heights_mv(self, slots: IntArray) -> WideFloatArray:
+        """Median height of each bed's last beats, peak to peak; NaN where fewer than half are known."""
+        heights = self._heights[slots]
+        enough = (~np.isnan(heights)).sum(axis=1) >= TYPICAL_OF // 2
+        typical = np.nanmedian(np.where(enough[:, None], heights, 1.0), axis=1)
+        return np.where(enough, typical, np.nan)
+
     def ventricular_since(self, slots: IntArray, since_ns: IntArray) -> IntArray:
         """How many ventricular beats of each bed came after a time. Shapes (n_beds,)."""
         late = self._times[slots] > since_ns[:, None]
@@ -106,6 +126,17 @@ class BeatHistory:
             beats.labels[0][known].tolist(),
             int(self.clear_since_ns[slot]),
         )
+
+    def heights_mv(self, slot: int) -> WideFloatArray:
+        """Heights of a slot's last :data:`TYPICAL_OF` beats, oldest first, for snapshots."""
+        return np.asarray(self._heights[slot, self._height_places(slot)])
+
+    def restore_heights(self, slot: int, heights_mv: WideFloatArray) -> None:
+        """Put heights back, after the beats."""
+        self._heights[slot, self._height_places(slot)] = heights_mv
+
+    def _height_places(self, slot: int) -> IntArray:
+        return np.asarray((self._count[slot] + np.arange(-TYPICAL_OF, 0)) % TYPICAL_OF)
 
     def restore(self, slot: int, times_ns: list[int], labels: list[int], clear_since_ns: int) -> None:
         """Put a slot's beats back."""

@@ -37,11 +37,13 @@ class Evidence:
     ventricular_per_min : ndarray of int64
         Ventricular beats of the last minute.
     quiet_since_ns : ndarray of int64
-        Last beat, or the stream's start.
+        Last beat on any lead, or the stream's start.
     quiet_s : ndarray of float64
         Time since then in which a beat would have been seen: missing and useless stretches do not count.
     rhythms : ndarray, shape (n_beds, OF_WINDOWS, n_classes)
         Rhythm probabilities of the last windows, newest last; NaN where none.
+    elsewhere : ndarray, shape (n_beds, OF_WINDOWS, n_classes)
+        The same of another lead, NaN where none was looked at.
     classes : tuple of str
         Their names.
     thresholds : dict
@@ -64,6 +66,7 @@ class Evidence:
     quiet_since_ns: IntArray
     quiet_s: WideFloatArray
     rhythms: WideFloatArray
+    elsewhere: WideFloatArray
     classes: tuple[str, ...]
     thresholds: dict[str, float]
     af_began: BoolArray

@@ -16,6 +16,7 @@ from inference.af import AtrialFibrillation, irregular
 from inference.alarm_book import AlarmBook
 from inference.alarms import AlarmEngine, Conditions
 from inference.beat_checks import stands_out
+from inference.beat_checks import stands_out
 from inference.beat_classes import (
     UNKNOWN_LEAD,
     BeatClassifier,
@@ -26,6 +27,7 @@ from inference.beat_classes import (
 )
 from inference.beats import NEVER, REFRACTORY_NS, BeatHistory, RecentBeats
 from inference.catalog import AlarmSetting
+from inference.doubt import believed, heights_mv
 from inference.errors import UnfitModel
 from inference.evidence import ECG_SPECS, OF_WINDOWS, Evidence
 from inference.predictor import Predictor, Probabilities
@@ -34,6 +36,7 @@ from inference.quality import LeadStatus, choose_leads, lead_status, preferred_l
 from inference.records import Records
 from inference.rules import conditions
 from inference.rules_rhythm import rhythm_holds
+from inference.second_lead import APART_S, CHANGE_S, QUIET_S, SecondLook, Seen
 from inference.types import Alarm, Prediction, Vital
 from ingest.bank import Bank, Due, Restart
 from ingest.conditioning import ECG
@@ -48,10 +51,10 @@ SETTLED_S = 5.0
 MISSING_SHARE = 0.25
 """A hop with more than this missing interrupts the count of beats and pauses."""
 
-STARTED, FRONTIER, UNSEEN = 0, 1, 2
-N_CLOCKS = 3
-"""Columns of ``EcgMonitor.clocks`` (ns): the stream's start, the time up to which beats are final, and the
-time since the last beat in which none could have been seen."""
+STARTED, FRONTIER, UNSEEN, ELSEWHERE = 0, 1, 2, 3
+N_CLOCKS = 4
+"""Columns of ``EcgMonitor.clocks`` (ns): the stream's start, the time up to which beats are final, the time
+since the last beat in which none could have been seen, and the last beat that another lead alone showed."""
 
 ECG_KINDS = tuple(spec.kind for spec in ECG_SPECS)
 
@@ -84,6 +87,7 @@ class FoundBeats:
     times_ns: IntArray
     labels: IntArray
     probabilities: WideFloatArray
+    heights_mv: WideFloatArray
 
 
 class EcgMonitor:
@@ -129,7 +133,10 @@ class EcgMonitor:
         self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.window_classes)), np.nan)
         self.clocks = np.full((n_slots, N_CLOCKS), NEVER, dtype=np.int64)
         self.af = AtrialFibrillation(n_slots)
+        self.elsewhere = np.full_like(self.rhythms, np.nan)
+        """Rhythms of the last windows of another lead, where one was looked at."""
         self._predictor = predictor
+        self._second_look = SecondLook(self.bank, predictor)
         self._card = card
         self.model_sha256 = card.sha256
         self._clock = clock
@@ -168,7 +175,9 @@ class EcgMonitor:
         self.af.resize(n_slots)
         self.lead = np.pad(self.lead, (0, extra))
         self._pulse_numbers = np.pad(self._pulse_numbers, (0, extra))
-        self.rhythms = np.pad(self.rhythms, ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
+        for name in ("rhythms", "elsewhere"):
+            padded = np.pad(getattr(self, name), ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
+            setattr(self, name, padded)
         self.clocks = np.pad(self.clocks, ((0, extra), (0, 0)), constant_values=NEVER)
 
     def remove(self, bed: str) -> None:
@@ -183,7 +192,7 @@ class EcgMonitor:
         self.engine.reset(slot)
         self.af.reset(slot)
         self.lead[slot] = 0
-        self.rhythms[slot] = np.nan
+        self.rhythms[slot] = self.elsewhere[slot] = np.nan
         self.clocks[slot] = NEVER
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
@@ -214,9 +223,11 @@ class EcgMonitor:
                 self.classifier.lead[slot] = UNKNOWN_LEAD
             self.engine.clock_set_back(slot)
             self.clocks[slot, STARTED], self.clocks[slot, UNSEEN] = start_ns, 0
+            self.clocks[slot, ELSEWHERE] = NEVER
         self.clocks[slot, FRONTIER] = start_ns
         self.beats.clear_since_ns[slot] = start_ns
-        self.rhythms[slot] = np.nan
+        self.beats.forget_heights(np.array([slot]))
+        self.rhythms[slot] = self.elsewhere[slot] = np.nan
         self.lead[slot] = preferred_lead(restart.channels)
         if self.classifier is not None and self.channels.get(slot, restart.channels) != restart.channels:
             self.classifier.lead[slot] = UNKNOWN_LEAD
@@ -225,6 +236,7 @@ class EcgMonitor:
     def _judge(self, due: Due) -> Outcome:
         status = lead_status(self.bank, due)
         leads = choose_leads(self.lead[due.slots], status)
+        self.beats.forget_heights(due.slots[self.lead[due.slots] != leads])
         self.lead[due.slots] = leads
         windows, present = self.bank.gather(due, leads)
         said = self._predictor(windows)
@@ -237,9 +249,8 @@ class EcgMonitor:
         decided = self._classify(due, windows, beats, intervals_s, leads, frontier_ns)
         self.clocks[due.slots[beats.row], UNSEEN] = 0
         shown = np.where((settled & ~status.unusable)[:, None], said.rhythms, np.nan)
-        self.rhythms[due.slots] = np.concatenate(
-            [self.rhythms[due.slots, 1:], shown[:, None].astype(np.float64)], axis=1
-        )
+        self._remember(self.rhythms, due.slots, shown)
+        self._look_elsewhere(due, leads, status, said, frontier_ns)
         evidence = self._evidence(due, status, settled, ends_ns, frontier_ns)
         alarms = self._update_alarms(due, evidence)
         quality = self._quality(status, leads, said)
@@ -251,6 +262,30 @@ class EcgMonitor:
             self._records.vitals(due, evidence, fibrillates, quality),
             alarms,
         )
+
+    @staticmethod
+    def _remember(ring: WideFloatArray, slots: IntArray, newest: WideFloatArray | FloatArray) -> None:
+        ring[slots] = np.concatenate([ring[slots, 1:], newest[:, None].astype(np.float64)], axis=1)
+
+    def _look_elsewhere(
+        self, due: Due, leads: IntArray, status: LeadStatus, said: Probabilities, frontier_ns: IntArray
+    ) -> None:
+        """Look at another lead where this one lacks beats or shows a tachycardia; leave one that is blind."""
+        slots, card = due.slots, self._card
+        last_ns = self.beats.last_ns[slots]
+        suspect = frontier_ns - last_ns >= QUIET_S * NS_PER_S
+        for name in ("vf", "vt"):
+            suspect |= said.rhythms[:, card.window_classes.index(name)] >= card.thresholds[name]
+        seen: Seen = self._second_look(due, leads, status, suspect)
+        self._remember(self.elsewhere, slots, seen.rhythms)
+        alone = seen.beat_ns - last_ns > APART_S * NS_PER_S
+        of, beat_ns = slots[alone], seen.beat_ns[alone]
+        self.clocks[of, ELSEWHERE], self.clocks[of, UNSEEN] = beat_ns, 0
+        # An interval in which another lead had beats is none.
+        self.beats.clear_since_ns[of] = np.maximum(self.beats.clear_since_ns[of], beat_ns)
+        blind = alone & (frontier_ns - last_ns >= CHANGE_S * NS_PER_S)
+        self.beats.forget_heights(slots[blind])
+        self.lead[slots[blind]] = seen.lead[blind]
 
     def _new_beats(
         self,
@@ -277,6 +312,11 @@ class EcgMonitor:
         last_ns = self.beats.last_ns[due.slots[found.window]]
         new = present[found.window, at] & (times_ns - last_ns > REFRACTORY_NS)
         new &= stands_out(windows, card.fs_hz, found.window, at)
+        new &= stands_out(windows, card.fs_hz, found.window, at)
+        heights = heights_mv(windows, card.fs_hz, found.window, at)
+        typical_mv = self.beats.typical_heights_mv(due.slots)[found.window]
+        still = said.rhythms[found.window, card.window_classes.index("asystole")]
+        new &= believed(found.probability, heights, typical_mv, still)
         # Refining may bring two beats of a window together: the first of them stays.
         order = np.lexsort((times_ns, found.window))
         order = order[new[order]]
@@ -285,7 +325,12 @@ class EcgMonitor:
         close[1:] = (row[1:] == row[:-1]) & (np.diff(times) <= REFRACTORY_NS)
         order = order[~close]
         return FoundBeats(
-            found.window[order], at[order], times_ns[order], found.label[order] - 1, found.probability[order]
+            found.window[order],
+            at[order],
+            times_ns[order],
+            found.label[order] - 1,
+            found.probability[order],
+            heights[order],
         )
 
     def _intervals(self, due: Due, beats: FoundBeats) -> WideFloatArray:
@@ -310,7 +355,7 @@ class EcgMonitor:
         """Remember new beats, by a first guess where the class comes later; return those that have theirs."""
         slots = due.slots[beats.row]
         if self.classifier is None:
-            self.beats.append(slots, beats.times_ns, beats.labels)
+            self.beats.append(slots, beats.times_ns, beats.labels, beats.heights_mv)
             return Decided(slots, beats.times_ns, beats.labels, beats.probabilities)
         parts = [self.classifier.use_leads(due.slots, leads)]
         order = np.argsort(slots, kind="stable")
@@ -322,7 +367,7 @@ class EcgMonitor:
             intervals_s[order],
             beats.probabilities[order],
         )
-        self.beats.append(slots, beats.times_ns, guesses)
+        self.beats.append(slots, beats.times_ns, guesses, beats.heights_mv)
         parts += [decided, self.classifier.wait(due.slots, frontier_ns)]
         final = join(parts)
         self.beats.revise(final.slots, final.times_ns, final.labels)
@@ -352,7 +397,9 @@ class EcgMonitor:
         recent = self.beats.recent(slots)
         noisy = np.zeros_like(status.unusable)
         began, ended = self._atrial_fibrillation(slots, recent, ~noisy)
-        quiet_since_ns = np.maximum(self.beats.last_ns[slots], self.clocks[slots, STARTED])
+        quiet_since_ns = np.maximum(
+            self.beats.last_ns[slots], self.clocks[slots][:, [STARTED, ELSEWHERE]].max(axis=1)
+        )
         quiet_ns = frontier_ns - quiet_since_ns - self.clocks[slots, UNSEEN]
         return Evidence(
             slots,
@@ -363,6 +410,7 @@ class EcgMonitor:
             quiet_since_ns,
             quiet_ns / NS_PER_S,
             self.rhythms[slots],
+            self.elsewhere[slots],
             self._card.window_classes,
             self._card.thresholds,
             began,
@@ -404,7 +452,6 @@ class EcgMonitor:
             )
         ]
 
-
     def _confirm(self, due: Due, found: Conditions) -> Conditions:
         """Take back what a pulse contradicts; only what records before the window's last one told counts."""
         rows = np.flatnonzero(found.true.any(axis=1))
@@ -435,7 +482,7 @@ def _check_fit(card: ModelSpec) -> None:
     """
     if card.hop_s != 1.0:
         raise UnfitModel(f"model {card.name}: hop_s={card.hop_s:g}, but the alarm rules step by 1 s")
-    for name in ("vf", "vt", "af", "noise"):
+    for name in ("vf", "vt", "asystole", "af", "noise"):
         if name not in card.window_classes:
             raise UnfitModel(f"model {card.name}: window_classes lacks {name!r}; train with it")
     for name in ("beat", "vf", "vt", "af"):

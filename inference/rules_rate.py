@@ -21,9 +21,20 @@ def _fibrillates(evidence: Evidence) -> BoolArray:
 
 
 def asystole(evidence: Evidence) -> Finding:
-    """No beat for the limit."""
-    true = (evidence.quiet_s >= evidence.above("asystole")) & ~_fibrillates(evidence)
-    return Finding(true, evidence.quiet_since_ns, evidence.quiet_s)
+    """No beat for the limit, now or until just now: hops are 1 s apart and beats final 1 s late."""
+    goes_on = evidence.quiet_s >= evidence.above("asystole")
+    was, began_ns, lasted_s = _long_interval(evidence, evidence.above("asystole"))
+    true = (goes_on | was) & ~_fibrillates(evidence)
+    onsets = np.where(goes_on, evidence.quiet_since_ns, began_ns)
+    return Finding(true, onsets, np.where(goes_on, evidence.quiet_s, lasted_s))
+
+
+def _long_interval(evidence: Evidence, limit_s: WideFloatArray) -> tuple[BoolArray, IntArray, WideFloatArray]:
+    """Whether an interval over the limit has just ended, when it began and how long it was."""
+    intervals_s = np.nan_to_num(evidence.beats.intervals_s)
+    true, last = any_and_last((intervals_s > limit_s[:, None]) & evidence.fresh()[:, 1:])
+    row = np.arange(len(last))
+    return true, evidence.beats.times_ns[row, last], intervals_s[row, last]
 
 
 def _last_beats_rate(evidence: Evidence, n_beats: WideFloatArray) -> tuple[WideFloatArray, IntArray]:
@@ -87,8 +98,4 @@ def heart_rate_low(evidence: Evidence) -> Finding:
 
 def pause(evidence: Evidence) -> Finding:
     """An interval longer than the limit has just ended; one that goes on is for asystole to tell."""
-    intervals_s = np.nan_to_num(evidence.beats.intervals_s)
-    long = (intervals_s > evidence.above("pause")[:, None]) & evidence.fresh()[:, 1:]
-    true, last = any_and_last(long)
-    row = np.arange(len(last))
-    return Finding(true, evidence.beats.times_ns[row, last], intervals_s[row, last])
+    return Finding(*_long_interval(evidence, evidence.above("pause")))

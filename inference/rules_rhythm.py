@@ -12,6 +12,9 @@ from ingest.types import NS_PER_S, BoolArray, IntArray
 RHYTHM_ONSET_S: Final = 2.0
 """A rhythm fills most of its window's last 4 s, so that it began at least this long before the end."""
 
+CLEAN: Final = 0.3
+"""Probability of noise under which a lead may speak against another."""
+
 
 def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
     """Whether two of the last three windows show a rhythm."""
@@ -23,6 +26,15 @@ def _votes(evidence: Evidence, name: str) -> BoolArray:
     probabilities = evidence.rhythms[:, :, evidence.classes.index(name)]
     votes: BoolArray = np.nan_to_num(probabilities, nan=0.0) >= evidence.thresholds[name]
     return votes
+
+
+def denied_elsewhere(evidence: Evidence, names: tuple[str, ...], least: float) -> BoolArray:
+    """Whether another lead was looked at, shows a clean rhythm and has none of some in any window."""
+    summed = sum(evidence.elsewhere[:, :, evidence.classes.index(name)] for name in names)
+    noise = evidence.elsewhere[:, :, evidence.classes.index("noise")]
+    seen = ~np.isnan(noise)
+    against = (np.nan_to_num(summed, nan=1.0) < least) & (np.nan_to_num(noise, nan=1.0) < CLEAN)
+    return np.asarray((seen.sum(axis=1) >= 2) & (against | ~seen).all(axis=1), dtype=np.bool_)
 
 
 def rhythm_onset(evidence: Evidence, name: str) -> IntArray:

@@ -7,13 +7,17 @@ goes by beats that have a successor, whose class is the final one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from inference.beats import VENTRICULAR, RecentBeats, mean_rate_bpm
 from inference.evidence import Evidence, Finding, any_and_last, no_value
-from inference.rules_rhythm import rhythm_holds, rhythm_onset
+from inference.rules_rhythm import denied_elsewhere, rhythm_holds, rhythm_onset
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
+
+DENIED: Final = 0.1
+"""Another lead denies a tachycardia that the network sees in one when its own probability is below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ def ventricular_tachycardia(evidence: Evidence, runs: Runs) -> Finding:
     by_beats, last = any_and_last(runs.fast & evidence.fresh())
     recent_rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
     by_rhythm = rhythm_holds(evidence, "vt") & evidence.settled & (recent_rate >= evidence.above("vt"))
+    by_rhythm &= ~denied_elsewhere(evidence, ("vt", "vf"), DENIED)
     onsets = np.where(by_beats, _began_ns(evidence, runs, last), rhythm_onset(evidence, "vt"))
     rate = runs.rate[np.arange(len(last)), last]
     return Finding(by_beats | by_rhythm, onsets, np.where(by_beats, rate, recent_rate))

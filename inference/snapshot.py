@@ -116,7 +116,9 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
         "present": stream.present,
         "lead_off": stream.lead_off,
         "rhythms": monitor.rhythms[slot],
+        "elsewhere": monitor.elsewhere[slot],
         "af": monitor.af.windows[slot],
+        "heights": monitor.beats.heights_mv(slot),
     }
     return EcgState(
         fs_hz=stream.fs_hz,
@@ -215,11 +217,13 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     # Another model's rhythms mean something else; beats and alarms go on.
     if state.model_sha256 == monitor.model_sha256:
         monitor.rhythms[slot] = arrays["rhythms"].astype(np.float64)
+        monitor.elsewhere[slot] = arrays["elsewhere"].astype(np.float64)
         monitor.af.windows[slot] = arrays["af"].astype(np.float64)
     monitor.af.phase[slot] = state.af_phase
     monitor.engine.restore(slot, state.alarms)
     monitor.clocks[slot] = state.clocks
     monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
+    monitor.beats.restore_heights(slot, arrays["heights"].astype(np.float64))
     monitor.lead[slot] = state.lead
     classes = state.classes
     monitor.channels[slot] = state.channels
