@@ -1,4 +1,4 @@
-"""The published JSON Schemas of what the worker sends, made from :mod:`inference.types`.
+"""The published JSON Schemas of what Wardwave sends, made from :mod:`inference.types` and commands.
 
 ``wardwave schemas`` writes them to ``ingest/schemas``; a test compares the files with the types. A field is
 never removed or given another meaning within a version; a reader must accept fields that it does not know.
@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from inference.commands import Command
 from inference.types import Alarm, Audit, Bed, DeadLetter, DeviceAlarm, PredictionBatch, Verdict, VitalBatch
 
 OUTPUTS: Final[dict[str, type[msgspec.Struct]]] = {
@@ -23,8 +24,9 @@ OUTPUTS: Final[dict[str, type[msgspec.Struct]]] = {
     "bed-1.json": Bed,
     "device_alarm-1.json": DeviceAlarm,
     "verdict-1.json": Verdict,
+    "command-1.json": Command,
 }
-"""File name and type of each output record."""
+"""File name and type of each record; a device's own alarm and a command are sent to Wardwave."""
 
 _BASE: Final = "urn:wardwave:schema:"
 

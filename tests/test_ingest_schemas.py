@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import msgspec
 import pytest
 
-from inference import schemas, types
+from inference import commands, schemas, types
+from inference.commands import Command, SetAlarm
 
 FOLDER = Path(__file__).resolve().parent.parent / "ingest" / "schemas"
 
@@ -38,8 +40,49 @@ RECORDS: dict[str, msgspec.Struct] = {
         raw_offset=5,
         revision=6,
     ),
+    "audit-1.json": types.Audit(
+        id="i",
+        partition=3,
+        bed="bed",
+        ward=None,
+        user="nurse",
+        action="set_alarm",
+        issued_ns=1,
+        applied_ns=2,
+        outcome=types.CommandOutcome.APPLIED,
+        detail="",
+        changes=[types.AuditChange("ecg/hr_high limit", "120", None)],
+    ),
+    "bed-1.json": types.Bed(
+        bed="bed",
+        ward="icu",
+        stay=None,
+        admitted=True,
+        admitted_ns=1,
+        profile="adult",
+        standby=False,
+        standby_by=None,
+        audio_paused_until_ns=2,
+        audio_paused_by="nurse",
+        audio_paused_up_to=types.Priority.MEDIUM,
+        settings=[
+            types.Setting(
+                "ecg", "hr_high", True, types.Priority.LOW, 130.0, "/min", 40.0, 300.0, 3.0, 3.0, "bed"
+            )
+        ],
+        revision=1,
+        emitted_ns=3,
+    ),
+    "device_alarm-1.json": types.DeviceAlarm(1, "i", "bed", "monitor-7", "asystole", 1),
+    "verdict-1.json": types.Verdict(
+        "i", "bed", "monitor-7", "asystole", 1, False, 0.1, 0.5, ["a pulse goes on"], "", "m", 2
+    ),
+    "command-1.json": Command("i", "nurse", 1, "bed", None, SetAlarm("ecg/hr_high", {"limit": 130.0})),
     "dead_letter-1.json": types.DeadLetter("malformed", "d", "t", 0, 1, 2, None, {"a": "b"}, "AA=="),
 }
+
+OF_DEVICES = {"device_alarm-1.json"}
+"""Records with a number for their version instead of the name of a schema."""
 
 
 @pytest.mark.parametrize("name", list(schemas.OUTPUTS))
@@ -54,11 +97,42 @@ def test_records_hold_to_their_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     record = json.loads(msgspec.json.encode(RECORDS[name]))
     jsonschema.validate(record, schema)
-    assert record["schema"] == name.removesuffix(".json").replace("-", "/")
-    for field in record:
+    if name in OF_DEVICES:
+        assert record["version"] == 1
+    else:
+        assert record["schema"] == name.removesuffix(".json").replace("-", "/")
+    defaulted = {field.name for field in msgspec.structs.fields(schemas.OUTPUTS[name]) if not field.required}
+    for field in set(record) - defaulted:
         broken = {key: item for key, item in record.items() if key != field}
         with pytest.raises(jsonschema.ValidationError, match=field):
             jsonschema.validate(broken, schema)
+
+
+ACTIONS = (
+    commands.Acknowledge(["i"]),
+    commands.PauseAudio(),
+    commands.ResumeAudio(),
+    commands.Admit(stay="s", settings={"ecg/hr_high": {"limit": 130.0, "enabled": True}}),
+    commands.Discharge(),
+    commands.Transfer("bed-02"),
+    commands.Standby(True),
+    commands.SetProfile("neonatal"),
+    commands.SetAlarm("ecg/hr_high", {"limit": 130.0, "priority": "low", "beats": None}),
+)
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: type(action).__name__)
+def test_every_command_holds_to_the_schema(action: commands.Action) -> None:
+    schema = json.loads((FOLDER / "command-1.json").read_text(encoding="utf-8"))
+    record = json.loads(commands.encode(Command("i", "nurse", 1, "bed", None, action)))
+    jsonschema.validate(record, schema)
+    record["action"]["type"] = "explode"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(record, schema)
+
+
+def test_no_action_is_left_out() -> None:
+    assert {type(action) for action in ACTIONS} == set(get_args(commands.Action))
 
 
 def test_every_schema_file_is_known() -> None:
