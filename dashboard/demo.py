@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from dashboard.recorded import RecordedBed, episode_table, find_recordings
 from dashboard.serve import check_port
 from ingest import kafka
 from ingest.broker import EmbeddedBroker
-from ingest.settings import load_settings
+from ingest.settings import Settings, load_settings
 
 READY_S: Final = 90.0
 DRAIN_S: Final = 20.0
@@ -32,6 +33,7 @@ MEMORY_EVERY_S: Final = 60.0
 DEMO_PARTITIONS: Final = 8
 _ADDRESS: Final = "127.0.0.1"
 _SOURCES: Final = ("simulate", "replay")
+_KEY: Final = "WARDWAVE_COMMANDS__KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Demo:
             }
             settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=changed)})
         self._say(f"broker    {settings.kafka.bootstrap_servers}")
+        self._say(self._how_to_command(settings, folder))
         kafka.ensure_topics(settings)
         watch = stack.enter_context(AlarmWatch(settings))
         device = ["--device", options.device] if options.device else []
@@ -129,6 +132,22 @@ class Demo:
         ended_ns = time.time_ns()
         lost = self._finish(folder, watch, recordings, ended_ns)
         return 130 if interrupted and options.duration_s is not None else 0 if lost == 0 else 1
+
+    def _how_to_command(self, settings: Settings, folder: Path) -> str:
+        """Give worker and dashboard a key for commands where none is set; say how to command from a shell."""
+        variables = [
+            f"{name}={self._environment[name]}"
+            for name in ("WARDWAVE_KAFKA__BOOTSTRAP_SERVERS", "WARDWAVE_KAFKA__PARTITIONS")
+            if name in self._environment
+        ]
+        if settings.commands.key is None:
+            path = folder / "command-key"
+            self._environment[_KEY] = secrets.token_hex(32)
+            path.touch(mode=0o600)
+            path.write_text(self._environment[_KEY])
+            variables.append(f'{_KEY}="$(cat {path})"')
+        words = "wardwave command acknowledge --bed BED --all --user YOU"
+        return f"commands  {' '.join([*variables, words])}"
 
     def _start(self, name: str, arguments: list[str], folder: Path) -> None:
         self._children[name] = Child(name, arguments, self._environment, folder)
