@@ -16,7 +16,6 @@ from inference.af import AtrialFibrillation, irregular
 from inference.alarm_book import AlarmBook
 from inference.alarms import AlarmEngine, Conditions
 from inference.beat_checks import stands_out
-from inference.beat_checks import stands_out
 from inference.beat_classes import (
     UNKNOWN_LEAD,
     BeatClassifier,
@@ -311,7 +310,6 @@ class EcgMonitor:
         at = np.clip(np.rint(places_s * card.fs_hz).astype(np.int64), 0, windows.shape[1] - 1)
         last_ns = self.beats.last_ns[due.slots[found.window]]
         new = present[found.window, at] & (times_ns - last_ns > REFRACTORY_NS)
-        new &= stands_out(windows, card.fs_hz, found.window, at)
         new &= stands_out(windows, card.fs_hz, found.window, at)
         heights = heights_mv(windows, card.fs_hz, found.window, at)
         typical_mv = self.beats.typical_heights_mv(due.slots)[found.window]
