@@ -4,7 +4,9 @@ import json
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ import wardwave
 from inference.errors import StoreError
 from inference.recorder_settings import RecorderSettings, load_recorder_settings
 from inference.store import Store
-from inference.store_engine import connect, upgrade
+from inference.store_engine import MIGRATIONS, connect, upgrade
 from inference.store_retention import Retention
 from inference.store_rows import Kept
 from inference.store_schema import alarm_steps, alarms, audit, metadata, strip_signals, strips, vitals_1s
@@ -141,6 +143,12 @@ def test_the_migrations_make_what_the_code_expects(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
+def test_the_migrations_are_part_of_the_package() -> None:
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    packed = {path for pattern in patterns["inference"] for path in (ROOT / "inference").glob(pattern)}
+    assert set(MIGRATIONS.rglob("*.py")) <= packed
+
+
 def test_a_database_newer_than_the_code_is_refused(engine: Engine, database_url: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -152,7 +160,7 @@ def test_a_database_newer_than_the_code_is_refused(engine: Engine, database_url:
 
 def test_two_recorders_that_start_at_once_make_one_schema(database_url: str) -> None:
     code = (
-        "import sys; from inference.store_engine import connect, upgrade; "
+        "import sys; from inference.store_engine import MIGRATIONS, connect, upgrade; "
         "upgrade(connect(sys.argv[1], writes=True))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, database_url], cwd=ROOT) for _ in range(2)]
@@ -215,6 +223,13 @@ def test_an_alarm_is_read_as_its_newest_step_and_with_its_whole_life(engine: Eng
     assert store.life(first.id) == [first, acknowledged, ended]
     assert store.life("nothing") == []
     assert store.alarm("nothing") is None
+
+
+def test_threads_share_a_store(engine: Engine, store: Store) -> None:
+    StoreWriter(engine).write(Batch(alarms=[kept(make_alarm())]))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: len(store.alarms()), range(40)))
+    assert found == [1] * 40
 
 
 def test_fields_of_a_later_version_are_kept(engine: Engine, store: Store) -> None:
