@@ -33,8 +33,9 @@ TALL_S: Final = 2.0
 """At 30 beats a minute there is one upstroke in so much."""
 
 NO_SOURCE: Final = -1
-REACH_NS: Final = 5 * NS_PER_S // 2
-"""A channel that is judged less far than this before the moment in question says nothing about it."""
+REACH_NS: Final = 7 * NS_PER_S // 2
+"""A channel judged less far than this before the moment in question says nothing: room for chunks of 2 s that
+come after the ECG's, a hop, and what a pulse needs to be known."""
 
 AHEAD_NS: Final = NS_PER_S // 2
 """Pulses so much after the moment in question count: the pulse comes after the beat."""
@@ -80,6 +81,10 @@ class PulseEvidence:
     def last_pulse_ns(self) -> IntArray:
         """Time of the last pulse; :data:`~inference.beats.NEVER` where there was none."""
         return np.asarray(self.times_ns[:, -1])
+
+    def of(self, rows: IntArray) -> PulseEvidence:
+        """Of some of the beds, by their rows."""
+        return PulseEvidence(*(getattr(self, name)[rows] for name in self.__slots__))
 
     def count_in(self, seconds: float) -> IntArray:
         """Pulses of the last seconds before the moment in question."""

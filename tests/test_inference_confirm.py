@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,9 +14,11 @@ from inference.confirm import judge, reasons
 from inference.pulse_history import RECENT
 from inference.pulses import KINDS, NO_SOURCE, PulseEvidence, PulseMonitor
 from ingest.continuity import Continuity
+from ingest.replay import read_sources, source_chunks
 from ingest.settings import IngestSettings
 from ingest.simulate import Ward
 from ingest.types import NS_PER_S, SignalKind
+from training.splits import side_of
 
 ALL = ("asystole", "vf", "vt", "extreme_tachycardia", "extreme_bradycardia")
 NOW_S = 1_000.0
@@ -190,6 +194,8 @@ def test_beds_are_judged_each_for_itself(order: list[int]) -> None:
     ]
     names = ("known", "source", "at_ns", "frontier_ns", "times_ns", "heights", "likeness")
     joined = PulseEvidence(*(np.concatenate([getattr(beds[n], name) for n in order]) for name in names))
+    twice = joined.of(np.array([3, 2, 1, 0])).of(np.array([3, 2, 1, 0]))
+    np.testing.assert_array_equal(twice.times_ns, joined.times_ns)
     onsets = np.full((4, len(ALL)), round(993 * NS_PER_S))
     together = judge(ALL, joined, onsets, np.full((4, len(ALL)), 150.0))
     for row, n in enumerate(order):
@@ -216,3 +222,39 @@ def test_the_simulated_ward_agrees_a_stopped_heart_has_no_pulse(kind: SignalKind
     judged = judge((event,), pulse, onsets, np.full((2, 1), np.nan))
     assert judged.confirmed[:, 0].tolist() == [True, False]
     assert judged.contradicted[:, 0].tolist() == [False, True]
+
+
+ALARMS = {
+    "Asystole": ("asystole", 5.0),
+    "Ventricular_Flutter_Fib": ("vf", 5.0),
+    "Ventricular_Tachycardia": ("vt", 5.0),
+    "Tachycardia": ("extreme_tachycardia", 8.0),
+    "Bradycardia": ("extreme_bradycardia", 8.0),
+}
+"""Alarms of cinc2015, what they are here, and how long before its sound each is taken to have begun, s."""
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_alarms_of_bedside_devices_that_are_true_are_not_contradicted(data_dir: Path) -> None:
+    """The held-back side of cinc2015 at the moment of the alarm, by the pulse alone (docs/pulses.md)."""
+    start_ns = 1_700_000_000 * NS_PER_S
+    table = [line.split(",") for line in (data_dir / "cinc2015" / "ALARMS").read_text().split()]
+    alarms = [row for row in table if side_of("cinc2015", row[0]) == "test"]
+    paths = [data_dir / "cinc2015" / record for record, _, _ in alarms]
+    sources = [s for s in read_sources(paths, [path.name for path in paths]) if s.signal.kind in KINDS]
+    monitor, lines = PulseMonitor(), [Continuity(IngestSettings()) for _ in sources]
+    streams = [source_chunks(s, start_ns, round(300 * s.signal.fs_hz), 10.0, "score") for s in sources]
+    for offset, chunks in enumerate(zip(*streams, strict=True)):
+        pieces = [line.push(chunk, offset, 0) for line, chunk in zip(lines, chunks, strict=True)]
+        monitor.push([(s.bed, piece) for s, found in zip(sources, pieces, strict=True) for piece in found])
+    counts = {(kind, true): [0, 0] for kind in ALARMS for true in "01"}
+    for record, kind, true in alarms:
+        at_ns = np.array([start_ns + 300 * NS_PER_S])
+        pulse = monitor.evidence(np.array([monitor.number(record)]), at_ns, np.array([10**6]))
+        name, back_s = ALARMS[kind]
+        onset = (at_ns - round(back_s * NS_PER_S))[:, None]
+        counts[kind, true][0] += 1
+        counts[kind, true][1] += int(judge((name,), pulse, onset, np.full((1, 1), np.nan)).contradicted[0, 0])
+    assert [counts[kind, "1"][1] for kind in ALARMS] == [0] * len(ALARMS), counts
+    assert counts["Asystole", "0"][1] >= 0.5 * counts["Asystole", "0"][0], counts

@@ -171,8 +171,19 @@ def test_pressure_is_asked_first_and_plethysmogram_when_it_fails() -> None:
 def test_a_channel_that_stopped_coming_says_nothing() -> None:
     monitor = PulseMonitor()
     monitor.push([("a", piece) for piece in pieces(wave(beats(80, 0, 30), 30))])
-    assert ask(monitor, 31.5).known[0]
-    assert not ask(monitor, 33.0).known[0]
+    assert ask(monitor, 32.0).known[0]
+    assert not ask(monitor, 34.0).known[0]
+
+
+def test_chunks_of_two_seconds_that_come_after_the_ecgs_are_known_at_every_second() -> None:
+    line = wave(beats(80, 0, 60), 60)
+    whole = pieces(line, list(range(round(2 * FS), len(line), round(2 * FS))))
+    monitor = PulseMonitor()
+    monitor.push([("a", piece) for piece in whole])
+    for second in range(20, 60, 2):
+        before = 2 * (second // 2)
+        assert ask(monitor, second + 1.0, before=before).known[0]
+        assert ask(monitor, second + 2.0, before=before).known[0]
 
 
 def test_a_clock_set_back_takes_no_pulse_along() -> None:
