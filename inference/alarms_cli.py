@@ -20,7 +20,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parts = parser.add_subparsers(dest="part", required=True, metavar="WHAT")
     standing = parts.add_parser("list", help="alarms that stand now (begun in the last 12 h)")
     standing.add_argument("--bed")
-    standing.add_argument("--ids", action="store_true", help="with ids, as wardwave command takes them")
     standing.set_defaults(run=run_list)
     catalogue = parts.add_parser("catalogue", help="every alarm that can be raised, with its defaults")
     catalogue.add_argument("--markdown", action="store_true", help="as the table of docs/alarms.md")
@@ -34,15 +33,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print the alarms that stand."""
+    """Print the alarms that stand, each with its id, as ``wardwave command`` takes it."""
     from inference import standing
     from ingest.settings import load_settings
 
     alarms = standing.read(load_settings(), args.bed)
     for alarm in alarms:
         print(_line(alarm))
-        if args.ids:
-            print(f"    {alarm.id}")
+        print(f"    {alarm.id}")
     if not alarms:
         print(f"no alarm stands{f' at {args.bed}' if args.bed else ''}")
     return 0

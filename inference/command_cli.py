@@ -49,9 +49,7 @@ def _add(
 def _add_for_alarms(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     acknowledge = _add(actions, "acknowledge", "say that alarms have been seen")
     which = acknowledge.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "--alarm", nargs="+", metavar="ID", help="exactly these (see wardwave alarms list --ids)"
-    )
+    which.add_argument("--alarm", nargs="+", metavar="ID", help="exactly these (see wardwave alarms list)")
     which.add_argument("--all", action="store_true", help="all that stand at the bed now")
     pause = _add(actions, "pause", "pause the sound; graver new alarms sound all the same", ward=True)
     pause.add_argument("--seconds", type=float, default=120.0, help="10 to 600 (default 120)")

@@ -39,8 +39,8 @@ Shell = Callable[..., tuple[int, str]]
 class Quiet:
     """A worker without signals."""
 
-    def configure(self, bed: str) -> None:
-        """Nothing to configure."""
+    def configure(self, bed: str) -> list[Alarm]:
+        return []
 
     def reset(self, bed: str, watch: bool) -> int:
         return 0
@@ -187,7 +187,7 @@ def test_alarms_are_listed_acknowledged_and_paused(signed: Settings, shell: Shel
         raise_alarm(ward, "bed-01", "pause")
         raise_alarm(ward, "bed-01", "pause", over=True)
         raise_alarm(ward, "bed-02", "asystole")
-        status, said = shell("alarms", "list", "--bed", "bed-01", "--ids")
+        status, said = shell("alarms", "list", "--bed", "bed-01")
         lines = said.splitlines()
         assert lines[0] == "bed-01       *** VENT FIB/FLUTTER, since 2026-09-21 14:13:21 UTC, latched"
         assert lines[2] == "bed-01       ** HR 134 > 120, since 2026-09-21 14:13:20 UTC, active"

@@ -47,8 +47,9 @@ class FakeBedside:
     muted: list[tuple[str, bool]] = field(default_factory=list)
     offset: int = 100
 
-    def configure(self, bed: str) -> None:
+    def configure(self, bed: str) -> list[Alarm]:
         self.configured.append(bed)
+        return []
 
     def reset(self, bed: str, watch: bool) -> int:
         self.forgotten.append((bed, watch))
