@@ -24,6 +24,8 @@ GIVE_UP_S: Final = 15.0
 """How long after a strip's end its signals are waited for; also how late chunks may be at its begin."""
 MOST_BYTES: Final = 32_000_000
 """Of one bed; what is pushed out is read from Kafka again if a strip needs it."""
+_LOOK_BACK_MS: Final = round(LOOK_BACK_S * 1e3)
+_PRUNE_MS: Final = 1_000
 _AFTER_MS: Final = round((AFTER_S + GIVE_UP_S) * 1e3)
 _UNSEEN_MS: Final = 1_000
 """Where offsets leap and time does, too, records came that were not read here."""
@@ -65,7 +67,7 @@ class BedBuffer:
         while self._n_bytes > MOST_BYTES and len(self.records) > 1:
             self._push_out()
 
-    def prune(self, before_ms: float) -> None:
+    def prune(self, before_ms: int) -> None:
         """Forget what is older."""
         while self.records and self.records[0].timestamp_ms < before_ms:
             self._push_out()
@@ -111,9 +113,17 @@ class _Partition:
     first_ms: int = 0
     newest_ms: int = 0
     read_at_s: float = 0.0
+    prune_ms: int = 0
     beds: dict[str, BedBuffer] = field(default_factory=dict)
     wanted: dict[str, tuple[Wanted, float]] = field(default_factory=dict)
     open: dict[str, _Open] = field(default_factory=dict)
+
+    def prune(self, before_ms: int) -> None:
+        """Forget what is older, and beds of which nothing is left."""
+        for bed, buffer in list(self.beds.items()):
+            buffer.prune(before_ms)
+            if not buffer.records:
+                del self.beds[bed]
 
     def clock_ms(self, now_s: float, at_end: bool) -> int:
         """The broker's time: that of the newest record, and on from there once all is read."""
@@ -147,7 +157,8 @@ class StripCutter:
         part.read_at_s = now_s
         buffer = part.beds.get(bed)
         if buffer is None:
-            buffer = part.beds[bed] = BedBuffer(part.first_ms)
+            floor_ms = max(part.first_ms, part.newest_ms - _LOOK_BACK_MS)
+            buffer = part.beds[bed] = BedBuffer(floor_ms)
         buffer.add(received)
 
     @staticmethod
@@ -191,7 +202,7 @@ class StripCutter:
         part = self._partitions.get(number)
         if part is None or part.next_offset == 0:
             return None
-        kept = [buffer.records[0].offset for buffer in part.beds.values() if buffer.records]
+        kept = (buffer.records[0].offset for buffer in part.beds.values())
         return min(kept, default=part.next_offset)
 
     def cut(self, number: int, now_s: float, at_end: bool, until_s: float) -> list[Strip]:
@@ -220,8 +231,9 @@ class StripCutter:
             if self._is_due(part, item, clock_ms):
                 del part.open[item.wanted.alarm_id]
                 done.append(self._finish(number, item))
-        for buffer in part.beds.values():
-            buffer.prune(clock_ms - LOOK_BACK_S * 1e3)
+        if clock_ms >= part.prune_ms:
+            part.prune(clock_ms - _LOOK_BACK_MS)
+            part.prune_ms = clock_ms + _PRUNE_MS
         return done
 
     def _open_wanted(self, part: _Partition, now_s: float, at_end: bool) -> None:
@@ -241,7 +253,7 @@ class StripCutter:
         if buffer is None or anchor is None:
             # Long over: all of it is read from Kafka, at once.
             return _Open(wanted, assembly, part.next_offset, give_up_ms=0, short=True)
-        needed_ms = anchor.timestamp_ms - _before_ms(wanted, start_ns)
+        needed_ms = anchor.timestamp_ms - _before_ms(start_ns, end_ns)
         first = next(item.offset for item in buffer.records if item.timestamp_ms >= needed_ms)
         give_up_ms = anchor.timestamp_ms + _AFTER_MS
         return _Open(wanted, assembly, first, give_up_ms, short=needed_ms < buffer.floor_ms)
@@ -261,8 +273,7 @@ class StripCutter:
         """Cut a strip, if need be from what Kafka still has."""
         wanted, assembly = item.wanted, item.assembly
         if item.short:
-            start_ns, _ = span(wanted.onset_ns, wanted.raised_ns)
-            before_ms = _before_ms(wanted, start_ns)
+            before_ms = _before_ms(*span(wanted.onset_ns, wanted.raised_ns))
             records = self._history.read(number, wanted.bed, wanted.raw_offset, before_ms, _AFTER_MS)
             anchor = next((one for one in reversed(records) if one.offset <= wanted.raw_offset), None)
             assembly = Assembly(wanted.bed, *self._span(wanted, anchor), self._limits)
@@ -284,6 +295,6 @@ class StripCutter:
         return span(wanted.onset_ns, raised_ns)
 
 
-def _before_ms(wanted: Wanted, start_ns: int) -> int:
+def _before_ms(start_ns: int, end_ns: int) -> int:
     """How long before the record that raised an alarm the first one of its strip came, at most."""
-    return round(max(0, wanted.raised_ns - start_ns) / NS_PER_S * 1e3 + GIVE_UP_S * 1e3)
+    return round((end_ns - start_ns) / NS_PER_S * 1e3 + (GIVE_UP_S - AFTER_S) * 1e3)

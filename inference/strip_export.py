@@ -63,7 +63,7 @@ def export_wfdb(alarm: Alarm, strip: Strip, out: Path) -> list[Path]:
             name,
             fs=signal.fs_hz,
             units=[signal.scale.unit] * len(signal.channels),
-            sig_name=list(signal.channels),
+            sig_name=_labels(signal, 80),
             d_signal=digital,
             fmt=[form] * len(signal.channels),
             adc_gain=gain,
@@ -118,7 +118,7 @@ def _write_edf(path: Path, alarm: Alarm, strip: Strip, signal: StripSignal) -> N
         writer.setSignalHeaders(
             [
                 {
-                    "label": _ascii(channel)[:_LABEL],
+                    "label": label,
                     "dimension": signal.scale.unit,
                     "sample_frequency": signal.fs_hz,
                     "physical_min": float(lowest[i]),
@@ -128,7 +128,7 @@ def _write_edf(path: Path, alarm: Alarm, strip: Strip, signal: StripSignal) -> N
                     "prefilter": "",
                     "transducer": "",
                 }
-                for i, channel in enumerate(signal.channels)
+                for i, label in enumerate(_labels(signal, _LABEL))
             ]
         )
         # A record holds whole samples: 62 samples of 62.5 Hz last 0.992 s.
@@ -186,6 +186,15 @@ def _ascii(text: str) -> str:
     """Text for formats that know ASCII alone."""
     one_line = " ".join(text.split())
     return one_line.encode("ascii", "replace").decode()
+
+
+def _labels(signal: StripSignal, most: int) -> list[str]:
+    """Names of the channels as the formats take them, each once."""
+    plain = [_ascii(channel) for channel in signal.channels]
+    cut = [name[:most] for name in plain]
+    if len(set(cut)) == len(cut):
+        return cut
+    return [f"{name[: most - 5]} #{number}" for number, name in enumerate(plain, 1)]
 
 
 def _wfdb_samples(signal: StripSignal) -> tuple[npt.NDArray[np.int64], list[float], list[int], str]:

@@ -1,5 +1,6 @@
 """The recorder: strips to the sample, and nothing lost or doubled whatever dies."""
 
+import json
 import math
 import os
 import signal
@@ -284,6 +285,17 @@ def test_what_is_no_longer_kept_is_read_from_kafka_again() -> None:
     np.testing.assert_array_equal(strip.signals[0].samples, samples[20 * 50 : 40 * 50])
 
 
+def test_beds_that_are_gone_hold_nothing_back() -> None:
+    cutter = StripCutter(LIMITS, Nothing())
+    for item in records(line(200)):
+        cutter.take(0, "gone" if item.offset < 5 else "bed-01", item, 0.0)
+        cut_all(cutter)
+    assert cutter.safe_offset(0) == 199 - LOOK_BACK_S
+    assert cutter.safe_offset(1) is None
+    cut_all(cutter, LOOK_BACK_S + 10, at_end=True)
+    assert cutter.safe_offset(0) == 200
+
+
 def test_a_recorder_that_just_began_waits_then_reads_what_came_before() -> None:
     samples = line(60)
     made = records(samples)
@@ -434,8 +446,8 @@ def environment(settings: Settings, url: str) -> dict[str, str]:
     return {**os.environ, **names, **kafka, "WARDWAVE_RECORDER__URL": url}
 
 
-def start(settings: Settings, url: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "wardwave", "--log-level", "WARNING", "record"]
+def start(settings: Settings, url: str, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "wardwave", "--log-level", "WARNING", "record", *words]
     return subprocess.Popen(command, env=environment(settings, url), cwd=ROOT)
 
 
@@ -462,7 +474,10 @@ def reading(url: str) -> Iterator[Store]:
 
 
 @pytest.mark.kafka
-def test_a_killed_recorder_loses_nothing_and_doubles_nothing(outside: Outside, database_url: str) -> None:
+def test_a_killed_recorder_loses_nothing_and_doubles_nothing(
+    outside: Outside, database_url: str, tmp_path: Path
+) -> None:
+    stats = tmp_path / "stats.json"
     for topic in ("alarms", "audit", "vitals", "verdicts", "raw"):
         outside.put(getattr(outside.settings.topics, topic), b"\xff neither JSON nor a chunk")
     outside.n_bad = 1
@@ -479,10 +494,11 @@ def test_a_killed_recorder_loses_nothing_and_doubles_nothing(outside: Outside, d
             ended = outside.alarm(15, 1, state=AlarmState.ENDED, ended_ns=outside.at(20), raw_offset=60)
             outside.live(40, 60)
             line_2 = outside.acknowledge("c2")
-            process = start(outside.settings, database_url)
+            process = start(outside.settings, database_url, "--stats", str(stats))
             wait_for(lambda: store.with_strip() == [first.id, pending.id], "no second strip")
             wait_for(lambda: len(store.trend(outside.bed, "ecg")) == 60, "trend lost")
             wait_for(lambda: len(store.audit()) == 2, "audit lost")
+            wait_for(lambda: json.loads(stats.read_text())["bad_records"] == 4, "not counted")
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
             for alarm in (first, pending):

@@ -516,6 +516,15 @@ def test_a_zero_between_steps_or_physical_values_survive_wfdb(tmp_path: Path, sc
     np.testing.assert_allclose(physical, signal.physical(), atol=1e-7)
 
 
+def test_channels_whose_names_the_formats_do_not_take_stay_apart(tmp_path: Path) -> None:
+    signal = make_signal(channels=("Brustwand Ableitung Ä", "Brustwand Ableitung Ö"))
+    (header,) = export_wfdb(make_alarm(), make_strip(signal), tmp_path)
+    assert len(set(wfdb.rdheader(str(header.with_suffix(""))).sig_name)) == 2
+    (path,) = export_edf(make_alarm(), make_strip(signal), tmp_path)
+    with pyedflib.EdfReader(str(path)) as reader:
+        assert len(set(reader.getSignalLabels())) == 2
+
+
 @pytest.mark.parametrize("fs_hz", [250.0, 62.5, 360.5, 1.0])
 def test_a_strip_as_edf_has_the_same_samples(tmp_path: Path, fs_hz: float) -> None:
     signal = make_signal(fs_hz=fs_hz)
