@@ -138,7 +138,10 @@ class StreamSigns:
 
     def note_loudness(self, slot: int, chunk: Chunk) -> None:
         """Note whether a chunk of sound is more than the sensor's own noise; missing samples say nothing."""
-        loudest = _deviation(chunk.samples)
+        # Of n samples that reach so far apart the deviation is at least that through the root of 2 n.
+        loudest = np.ptp(chunk.samples, axis=0).max(initial=0.0) / np.sqrt(2 * max(1, chunk.n_samples))
+        if not loudest > OWN_NOISE:
+            loudest = _deviation(chunk.samples)
         if np.isnan(loudest):
             return
         if loudest > OWN_NOISE:

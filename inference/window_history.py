@@ -46,6 +46,9 @@ _ARRAYS: Final = {
 """Shape, type and first value of what is kept for each bed and rule."""
 
 
+Counts = npt.NDArray[np.int32]
+
+
 @dataclass(frozen=True, slots=True)
 class Votes:
     """One window of each of some beds. Shapes (n_beds,), of ``votes`` and ``counted`` (n_beds, n_rules).
@@ -99,8 +102,8 @@ class WindowHistory:
     began: IntArray
     other: IntArray
     floor: IntArray
-    counting: npt.NDArray[np.int32]
-    heard: npt.NDArray[np.int32]
+    counting: Counts
+    heard: Counts
 
     def __init__(self, rules: WindowSpecs, n_slots: int) -> None:
         self._rules = rules
@@ -188,15 +191,15 @@ class WindowHistory:
         self.held[slots] = holds
         rows = np.flatnonzero(begins.any(axis=1))
         if len(rows):
-            counting, heard = self._newest_first(now, rows)
-            before = (
-                np.arange(rules.minutes)
-                > (now.ends_ns[rows, None] // MINUTE_NS - onsets[rows] // MINUTE_NS)[:, :, None]
-            )
-            there = (heard > 0) & before
-            there &= np.cumsum(there, axis=2) <= rules.quiet[:, None]
-            share = (counting * there).sum(axis=2) / np.maximum((heard * there).sum(axis=2), 1)
-            at = slots[rows]
+            at, ago = slots[rows], self._ago(slots[rows])
+            began = now.ends_ns[rows, None] // MINUTE_NS - onsets[rows] // MINUTE_NS
+            before = (self.heard[at] > 0) & (ago > began[:, :, None])
+            # The nearest heard minutes, as many as must have been quiet.
+            order = np.broadcast_to(np.argsort(ago, axis=2), before.shape)
+            rank = np.cumsum(np.take_along_axis(before, order, axis=2), axis=2)
+            nearest = np.empty_like(before)
+            np.put_along_axis(nearest, order, rank <= self._rules.quiet[:, None], axis=2)
+            share = _share(self.counting[at], self.heard[at], before & nearest)
             self.new[at] = np.where(begins[rows], share <= rules.quiet_share, self.new[at])
         return np.asarray(self.new[slots], dtype=np.bool_)
 
@@ -214,43 +217,40 @@ class WindowHistory:
     def _count_minutes(self, now: Votes) -> None:
         slots, n_minutes = now.slots, self._rules.minutes
         minute = now.ends_ns // MINUTE_NS
-        before = self.minute[slots]
+        passed = minute - self.minute[slots]
+        rows = np.flatnonzero(passed)
         # Places of the minutes that have passed since are stale.
-        stale = (np.arange(n_minutes) - (before + 1)[:, None]) % n_minutes < (minute - before)[:, None]
+        behind = (np.arange(n_minutes) - (self.minute[slots[rows]] + 1)[:, None]) % n_minutes
+        stale = (behind < passed[rows, None])[:, None, :]
         self.minute[slots] = minute
         at = minute % n_minutes
         for ring, gained in ((self.counting, now.votes & now.counted), (self.heard, now.counted)):
-            ring[slots] = np.where(stale[:, None, :], 0, ring[slots])
+            ring[slots[rows]] = np.where(stale, 0, ring[slots[rows]])
             ring[slots, :, at] += gained
 
-    def _newest_first(self, now: Votes, rows: IntArray) -> tuple[IntArray, IntArray]:
-        """Counts of minutes of some of the beds; shape (n_rows, n_rules, n_minutes), the present first."""
+    def _ago(self, slots: IntArray) -> IntArray:
+        """How many minutes ago each place of the rings was; shape (n_beds, 1, n_minutes)."""
         n_minutes = self._rules.minutes
-        at = (self.minute[now.slots[rows], None] - np.arange(n_minutes)) % n_minutes
-        order = np.broadcast_to(at[:, None, :], (len(rows), len(self._kinds), n_minutes))
-        return (
-            np.take_along_axis(self.counting[now.slots[rows]], order, axis=2).astype(np.int64),
-            np.take_along_axis(self.heard[now.slots[rows]], order, axis=2).astype(np.int64),
-        )
+        return (self.minute[slots, None, None] - np.arange(n_minutes)) % n_minutes
 
     def _trend(self, now: Votes) -> tuple[WideFloatArray, WideFloatArray, BoolArray]:
         """Share of counting windows in %, its rise in percentage points, and whether enough was heard.
 
         Half of the minutes that it looks at must have been heard, and as many before as it looks at.
         """
-        rules = self._rules
-        counting, heard = self._newest_first(now, np.arange(len(now.slots)))
-        ago = np.arange(rules.minutes)
-        recent = ago < rules.recent[:, None]
-        before = ~recent & (ago < (rules.recent + rules.before)[:, None])
-        shares = [
-            100.0 * (counting * span).sum(axis=2) / np.maximum((heard * span).sum(axis=2), 1)
-            for span in (recent, before)
-        ]
-        there = heard > 0
-        known = (there & recent).sum(axis=2) * 2 >= rules.recent
-        known &= (there & before).sum(axis=2) >= rules.recent
-        return shares[0], shares[0] - shares[1], known
+        rules, shape = self._rules, now.votes.shape
+        columns = np.flatnonzero(rules.trend)
+        lines = (now.slots[:, None], columns)
+        counting, heard, ago = self.counting[lines], self.heard[lines], self._ago(now.slots)
+        until = rules.recent[columns][:, None]
+        recent = ago < until
+        before = ~recent & (ago < until + rules.before[columns][:, None])
+        shares = [100.0 * _share(counting, heard, span) for span in (recent, before)]
+        n_recent, n_before = (((heard > 0) & span).sum(axis=2) for span in (recent, before))
+        share, rise, known = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.bool_)
+        share[:, columns], rise[:, columns] = shares[0], shares[0] - shares[1]
+        known[:, columns] = (2 * n_recent >= rules.recent[columns]) & (n_before >= rules.recent[columns])
+        return share, rise, known
 
     def state(self, slot: int) -> HistoryState:
         """What is remembered of one bed, for a snapshot."""
@@ -269,3 +269,10 @@ class WindowHistory:
             for column, kind in enumerate(self._kinds):
                 if kind in state.kinds:
                     own[slot, column] = stored[state.kinds.index(kind)]
+
+
+def _share(counting: Counts, heard: Counts, span: BoolArray) -> WideFloatArray:
+    """Share of counting windows in the minutes of a span; shapes (n_beds, n_rules, n_minutes), 0 of none."""
+    n_counting = np.einsum("bri,bri->br", counting, span, dtype=np.int64)
+    n_heard = np.einsum("bri,bri->br", heard, span, dtype=np.int64)
+    return np.asarray(n_counting / np.maximum(n_heard, 1))
