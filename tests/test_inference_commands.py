@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wardwave
 from inference import commands
 from inference.commands import (
     HEADER,
@@ -30,6 +34,7 @@ from ingest.errors import SettingsError
 from ingest.settings import CommandSettings, load_settings
 from ingest.types import NS_PER_S
 
+DOC = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 KEY = "k" * 32
 OTHER_KEY = "o" * 32
 SETTINGS = CommandSettings(key=KEY)
@@ -241,3 +246,29 @@ def test_a_ward_is_told_only_what_fits_all_its_beds() -> None:
         else:
             with pytest.raises(BadCommand, match="is for one bed"):
                 commands.check(told)
+
+
+def test_the_document_shows_what_is_accepted() -> None:
+    text = DOC.read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    shown = commands.decode(Record(b"bed-03", example.encode()))
+    assert shown.action == SetAlarm("ecg/hr_high", {"limit": 130.0})
+    rows = re.findall(r"^\| `([a-z_]+)` \|(.*)\| yes \| (yes )?\|$", text, re.MULTILINE)
+    assert {name for name, _, _ in rows} == {command(action).name for action in ACTIONS}
+    for action in ACTIONS:
+        ((fields, of_ward),) = [row[1:] for row in rows if row[0] == command(action).name]
+        assert bool(of_ward) == isinstance(action, commands.WARD_ACTIONS)
+        told = {one.name for one in msgspec.structs.fields(type(action))} - {"transfer_from"}
+        assert all(f"`{name}`" in fields for name in told)
+
+
+def test_the_document_s_shell_lines_are_understood() -> None:
+    shell = re.findall(r"```sh\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)[0]
+    lines = [
+        shlex.split(line, comments=True)[1:] for line in shell.splitlines() if line.startswith("wardwave")
+    ]
+    parser = wardwave.build_parser(["inference.command_cli", "inference.alarms_cli"])
+    told = {parser.parse_args(words).action for words in lines if words[0] == "command"}
+    assert told == {
+        "acknowledge", "pause", "resume", "admit", "discharge", "transfer", "standby", "profile", "set"
+    }  # fmt: skip
