@@ -79,9 +79,9 @@ class Beds:
             found = self._states[bed] = self.fresh(bed)
         return found
 
-    def fresh(self, bed: str) -> BedState:
-        """A bed that nobody has set."""
-        ward = self._site.ward_of(bed)
+    def fresh(self, bed: str, ward: str | None = None) -> BedState:
+        """A bed that nobody has set, in the ward of the site's file or in another."""
+        ward = ward or self._site.ward_of(bed)
         of_ward = self._site.wards.get(ward)
         return BedState(bed, ward, (of_ward and of_ward.profile) or ADULT)
 

@@ -66,7 +66,7 @@ def _add_for_alarms(actions: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _add_for_patients(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     admit = _add(actions, "admit", "admit a new patient, who inherits nothing")
-    admit.add_argument("--profile", default="adult", help="adult (default), paediatric or neonatal")
+    admit.add_argument("--profile", help="adult, paediatric or neonatal (default: the ward's)")
     # Of the patient's bed, unlike the --ward of other actions, which names all its beds.
     admit.add_argument("--ward", help="ward of the bed, where it is another than the site's file says")
     admit.add_argument("--stay", help="pseudonym of the stay, never a name")

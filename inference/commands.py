@@ -52,18 +52,25 @@ class ResumeAudio(msgspec.Struct, frozen=True, tag="resume_audio"):
 class Admit(msgspec.Struct, frozen=True, tag="admit"):
     """A new patient, who inherits nothing. ``stay`` is a pseudonym, never a name.
 
-    ``transfer_from`` is set by the worker that moves a patient here.
+    Without a profile it is the ward's. ``transfer_from`` and ``admitted_there_ns`` are set by the worker that
+    moves a patient here.
     """
 
-    profile: str = "adult"
+    profile: str | None = None
     ward: str | None = None
     stay: str | None = None
     settings: dict[str, dict[str, Value]] = {}
     transfer_from: str | None = None
+    admitted_there_ns: int | None = None
 
 
 class Discharge(msgspec.Struct, frozen=True, tag="discharge"):
-    """The patient has gone; all that was known of them is forgotten."""
+    """The patient has gone; all that was known of them is forgotten.
+
+    ``admitted_ns`` is set by the worker that moved a patient away: whoever was admitted since stays.
+    """
+
+    admitted_ns: int | None = None
 
 
 class Transfer(msgspec.Struct, frozen=True, tag="transfer"):

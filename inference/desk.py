@@ -229,22 +229,29 @@ class Desk:
                 f"bed={state.bed!r} has a patient: discharge them first; the one of "
                 f"{action.transfer_from!r} stays where they are"
             )
-        self._beds.catalogue.profile(action.profile)
+        fresh = self._beds.fresh(state.bed, action.ward)
+        profile = action.profile or fresh.profile
+        self._beds.catalogue.profile(profile)
         settings: Stored = {}
         for key, values in action.settings.items():
             self._merge(settings, key, values, work, None)
-        work.note("profile", state.profile, action.profile)
+        work.note("profile", state.profile, profile)
+        work.note("ward", state.ward, fresh.ward)
         self._empty(state, work, "another patient was admitted", watch=True)
-        state.ward = action.ward or state.ward
-        state.profile, state.stay, state.settings = action.profile, action.stay, settings
+        state.ward, state.profile, state.stay, state.settings = fresh.ward, profile, action.stay, settings
         state.admitted_ns = work.at_ns
-        work.detail = f"admitted as {action.profile}"
+        work.detail = f"admitted as {profile}"
         if action.transfer_from is not None:
             work.detail += f", from {action.transfer_from}"
-            work.follow.append(self._next(work, action.transfer_from, Discharge()))
+            gone = Discharge(action.admitted_there_ns)
+            work.follow.append(self._next(work, action.transfer_from, gone))
 
     @_do.register
     def _discharge(self, action: Discharge, state: BedState, work: _Work) -> None:
+        if action.admitted_ns not in (None, state.admitted_ns):
+            raise BadCommand(
+                f"bed={state.bed!r}: the patient who was transferred is not here any more; who is here stays"
+            )
         self._empty(state, work, "the patient was discharged", watch=False)
         work.detail = "discharged; limits, alarms and baselines are forgotten"
 
@@ -256,7 +263,7 @@ class Desk:
             )
         if action.to_bed == state.bed:
             raise BadCommand(f"to_bed={action.to_bed!r}: the patient is there already")
-        admit = Admit(state.profile, None, state.stay, state.settings, transfer_from=state.bed)
+        admit = Admit(state.profile, None, state.stay, state.settings, state.bed, state.admitted_ns)
         work.follow.append(self._next(work, action.to_bed, admit))
         work.detail = f"asked {action.to_bed} to admit the patient; this bed is discharged when it has"
 
@@ -324,8 +331,7 @@ class Desk:
 
     def _empty(self, state: BedState, work: _Work, reason: str, watch: bool) -> None:
         """Forget the patient: a new one inherits nothing."""
-        # Once muted and unmuted, missing data are the new patient's.
-        work.alarms += self._bedside.mute(state.bed, True) + self._bedside.mute(state.bed, False)
+        work.alarms += self._bedside.mute(state.bed, False)
         work.alarms += self._book.close(state.bed, reason, work.now_ns)
         self._book.pause(state.bed, None, work.now_ns)
         fresh = self._beds.fresh(state.bed)

@@ -39,6 +39,9 @@ KEY = "k" * 32
 OTHER_KEY = "o" * 32
 SETTINGS = CommandSettings(key=KEY)
 NOW_MS = 1_790_000_000_000
+OF_WORKERS = {"transfer_from", "admitted_there_ns", "admitted_ns"}
+"""Fields of commands that follow from a transfer."""
+
 ACTIONS: list[Action] = [
     Acknowledge(["bed-01:ecg:vf:1"]),
     PauseAudio(60.0),
@@ -258,7 +261,7 @@ def test_the_document_shows_what_is_accepted() -> None:
     for action in ACTIONS:
         ((fields, of_ward),) = [row[1:] for row in rows if row[0] == command(action).name]
         assert bool(of_ward) == isinstance(action, commands.WARD_ACTIONS)
-        told = {one.name for one in msgspec.structs.fields(type(action))} - {"transfer_from"}
+        told = {one.name for one in msgspec.structs.fields(type(action))} - OF_WORKERS
         assert all(f"`{name}`" in fields for name in told)
 
 

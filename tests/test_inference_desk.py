@@ -385,6 +385,12 @@ def test_a_bed_is_admitted_to_a_ward_and_falls_back_to_the_site_s(ward: Ward2) -
     assert (bed.ward, limit(ward)) == ("nicu", 200.0)
     (bed,) = ward.tell(Discharge()).beds
     assert (bed.ward, bed.profile, bed.admitted, bed.stay) == ("icu", "adult", False, None)
+    # Nobody said a profile: a newborn's limits where newborns lie.
+    answer = ward.tell(Admit(ward="nicu"))
+    assert (answer.beds[0].profile, words(answer)) == ("neonatal", "admitted as neonatal")
+    assert changes(answer) == [("profile", "adult", "neonatal"), ("ward", "icu", "nicu")]
+    assert ward.tell(Admit(), bed=NICU).beds[0].profile == "neonatal"
+    assert ward.tell(Admit()).beds[0].profile == "adult"
     # The ward's own profile is that of its empty beds.
     (bed,) = ward.tell(Discharge(), bed=NICU).beds
     assert (bed.ward, bed.profile) == ("nicu", "neonatal")
@@ -441,6 +447,15 @@ def test_a_transfer_to_an_occupied_bed_leaves_both_as_they_were(ward: Ward2) -> 
     )
     assert [ward.beds.state(bed).stay for bed in (A, B)] == ["stay-1", "stay-2"]
     assert [life.id for bed in (A, B) for life in ward.book.of_bed(bed)] == alarms
+
+
+def test_who_was_admitted_meanwhile_is_not_discharged_by_a_transfer(ward: Ward2) -> None:
+    ward.tell(Admit(stay="stay-1"))
+    (admit,) = ward.tell(Transfer(B)).follow
+    ward.tell(Admit(stay="stay-2"))
+    (discharge,) = ward.apply(admit).follow
+    assert not is_applied(ward.apply(discharge))
+    assert [ward.beds.state(bed).stay for bed in (A, B)] == ["stay-2", "stay-1"]
 
 
 def test_nobody_is_transferred_from_an_empty_bed(ward: Ward2) -> None:
