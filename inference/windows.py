@@ -14,6 +14,7 @@ from inference.alarm_book import AlarmBook
 from inference.alarms import AlarmEngine, Conditions, EngineState
 from inference.beats import NEVER
 from inference.catalog import AlarmSetting, Catalogue, load_catalogue
+from inference.errors import SnapshotError
 from inference.types import Alarm, Prediction
 from inference.window_history import HistoryState, Votes, WindowHistory
 from inference.window_rules import WindowSpecs
@@ -233,11 +234,21 @@ class WindowMonitor:
         )
 
     def restore(self, bed: str, state: WindowsState) -> None:
-        """Go on from a snapshot."""
+        """Go on from a snapshot.
+
+        Raises
+        ------
+        SnapshotError
+            The state does not fit this version: the bed begins anew, its alarms that stand stay.
+        """
         slot = self.slot(bed)
-        self._end_ns[slot], self._suspended[slot] = state.end_ns, state.suspended
         self.engine.restore(slot, state.alarms)
-        self._history.restore(slot, state.history)
+        try:
+            self._history.restore(slot, state.history)
+        except (ValueError, TypeError, KeyError) as error:
+            self._forget(np.array([slot]))
+            raise SnapshotError(f"bed {bed!r}: the state of {self.signal} does not fit: {error}") from error
+        self._end_ns[slot], self._suspended[slot] = state.end_ns, state.suspended
 
 
 def _windows(items: list[Prediction], classes: tuple[str, ...]) -> Windows:

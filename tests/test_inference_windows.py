@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from inference.alarm_book import AlarmBook, Life
 from inference.catalog import Values, load_catalogue
+from inference.errors import SnapshotError
 from inference.types import Alarm, Prediction
 from inference.windows import WindowMonitor, Windows, WindowsState
 from ingest.types import NS_PER_S, SignalKind
@@ -280,6 +281,20 @@ def test_a_removed_bed_leaves_nothing_to_the_next() -> None:
         ("seizure", "active")
     ]
     assert watch.state("old") is None
+
+
+def test_a_state_that_does_not_fit_is_refused_and_the_bed_begins_anew() -> None:
+    watch = monitor("eeg")
+    two = ("background", "seizure")
+    watch.push(windows(["seizure"] * 6, classes=two))
+    state = watch.state("bed")
+    assert state is not None
+    torn = msgspec.structs.replace(state, history=msgspec.structs.replace(state.history, arrays={}))
+    other = monitor("eeg")
+    with pytest.raises(SnapshotError, match="bed 'bed': the state of eeg"):
+        other.restore("bed", torn)
+    other.book.restore("bed", watch.book.state("bed", "eeg"))
+    assert steps(other.push(windows(["background"] * 6, start_s=30, classes=two))) == [("seizure", "latched")]
 
 
 def joined(parts: Sequence[Windows]) -> Windows:
