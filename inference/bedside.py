@@ -9,20 +9,22 @@ from collections.abc import Iterable
 from typing import Final
 
 from inference.alarm_book import AlarmBook
-from inference.alarms import Change
 from inference.beat_classes import BeatPredictor
 from inference.beds import Beds
 from inference.catalog import Site, load_catalogue
 from inference.monitor import Clock, EcgMonitor, Outcome
-from inference.no_data import NoData, Silence
 from inference.predictor import Predictor
 from inference.pulses import KINDS as PULSE_KINDS
 from inference.pulses import PulseMonitor
-from inference.types import Alarm
+from inference.stream_watch import StreamChange, StreamWatch
+from inference.types import Alarm, Prediction
+from inference.windows import WindowMonitor
 from ingest.continuity import Piece
 from ingest.types import SignalKind
 
 PULSES: Final = frozenset(PULSE_KINDS)
+WINDOWED: Final = (SignalKind.EEG, SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
+"""Kinds whose alarms are made of a network's windows alone."""
 
 
 class Bedside:
@@ -52,7 +54,8 @@ class Bedside:
         self.beds = Beds(load_catalogue(), site or Site())
         self.pulses = PulseMonitor()
         self.ecg = EcgMonitor(predictor, clock, beats, self.book, self.beds.settings, self.pulses)
-        self.no_data = NoData()
+        self.watch = StreamWatch({SignalKind.ECG}, self.beds.settings)
+        self.windows = {kind: WindowMonitor(kind, self.book, clock, self.beds.settings) for kind in WINDOWED}
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
         """Append pieces of many beds and signals; judge what became due."""
@@ -72,24 +75,37 @@ class Bedside:
     def tick(self, now_s: float) -> list[Alarm]:
         """Look at the clock: what went silent, what stands unacknowledged for too long."""
         now_ns = self._clock()
-        begun = [alarm for one in self.no_data.tick(now_s, now_ns) for alarm in self.note(one)]
-        return begun + self.book.tick(now_ns)
+        return self.note(self.watch.tick(now_s, now_ns)) + self.book.tick(now_ns)
 
-    def note(self, silence: Silence) -> list[Alarm]:
-        """Begin or end the alarm of a silence."""
-        bed, signal = silence.stream
-        setting = self.beds.settings(bed)[f"{signal}/no_data"]
-        change = Change(0, setting, silence.onset_ns, silence.raised_ns, silence.ended_ns, silence.value)
-        return self.book.apply(bed, signal, change, silence.raw_offset, self._clock())
+    def judge_windows(self, kind: SignalKind, predictions: Iterable[Prediction]) -> list[Alarm]:
+        """Take in what a network says of windows of EEG or of sounds."""
+        return self.windows[kind].push_predictions(predictions)
+
+    def note(self, changes: Iterable[StreamChange]) -> list[Alarm]:
+        """Begin or end technical alarms of streams."""
+        alarms = []
+        for one in changes:
+            bed, signal = one.stream
+            windows = self.windows.get(SignalKind(signal))
+            if windows is not None and one.suspends is not None:
+                windows.suspend(bed, one.suspends)
+            alarms += self.book.apply(bed, signal, one.change, one.raw_offset, self._clock())
+        return alarms
 
     def configure(self, bed: str) -> None:
         """Take up a bed's settings everywhere."""
         self.ecg.configure(bed)
+        for windows in self.windows.values():
+            windows.configure(bed)
+        self.watch.configure(bed, self._clock())
 
-    def mute(self, bed: str, signals: Iterable[str], on: bool) -> list[Alarm]:
-        """Silence the alarms of missing data of some signals, or no longer."""
-        ended = [self.no_data.mute((bed, signal), on, self._clock()) for signal in signals]
-        return [alarm for silence in ended if silence is not None for alarm in self.note(silence)]
+    def mute(self, bed: str, on: bool) -> list[Alarm]:
+        """Silence the alarms of missing data, or no longer."""
+        return self.note(self.watch.mute(bed, on, self._clock()))
+
+    def begin_anew(self, bed: str) -> None:
+        """Another patient: what still holds of the streams is said anew."""
+        self.watch.begin_anew(bed, self._clock())
 
     def remove(self, bed: str, signal: str) -> None:
         """Forget a signal's samples, beats and baselines; its alarms and its settings stay."""
@@ -97,6 +113,9 @@ class Bedside:
             self.ecg.remove(bed)
         if signal in PULSES and self.pulses.has(bed, SignalKind(signal)):
             self.pulses.remove(bed, SignalKind(signal))
+        windows = self.windows.get(SignalKind(signal))
+        if windows is not None and bed in windows.beds:
+            windows.remove(bed)
 
     def forget(self, bed: str) -> None:
         """Drop a bed without a word: another worker has it now."""

@@ -9,17 +9,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from inference.no_data import NoData, Silence, StreamKey
+from inference.no_data import StreamKey
+from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import DeadLetter
 from ingest import wire
-from ingest.conditioning import ECG, ConditioningSpec
+from ingest.conditioning import ECG, PULSE, ConditioningSpec
 from ingest.continuity import Continuity, Piece
 from ingest.errors import BadChunk
 from ingest.kafka import partition_for
 from ingest.settings import IngestSettings
 from ingest.types import Chunk, SignalKind
 
-BAND_OF: dict[SignalKind, ConditioningSpec] = {SignalKind.ECG: ECG}
+BAND_OF: dict[SignalKind, ConditioningSpec] = {
+    SignalKind.ECG: ECG,
+    SignalKind.PLETH: PULSE,
+    SignalKind.ABP: PULSE,
+}
+"""Kinds of signal that the worker looks at."""
 
 
 class RawRecord(Protocol):
@@ -57,20 +63,20 @@ class Taken:
     """What one poll's records gave."""
 
     pieces: list[tuple[str, Piece]] = field(default_factory=list)
-    silences: list[Silence] = field(default_factory=list)
+    technical: list[StreamChange] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
 
 class Partition:
     """The signals of one raw partition, and how far they are done."""
 
-    def __init__(self, number: int, n_partitions: int, settings: IngestSettings, no_data: NoData) -> None:
+    def __init__(self, number: int, n_partitions: int, settings: IngestSettings, watch: StreamWatch) -> None:
         self.number = number
         self._n_partitions = n_partitions
         self.next_offset = 0
         self.streams: dict[StreamKey, Stream] = {}
         self._settings = settings
-        self._no_data = no_data
+        self._watch = watch
 
     def take_time_counts(self) -> Counter[str]:
         """What was done about time (``gap``, ``duplicate``, …) since the last call, over all signals."""
@@ -96,6 +102,7 @@ class Partition:
             stream = self._stream(chunk)
             if record.offset < stream.next_offset:
                 return
+            self._check_rate(stream, chunk, record, into)
             pieces = stream.continuity.push(chunk, record.offset, record.timestamp)
         except BadChunk as bad:
             into.dead_letters.append(dead_letter(record, bad, self._settings.max_record_bytes))
@@ -129,14 +136,21 @@ class Partition:
                 f"channels: {len(chunk.channels)} ECG leads, more than "
                 f"max_ecg_channels={self._settings.max_ecg_channels}; send fewer",
             )
-        band = BAND_OF.get(chunk.kind)
-        if band is not None and chunk.fs_hz < band.min_fs_hz:
-            raise BadChunk(
-                "invalid_field",
-                f"fs_hz={chunk.fs_hz:g}: {chunk.kind} up to {band.high_hz:g} Hz needs at least "
-                f"{band.min_fs_hz:g} Hz; sample faster",
-            )
         return chunk
+
+    def _check_rate(self, stream: Stream, chunk: Chunk, record: RawRecord, into: Taken) -> None:
+        """Refuse a rate that cannot carry the signal, and let the bed's staff know."""
+        band = BAND_OF.get(chunk.kind)
+        if band is None or chunk.fs_hz >= band.min_fs_hz:
+            return
+        stream.next_offset, stream.received_ms = record.offset + 1, record.timestamp
+        key, now_s = (stream.bed, stream.kind.value), time.monotonic()
+        into.technical.extend(self._watch.refused(key, chunk, record.timestamp, record.offset, now_s))
+        raise BadChunk(
+            "invalid_field",
+            f"fs_hz={chunk.fs_hz:g}: {chunk.kind} up to {band.high_hz:g} Hz needs at least "
+            f"{band.min_fs_hz:g} Hz; sample faster",
+        )
 
     def _check_home(self, chunk: Chunk) -> None:
         """Refuse a bed that a foreign partitioner put here: in two partitions its order would be lost."""
@@ -165,9 +179,8 @@ class Partition:
         if not new and not waits:
             # A chunk that came again says nothing new: a gateway that repeats its last one is silent.
             return
-        ended = self._no_data.heard((stream.bed, stream.kind.value), chunk, record.offset, now_s)
-        if ended is not None:
-            into.silences.append(ended)
+        key = (stream.bed, stream.kind.value)
+        into.technical.extend(self._watch.heard(key, chunk, record.timestamp, record.offset, now_s))
 
     def expire(self, now_s: float, into: Taken) -> None:
         """Stop waiting for chunks that did not come within ``reorder_s``."""

@@ -107,7 +107,7 @@ class Partitions:
         found = handover.find(self._settings, numbers)
         for number in numbers:
             partition = Partition(
-                number, self._settings.kafka.partitions, self._settings.ingest, self._bedside.no_data
+                number, self._settings.kafka.partitions, self._settings.ingest, self._bedside.watch
             )
             self._held[number] = partition
             self._go_on_at_desk(number, found[number])
@@ -141,9 +141,9 @@ class Partitions:
         stream.continuity.restore(state.continuity)
         partition.streams[(state.bed, state.signal)] = stream
         key = (state.bed, state.signal)
-        self._bedside.no_data.restore(key, state.no_data, state.next_offset - 1, time.monotonic())
+        self._bedside.watch.restore(key, state.watch, state.next_offset - 1, time.monotonic())
         if bed.standby_by is not None:
-            self._bedside.mute(state.bed, [state.signal], True)
+            self._bedside.mute(state.bed, True)
         if former:
             return
         try:
@@ -158,7 +158,7 @@ class Partitions:
         partition = self._held.pop(number)
         self.commands.let_go(number)
         self._desk.partitions.pop(number, None)
-        self._bedside.no_data.forget(set(partition.streams))
+        self._bedside.watch.forget(set(partition.streams))
         for bed, signal in partition.streams:
             self._bedside.remove(bed, signal)
         for bed in beds:
@@ -191,13 +191,15 @@ class Partitions:
         for signal in self._signals(bed):
             self._bedside.remove(bed, signal)
             if not watch:
-                self._bedside.no_data.forget({(bed, signal)})
+                self._bedside.watch.forget({(bed, signal)})
                 del partition.streams[(bed, signal)]
+        if watch:
+            self._bedside.begin_anew(bed)
         return partition.next_offset
 
     def mute(self, bed: str, on: bool) -> list[Alarm]:
         """Silence the alarms of missing data, or no longer."""
-        return self._bedside.mute(bed, self._signals(bed), on)
+        return self._bedside.mute(bed, on)
 
     def _signals(self, bed: str) -> list[str]:
         partition = self._held.get(self.home(bed))

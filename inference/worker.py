@@ -185,8 +185,7 @@ class Worker:
         for letter in taken.dead_letters:
             self._outputs.send_dead_letter(letter)
             self._log_refusal(letter)
-        for silence in taken.silences:
-            self._send_alarms(self._bedside.note(silence))
+        self._send_alarms(self._bedside.note(taken.technical))
         outcome = self._bedside.push(taken.pieces) if taken.pieces else Outcome()
         self._outputs.send(outcome)
         self._count(taken, outcome, received_ms)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference import snapshot
+from inference import ecg_state, snapshot
 from inference.beat_classes import (
     WAIT_S,
     BeatClassifier,
@@ -270,12 +270,12 @@ def test_a_successor_goes_on_as_if_nothing_had_happened(
     unbroken = run(EcgMonitor(plain_predictor, lambda: T0, predictor), line)
     first = EcgMonitor(plain_predictor, lambda: T0, predictor)
     before = run(first, line[:killed_after])
-    state = snapshot.take_ecg(first, "bed")
+    state = ecg_state.take_ecg(first, "bed")
     assert state is not None
     wire = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=snapshot.EcgState)
     successor = EcgMonitor(plain_predictor, lambda: T0, predictor)
     successor.push([("another", line[0])])
-    snapshot.put_ecg(successor, "bed", wire)
+    ecg_state.put_ecg(successor, "bed", wire)
     after = run(successor, line[killed_after:])
     assert before.predictions + after.predictions == unbroken.predictions
     assert before.vitals + after.vitals == unbroken.vitals

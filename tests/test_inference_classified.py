@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference import snapshot
+from inference import ecg_state, snapshot
 from inference.beat_classes import BeatPredictor
 from inference.monitor import EcgMonitor, Outcome
 from ingest.continuity import Piece
@@ -119,7 +119,7 @@ def monitor_of(plain: object, beats: BeatPredictor | None) -> EcgMonitor:
 
 def waiting(monitor: EcgMonitor) -> list[int]:
     """The beat that has no class yet."""
-    state = snapshot.take_ecg(monitor, "bed")
+    state = ecg_state.take_ecg(monitor, "bed")
     assert state is not None
     assert state.classes is not None
     return [state.classes.time_ns] if state.classes.undecided else []
@@ -156,9 +156,9 @@ def test_a_successor_says_what_an_unbroken_run_would(
     unbroken = run(monitor_of(plain_predictor, predictor), line)
     first, successor = (monitor_of(plain_predictor, predictor) for _ in range(2))
     before = run(first, line[:killed_after])
-    state = snapshot.take_ecg(first, "bed")
+    state = ecg_state.take_ecg(first, "bed")
     assert state is not None
-    snapshot.put_ecg(successor, "bed", state)
+    ecg_state.put_ecg(successor, "bed", state)
     after = run(successor, line[killed_after:])
     assert before.predictions + after.predictions == unbroken.predictions
 
@@ -170,9 +170,9 @@ def test_a_successor_knows_that_the_leads_are_others_now(
     line, other = pieces(17), pieces(8, 25, ("aVR", "V5"))
     first, successor = (monitor_of(plain_predictor, predictor) for _ in range(2))
     run(first, line)
-    state = snapshot.take_ecg(first, "bed")
+    state = ecg_state.take_ecg(first, "bed")
     assert state is not None
-    snapshot.put_ecg(successor, "bed", state)
+    ecg_state.put_ecg(successor, "bed", state)
     assert run(successor, other).predictions == run(first, other).predictions
 
 
@@ -184,9 +184,9 @@ def test_a_successor_with_another_model_loses_no_beat(
     found = published(run(monitor_of(plain_predictor, None), line))
     first, successor = (monitor_of(plain_predictor, one) for one in (predictor, other_predictor))
     before = run(first, line[:killed_after])
-    state = snapshot.take_ecg(first, "bed")
+    state = ecg_state.take_ecg(first, "bed")
     assert state is not None
-    snapshot.put_ecg(successor, "bed", replace_label(state, 99))
+    ecg_state.put_ecg(successor, "bed", replace_label(state, 99))
     assert published(before, run(successor, line[killed_after:])) + waiting(successor) == found
 
 

@@ -1,17 +1,19 @@
 """What the worker takes from the raw topic, and what it refuses."""
 
 import base64
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from inference.intake import Partition, Taken
-from inference.no_data import NoData
+from inference.stream_watch import StreamChange, StreamWatch
 from ingest import wire
 from ingest.kafka import partition_for
 from ingest.settings import IngestSettings
-from ingest.types import NS_PER_S
+from ingest.types import NS_PER_S, SignalKind
 
 T0 = 1_700_000_000 * NS_PER_S
 N_PARTITIONS = 8
@@ -44,14 +46,14 @@ def encoded(seq: int = 0, n_samples: int = 250, n_channels: int = 2, fs_hz: floa
     )
 
 
-def take(*records: Record, settings: IngestSettings | None = None) -> tuple[Partition, NoData, Taken]:
-    no_data = NoData()
+def take(*records: Record, settings: IngestSettings | None = None) -> tuple[Partition, StreamWatch, Taken]:
+    watch = StreamWatch((SignalKind.ECG,))
     number = partition_for("bed-01", N_PARTITIONS)
-    partition = Partition(number, N_PARTITIONS, settings or IngestSettings(), no_data)
+    partition = Partition(number, N_PARTITIONS, settings or IngestSettings(), watch)
     taken = Taken()
     for record in records:
         partition.take(record, taken)
-    return partition, no_data, taken
+    return partition, watch, taken
 
 
 def test_good_chunks_become_pieces() -> None:
@@ -93,7 +95,10 @@ def test_the_size_limit_is_the_setting() -> None:
 
 def test_a_bed_in_a_foreign_partition_is_refused() -> None:
     partition = Partition(
-        (partition_for("bed-01", N_PARTITIONS) + 1) % N_PARTITIONS, N_PARTITIONS, IngestSettings(), NoData()
+        (partition_for("bed-01", N_PARTITIONS) + 1) % N_PARTITIONS,
+        N_PARTITIONS,
+        IngestSettings(),
+        StreamWatch(()),
     )
     taken = Taken()
     partition.take(Record(encoded()), taken)
@@ -103,12 +108,53 @@ def test_a_bed_in_a_foreign_partition_is_refused() -> None:
 
 
 def test_a_gateway_that_repeats_its_last_chunk_counts_as_silent() -> None:
-    partition, no_data, taken = take(Record(encoded(0), 0))
-    heard_s = float(no_data._heard_s[0])
+    partition, watch, taken = take(Record(encoded(0), 0))
+    # A tick after so long a time would blame a device that repeats, were its chunks heard.
+    now_s = time.monotonic()
+    watch.tick(now_s, T0)
     for offset in range(1, 10):
         partition.take(Record(encoded(0), offset), taken)
-    assert float(no_data._heard_s[0]) == heard_s
+    ticks = [watch.tick(now_s + 0.5 * n, T0 + 4 * NS_PER_S) for n in range(1, 9)]
+    assert kinds(change for said in ticks for change in said) == [("no_data", False)]
     assert len(taken.pieces) == 1
+
+
+def kinds(changes: Iterable[StreamChange]) -> list[tuple[str, bool]]:
+    """Alarms that began (False) or are over (True)."""
+    return [(one.change.setting.spec.kind, one.change.ended_ns is not None) for one in changes]
+
+
+def test_a_rate_that_is_too_low_is_refused_and_staff_are_told() -> None:
+    low = [Record(encoded(seq, 62, fs_hz=62.5), seq) for seq in range(4)]
+    partition, watch, taken = take(*low)
+    assert [letter.reason for letter in taken.dead_letters] == ["invalid_field"] * 4
+    begun = watch.tick(time.monotonic(), T0)
+    assert kinds(begun) == [("unknown_rate", False)]
+    assert begun[0].change.value == 62.5
+    assert partition.safe_offset == 4
+    assert ("bed-01", "ecg") in partition.streams
+    again = Taken()
+    partition.take(low[0], again)
+    assert again.dead_letters == []
+
+
+def test_a_pulse_becomes_pieces_for_the_alarms_of_the_ecg() -> None:
+    pulse = wire.encode(
+        bed="bed-01", device="m", kind="pleth", channels=("PLETH",), unit="au", fs_hz=62.5,
+        start_ns=T0, seq=0, samples=np.zeros((62, 1), np.int16), gain=1000.0, baseline=0,
+    )  # fmt: skip
+    _, _, taken = take(Record(pulse, 0))
+    assert [(bed, piece.chunk.kind) for bed, piece in taken.pieces] == [("bed-01", SignalKind.PLETH)]
+
+
+def test_a_signal_without_a_model_is_taken_and_told() -> None:
+    sound = wire.encode(
+        bed="bed-01", device="m", kind="lung_sound", channels=("chest",), unit="au", fs_hz=4000.0,
+        start_ns=T0, seq=0, samples=np.zeros((4000, 1), np.int16), gain=32767.0, baseline=0,
+    )  # fmt: skip
+    _, watch, taken = take(Record(sound, 0))
+    assert (taken.pieces, taken.dead_letters) == ([], [])
+    assert kinds(watch.tick(time.monotonic(), T0)) == [("model_unavailable", False)]
 
 
 def test_text_from_the_wire_cannot_forge_log_lines() -> None:
@@ -126,14 +172,14 @@ def test_what_was_done_about_time_is_counted_once() -> None:
 
 
 def test_a_successor_ends_what_its_predecessor_may_have_raised() -> None:
-    _, no_data, _ = take(Record(encoded(0), 0))
-    state = no_data.state(("bed-01", "ecg"))
-    successor = NoData()
+    _, watch, _ = take(Record(encoded(0), 0))
+    state = watch.state(("bed-01", "ecg"))
+    successor = StreamWatch((SignalKind.ECG,))
     successor.restore(("bed-01", "ecg"), state, offset=0, now_s=50.0)
     number = partition_for("bed-01", N_PARTITIONS)
     partition = Partition(number, N_PARTITIONS, IngestSettings(), successor)
     taken = Taken()
     partition.take(Record(encoded(30), 1), taken)
-    (silence,) = taken.silences
-    assert silence.onset_ns == state.last_sample_ns
-    assert silence.ended_ns == T0 + 30 * NS_PER_S
+    (silence,) = taken.technical
+    assert silence.change.onset_ns == state.no_data.last_sample_ns
+    assert silence.change.ended_ns == T0 + 30 * NS_PER_S
