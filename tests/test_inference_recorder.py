@@ -312,6 +312,19 @@ def test_a_recorder_that_just_began_waits_then_reads_what_came_before() -> None:
     np.testing.assert_array_equal(strip.signals[0].samples, samples[20 * 50 : 40 * 50])
 
 
+def test_what_a_flood_pushed_out_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = line(60)
+    made = records(samples)
+    cutter = StripCutter(LIMITS, Nothing(made))
+    feed(cutter, made[:31])
+    cutter.want(0, want(30.0, 29), 0.0)
+    assert cut_all(cutter) == []
+    monkeypatch.setattr("inference.strip_cutter.MOST_BYTES", 10 * len(made[0].value))
+    feed(cutter, made[31:])
+    (strip,) = cut_all(cutter, at_end=True, now_s=100.0)
+    np.testing.assert_array_equal(strip.signals[0].samples, samples[20 * 50 : 40 * 50])
+
+
 def test_records_missed_while_another_had_the_partition_are_read_again() -> None:
     samples = line(60)
     made = records(samples)
@@ -324,6 +337,74 @@ def test_records_missed_while_another_had_the_partition_are_read_again() -> None
     (strip,) = cut_all(cutter)
     assert history.asked
     np.testing.assert_array_equal(strip.signals[0].samples, samples[20 * 50 : 40 * 50])
+
+
+BEDS = ("bed-01", "bed-02")
+SECONDS = 200
+WHOLE = {bed: line(SECONDS, seed) for seed, bed in enumerate(BEDS)}
+TOPIC = [
+    Received(
+        len(BEDS) * second + place,
+        T0 // 1_000_000 + 1000 * (second + 1) + place,
+        chunk(WHOLE[bed][second * 50 : second * 50 + 50], T0 + second * NS_PER_S, second, bed=bed),
+        wire.AVRO,
+    )
+    for second in range(SECONDS)
+    for place, bed in enumerate(BEDS)
+]
+
+
+class Log:
+    """The topic as far as it was published."""
+
+    def __init__(self) -> None:
+        self.n_published = 0
+
+    def read(self, number: int, bed: str, raw_offset: int, before_ms: int, after_ms: int) -> list[Received]:
+        at_ms = TOPIC[raw_offset].timestamp_ms
+        return [
+            item
+            for item in TOPIC[: self.n_published]
+            if BEDS[item.offset % len(BEDS)] == bed
+            and at_ms - before_ms <= item.timestamp_ms <= at_ms + after_ms
+        ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), lives=st.booleans())
+def test_whenever_it_polls_dies_or_lags_every_strip_is_whole(data: st.DataObject, lives: bool) -> None:
+    alarms = [
+        (Wanted(f"a{n}", bed, T0 + begin * NS_PER_S, T0 + raised * NS_PER_S, 2 * raised - 2 + place), known)
+        for n, (place, begin, lasts, late) in enumerate(
+            data.draw(st.lists(st.tuples(*(st.integers(0, top) for top in (1, 150, 45, 100))), max_size=4))
+        )
+        for bed, raised in [(BEDS[place], begin + lasts + 1)]
+        for known in [2 * (raised + late)]
+        if raised < SECONDS
+    ]
+    log, strips = Log(), {}
+    cutter, position, committed = StripCutter(LIMITS, log), 0, 0
+    while position < len(TOPIC) or len(strips) < len(alarms):
+        if position < len(TOPIC) and data.draw(st.sampled_from([False] * 9 + [True])):
+            cutter, position = StripCutter(LIMITS, log), committed
+        n_records = data.draw(st.sampled_from([len(TOPIC), 120, 41, 20, 7]))
+        for item in TOPIC[position : position + n_records]:
+            cutter.take(0, BEDS[item.offset % len(BEDS)], item, 0.0)
+        position = min(len(TOPIC), position + n_records)
+        log.n_published = max(position, log.n_published) if lives else len(TOPIC)
+        at_end = position == len(TOPIC)
+        # At the end the clock goes on: what is still waited for is given up.
+        for strip in cutter.cut(0, 1_000.0 if at_end else 0.0, at_end, math.inf):
+            assert strip.alarm_id not in strips
+            strips[strip.alarm_id] = strip
+        for wanted, known in alarms:
+            if wanted.alarm_id not in strips and (log.n_published >= known or at_end):
+                cutter.want(0, wanted, 0.0)
+        committed = cutter.safe_offset(0) or committed
+    for wanted, _ in alarms:
+        first, last = ((at - T0) // NS_PER_S * 50 for at in span(wanted.onset_ns, wanted.raised_ns))
+        (item,) = strips[wanted.alarm_id].signals
+        np.testing.assert_array_equal(item.samples, WHOLE[wanted.bed][max(0, first) : last])
 
 
 def test_partitions_of_a_bed_are_one_recorders() -> None:
