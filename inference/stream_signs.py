@@ -21,6 +21,9 @@ BUCKET_MS: Final = 10_000
 BUCKETS: Final = 6
 """A minute in parts of ten seconds."""
 
+SET_BACK_MS: Final = 60_000
+"""A time stamp so far behind the newest is of a clock that was set back, not of a slow producer."""
+
 _ARRAYS: Final = (
     "fresh",
     "received_ms",
@@ -109,8 +112,14 @@ class StreamSigns:
         self.reset(slot)
         self.heard_s[slot], self.offset[slot] = heard_s, offset
 
-    def note(self, slot: int, chunk: Chunk, received_ms: int, offset: int, now_s: float) -> None:
-        """Note that a chunk came, and what it says of the clocks."""
+    def note(self, slot: int, chunk: Chunk, received_ms: int, offset: int, now_s: float) -> bool:
+        """Note that a chunk came, and what it says of the clocks.
+
+        Returns whether the time stamps of its records were set back: what was timed by them begins anew.
+        """
+        set_back = received_ms < int(self.received_ms[slot]) - SET_BACK_MS
+        if set_back:
+            self.received_ms[slot] = self.bucket[slot] = 0
         self.fresh[slot], self.heard_s[slot], self.offset[slot] = True, now_s, offset
         self.received_ms[slot] = max(int(self.received_ms[slot]), received_ms)
         bucket = max(received_ms // BUCKET_MS, int(self.bucket[slot]))
@@ -120,6 +129,7 @@ class StreamSigns:
             self.bucket[slot] = bucket
         ahead_s = (chunk.end_ns - received_ms * 1_000_000) / NS_PER_S
         self.ahead_s[slot, bucket % BUCKETS] = np.fmax(self.ahead_s[slot, bucket % BUCKETS], ahead_s)
+        return set_back
 
     def note_rate(self, slot: int, refused: bool, fs_hz: float, received_ms: int) -> None:
         """Note whether the rate of a chunk was too low."""

@@ -115,8 +115,7 @@ class StreamWatch:
         now_s : float
             The worker's own monotonic clock.
         """
-        slot = self._slot(stream)
-        self._signs.note(slot, chunk, received_ms, offset, now_s)
+        slot = self._note(stream, chunk, received_ms, offset, now_s)
         self._signs.note_rate(slot, False, chunk.fs_hz, received_ms)
         self._signs.note_model(slot, stream[1] not in self._no_model, chunk.start_ns)
         if chunk.kind in SOUNDS:
@@ -127,10 +126,15 @@ class StreamWatch:
         self, stream: StreamKey, chunk: Chunk, received_ms: int, offset: int, now_s: float
     ) -> list[StreamChange]:
         """Note a chunk whose rate is too low to carry its signal: data come, but nobody analyses them."""
-        slot = self._slot(stream)
-        self._signs.note(slot, chunk, received_ms, offset, now_s)
+        slot = self._note(stream, chunk, received_ms, offset, now_s)
         self._signs.note_rate(slot, True, chunk.fs_hz, received_ms)
         return self._note_data(stream, chunk, offset, now_s)
+
+    def _note(self, stream: StreamKey, chunk: Chunk, received_ms: int, offset: int, now_s: float) -> int:
+        slot = self._slot(stream)
+        if self._signs.note(slot, chunk, received_ms, offset, now_s):
+            self._engine.clock_set_back(slot)
+        return slot
 
     def _note_data(self, stream: StreamKey, chunk: Chunk, offset: int, now_s: float) -> list[StreamChange]:
         new = stream not in self._no_data

@@ -214,6 +214,19 @@ def test_a_backlog_that_is_worked_off_is_no_clock_drift() -> None:
     assert "clock_drift" not in [kind for kind, _ in ward.steps]
 
 
+def test_a_time_stamp_from_the_future_does_not_stop_the_clock() -> None:
+    ward = Ward()
+    ward.run(5, ecg)
+    future = chunk(second=86_400)
+    ward.watch.heard(ECG, future, future.end_ns // 1_000_000, 6, ward.now_s)
+    ward.tick()
+    ward.run(10, lambda second: chunk(second=second, fs_hz=62.5), refuse=True)
+    ward.run(15, ecg)
+    assert ward.steps == [("unknown_rate", "active"), ("unknown_rate", "ended")]
+    ward.run(180, lambda second: chunk(second=second - 5))
+    assert ward.steps[2:] == [("clock_drift", "active")]
+
+
 def test_a_rate_that_is_too_low_is_told_until_good_chunks_come() -> None:
     ward = Ward()
     ward.run(5, ecg)
