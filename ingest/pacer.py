@@ -19,17 +19,14 @@ import numpy as np
 from ingest.types import BoolArray, WideFloatArray
 
 LEAST_HZ: Final = 200.0
-LEAST_MV: Final = 0.12
+LEAST_MV: Final = 0.2
 """Smaller pulses stay: the filters leave less of them than the least QRS."""
 
 QUIET_S: Final = 0.020
 """So long before a pulse the line must be quiet."""
 
-QUIET_SHARE: Final = 0.3
+QUIET_SHARE: Final = 0.25
 """How much the line may move then, and stand off when the pulse is over, as a share of the pulse's height."""
-
-QUIET_MV: Final = 0.08
-"""So much it may move, and stand off, in any case: the noise of a good line."""
 
 BACK_S: Final = 0.010
 """A pulse is back by then."""
@@ -126,9 +123,9 @@ class PulseRemover:
         """Samples from ``first`` on that stand off a line that was quiet before and is back soon after."""
         part = line[..., first : first + count]
         # Few samples stand so far off the one before the rise; no other can be a peak.
-        peaks: BoolArray = (
-            np.abs(part - line[..., first - self._rise : first - self._rise + count]) >= QUIET_MV
-        )
+        least_rise = (1 - QUIET_SHARE / 2) * LEAST_MV
+        rise = part - line[..., first - self._rise : first - self._rise + count]
+        peaks: BoolArray = np.abs(rise) >= least_rise
         where = np.nonzero(peaks)
         if len(where[0]) == 0:
             return peaks
@@ -138,6 +135,9 @@ class PulseRemover:
         low, high = before.min(axis=1), before.max(axis=1)
         height = near[:, self._quiet] - (low + high) / 2
         left = (np.sign(height)[:, None] * (after - ((low + high) / 2)[:, None])).min(axis=1)
-        least = np.maximum(QUIET_SHARE * np.abs(height), QUIET_MV)
-        peaks[where] = (np.abs(height) >= LEAST_MV) & (high - low <= least) & (left <= least)
+        # On the rise of a small R wave the line before is still quiet: at its peak it is not.
+        size = np.abs(near[:, self._quiet - 1 : self._quiet + 2] - ((low + high) / 2)[:, None])
+        peak = (size[:, 1] >= RAILED_MV) | (size[:, 1] >= size.max(axis=1))
+        quiet = QUIET_SHARE * size[:, 1]
+        peaks[where] = peak & (size[:, 1] >= LEAST_MV) & (high - low <= quiet) & (left <= quiet)
         return peaks

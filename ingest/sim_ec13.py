@@ -69,7 +69,7 @@ IRREGULAR: Final = {
     # Intervals of 3a and 3b as recordings show them.
     "3a": Irregular(80, 1.5, ((0.40, _NARROW), (0.95, _WIDE_DOWN))),
     "3b": Irregular(60, 4.0, ((0.34, _WIDE_DOWN_TALL_T), (1.56, _SMALL), (2.14, _WIDE_UP), (3.55, _SMALL))),
-    "3c": Irregular(120, 2.0, ((0.20, _WIDE_DOWN), (0.80, _SMALL), (1.20, _WIDE_UP), (1.78, _SMALL))),
+    "3c": Irregular(120, 2.0, ((0.20, _WIDE_DOWN), (0.80, _NARROW), (1.20, _WIDE_UP), (1.78, _NARROW))),
     "3d": Irregular(90, 4 / 3, ((0.30, _BIDIRECTIONAL), (0.30 + 2 / 3, _BIDIRECTIONAL_DOWN))),
 }
 """Ventricular bigeminy, slow and rapid alternating ventricular bigeminy, bidirectional systoles: the rate is
