@@ -23,6 +23,7 @@ from dashboard.demo import Demo, DemoOptions
 from dashboard.errors import ChildDied, DashboardError, PortInUse
 from dashboard.recorded import find_recordings
 from inference.types import Alarm, AlarmState, Delay, Priority
+from ingest.settings import load_settings
 
 NO_HOME = {"PYTHONUNBUFFERED": "1"}
 
@@ -118,6 +119,29 @@ def test_a_missing_browser_is_said(monkeypatch: pytest.MonkeyPatch, display: str
     assert lines == [
         "no browser found here: open http://127.0.0.1:1 yourself (--headless keeps this line away)"
     ]
+
+
+def test_the_demo_s_key_for_commands_is_its_user_s_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("WARDWAVE_COMMANDS__KEY", raising=False)
+    demo = Demo(DemoOptions(), lambda line: None)
+    said = demo._how_to_command(load_settings(), tmp_path)
+    path = tmp_path / "command-key"
+    assert said.endswith(
+        f'WARDWAVE_COMMANDS__KEY="$(cat {path})" wardwave command acknowledge --bed BED --all --user YOU'
+    )
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert demo._environment["WARDWAVE_COMMANDS__KEY"] == path.read_text()
+    assert load_settings(commands={"key": path.read_text()}).commands.key is not None
+
+
+def test_the_demo_uses_the_key_that_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WARDWAVE_COMMANDS__KEY", "k" * 32)
+    demo = Demo(DemoOptions(), lambda line: None)
+    assert "KEY" not in demo._how_to_command(load_settings(), tmp_path)
+    assert demo._environment == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dead_child_is_said_with_its_last_lines(tmp_path: Path) -> None:
