@@ -50,8 +50,9 @@ class Evidence:
         Probability from which a rhythm counts.
     af_began, af_ended : ndarray of bool
         Atrial fibrillation has begun, or ended, and this has not been said yet.
-    off, unusable, noisy, settled : ndarray of bool
-        Leads off; no lead can carry a rhythm; noise on all of them; enough signal for the network's rhythm.
+    off, saturated, unusable, noisy, settled : ndarray of bool
+        Leads off; every lead at a rail; no lead can carry a rhythm; noise on all of them; enough signal for
+        the network's rhythm.
     active : ndarray of bool, shape (n_beds, n_rules)
         Alarms that are active now, in the order of :data:`ECG_SPECS`.
     limits : Limits
@@ -72,6 +73,7 @@ class Evidence:
     af_began: BoolArray
     af_ended: BoolArray
     off: BoolArray
+    saturated: BoolArray
     unusable: BoolArray
     noisy: BoolArray
     settled: BoolArray

@@ -30,6 +30,7 @@ from inference.doubt import believed, heights_mv
 from inference.errors import UnfitModel
 from inference.evidence import ECG_SPECS, OF_WINDOWS, Evidence
 from inference.predictor import Predictor, Probabilities
+from inference.pulse_step import InStep
 from inference.pulses import PulseMonitor
 from inference.quality import LeadStatus, choose_leads, lead_status, preferred_lead
 from inference.records import Records
@@ -128,6 +129,7 @@ class EcgMonitor:
         self._settings_of = settings_of
         self._pulses = pulses
         self._pulse_numbers = np.zeros(n_slots, dtype=np.int64)
+        self.in_step = InStep(n_slots)
         self.lead = np.zeros(n_slots, dtype=np.int64)
         self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.window_classes)), np.nan)
         self.clocks = np.full((n_slots, N_CLOCKS), NEVER, dtype=np.int64)
@@ -174,6 +176,7 @@ class EcgMonitor:
         self.af.resize(n_slots)
         self.lead = np.pad(self.lead, (0, extra))
         self._pulse_numbers = np.pad(self._pulse_numbers, (0, extra))
+        self.in_step.resize(n_slots)
         for name in ("rhythms", "elsewhere"):
             padded = np.pad(getattr(self, name), ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
             setattr(self, name, padded)
@@ -189,6 +192,7 @@ class EcgMonitor:
         if self.classifier is not None:
             self.classifier.reset(slot)
         self.engine.reset(slot)
+        self.in_step.reset(slot)
         self.af.reset(slot)
         self.lead[slot] = 0
         self.rhythms[slot] = self.elsewhere[slot] = np.nan
@@ -273,7 +277,7 @@ class EcgMonitor:
         slots, card = due.slots, self._card
         last_ns = self.beats.last_ns[slots]
         suspect = frontier_ns - last_ns >= QUIET_S * NS_PER_S
-        for name in ("vf", "vt"):
+        for name in ("vf", "vt", "noise"):
             suspect |= said.rhythms[:, card.window_classes.index(name)] >= card.thresholds[name]
         seen: Seen = self._second_look(due, leads, status, suspect)
         self._remember(self.elsewhere, slots, seen.rhythms)
@@ -283,8 +287,35 @@ class EcgMonitor:
         # An interval in which another lead had beats is none.
         self.beats.clear_since_ns[of] = np.maximum(self.beats.clear_since_ns[of], beat_ns)
         blind = alone & (frontier_ns - last_ns >= CHANGE_S * NS_PER_S)
-        self.beats.forget_heights(slots[blind])
-        self.lead[slots[blind]] = seen.lead[blind]
+        own, other = self._noise_votes(slots)
+        change = (seen.lead >= 0) & (blind | ((own >= 2) & (other == 0)))
+        self._change_lead(slots[change], seen.lead[change])
+
+    def _change_lead(self, slots: IntArray, leads: IntArray) -> None:
+        """Look at another lead from now on: what was heard of it takes the place of what was."""
+        self.beats.forget_heights(slots)
+        self.lead[slots] = leads
+        self.rhythms[slots], self.elsewhere[slots] = self.elsewhere[slots], self.rhythms[slots]
+
+    def _noise_votes(self, slots: IntArray) -> tuple[IntArray, IntArray]:
+        """How many of the last windows are noise, of the lead that is looked at and of another.
+
+        Of another lead -1 where it was looked at less than twice.
+        """
+        column = self._card.window_classes.index("noise")
+        least = self._card.thresholds["noise"]
+        own = np.nan_to_num(self.rhythms[slots, :, column]) >= least
+        elsewhere = self.elsewhere[slots, :, column]
+        other = np.nan_to_num(elsewhere) >= least
+        seen_twice = (~np.isnan(elsewhere)).sum(axis=1) >= 2
+        return own.sum(axis=1), np.where(seen_twice, other.sum(axis=1), -1)
+
+    def _noisy(self, slots: IntArray, status: LeadStatus) -> BoolArray:
+        """Noise on every lead, in most of the last windows or by the cheap measures; eased while told."""
+        own, other = self._noise_votes(slots)
+        told = self.engine.active(slots)[:, self.engine.column("noise")]
+        noise = (own >= np.where(told, 1, 2)) & (other != 0)
+        return np.asarray(noise | ((status.dirty | ~status.usable).all(axis=1) & ~status.unusable))
 
     def _new_beats(
         self,
@@ -393,7 +424,7 @@ class EcgMonitor:
     ) -> Evidence:
         slots = due.slots
         recent = self.beats.recent(slots)
-        noisy = np.zeros_like(status.unusable)
+        noisy = self._noisy(slots, status)
         began, ended = self._atrial_fibrillation(slots, recent, ~noisy)
         quiet_since_ns = np.maximum(
             self.beats.last_ns[slots], self.clocks[slots][:, [STARTED, ELSEWHERE]].max(axis=1)
@@ -414,6 +445,7 @@ class EcgMonitor:
             began,
             ended,
             status.off,
+            status.saturated,
             status.unusable,
             noisy,
             settled,
@@ -437,7 +469,7 @@ class EcgMonitor:
         return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
 
     def _update_alarms(self, due: Due, evidence: Evidence) -> list[Alarm]:
-        changes = self.engine.update(self._confirm(due, conditions(evidence)))
+        changes = self.engine.update(self._confirm(due, evidence.beats, conditions(evidence)))
         if not changes:
             return []
         offsets = dict(zip(due.slots.tolist(), due.offsets.tolist(), strict=True))
@@ -450,13 +482,16 @@ class EcgMonitor:
             )
         ]
 
-    def _confirm(self, due: Due, found: Conditions) -> Conditions:
+    def _confirm(self, due: Due, beats: RecentBeats, found: Conditions) -> Conditions:
         """Take back what a pulse contradicts; only what records before the window's last one told counts."""
-        rows = np.flatnonzero(found.true.any(axis=1))
-        if self._pulses is None or len(rows) == 0:
+        if self._pulses is None:
             return found
-        slots = due.slots[rows]
-        pulse = self._pulses.evidence(self._pulse_numbers[slots], found.times_ns[rows], due.offsets[rows])
+        pulse = self._pulses.evidence(self._pulse_numbers[due.slots], found.times_ns, due.offsets)
+        pulse = self.in_step.checked(due.slots, pulse, beats.times_ns)
+        rows = np.flatnonzero(found.true.any(axis=1))
+        if len(rows) == 0:
+            return found
+        pulse = pulse.of(rows)
         judged = confirm.judge(ECG_KINDS, pulse, found.onsets_ns[rows], found.values[rows])
         true = found.true.copy()
         true[rows] &= ~judged.contradicted
@@ -483,7 +518,7 @@ def _check_fit(card: ModelSpec) -> None:
     for name in ("vf", "vt", "asystole", "af", "noise"):
         if name not in card.window_classes:
             raise UnfitModel(f"model {card.name}: window_classes lacks {name!r}; train with it")
-    for name in ("beat", "vf", "vt", "af"):
+    for name in ("beat", "vf", "vt", "af", "noise"):
         if name not in card.thresholds:
             raise UnfitModel(
                 f"model {card.name}: thresholds lacks {name!r}; choose one on validation patients"

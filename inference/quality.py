@@ -21,21 +21,65 @@ SHARE_MARGIN: Final = 0.05
 
 PREFERRED: Final = ("II", "MLII", "ECG1", "ECG", "I", "V5", "V", "V1")
 
+RAIL_MV: Final = 4.9
+"""Monitors take ±5 mV or more (ANSI/AAMI EC13): a line that stands still from here on stands at a rail."""
+
+AT_RAIL_MV: Final = 0.010
+"""So near to its own extreme a sample is at the rail."""
+
+RAIL_SHARE: Final = 0.5
+"""Of the last 4 s, at the rail: noise and hum that are clipped leave it now and then."""
+
+BOTH_SHARE, BOTH_MV = 0.1, 1.0
+"""Clipped at both ends: least share at each, and least distance between them. No ECG does that."""
+
+MAINS_HZ: Final = (50.0, 60.0)
+MAINS_MV: Final = 1.0
+"""Amplitude of hum that no filter may be trusted with."""
+
+FINE_MV: Final = 0.2
+"""Standard deviation of what is above some 30 Hz, hum apart; a window in a hundred of mitdb's worst lead has
+0.11 mV."""
+
+DIRTY_SHARE: Final = 0.25
+"""Missing share from which a lead is dirty."""
+
+_DIFFERENCES: Final = 4
+"""Fourth differences leave out waves and wander, even of a tachycardia over the whole range."""
+
+_GAIN: Final = float(np.sqrt(70.0))
+"""What fourth differences make of the standard deviation of white noise."""
+
+_MAD: Final = 0.6745
+"""Median absolute deviation of a normal distribution, in standard deviations."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeadStatus:
     """State of the leads at the end of each window.
 
-    ``off`` (n_windows,) says that every lead is off (device's flag, rail, or flat for 5 s), ``unusable``
-    (n_windows,) that no lead can carry a rhythm now (flat for 4 s, off, or missing), ``present``
-    (n_windows, n_channels) is the share of samples that were there in the last 4 s and ``usable``
-    (n_windows, n_channels) says which leads may be looked at.
+    Parameters
+    ----------
+    off : ndarray of bool, shape (n_windows,)
+        No lead is connected: device's flag or flat for 5 s on some, and nothing better on the others.
+    saturated : ndarray of bool, shape (n_windows,)
+        Every lead is at a rail.
+    unusable : ndarray of bool, shape (n_windows,)
+        No lead can carry a rhythm now: off, at a rail, flat for 4 s, or missing.
+    present : ndarray of float32, shape (n_windows, n_channels)
+        Share of samples that were there in the last 4 s.
+    usable : ndarray of bool, shape (n_windows, n_channels)
+        Leads that may be looked at.
+    dirty : ndarray of bool, shape (n_windows, n_channels)
+        Leads full of hum, of power out of the ECG's band, or of gaps.
     """
 
     off: BoolArray
+    saturated: BoolArray
     unusable: BoolArray
     present: FloatArray
     usable: BoolArray
+    dirty: BoolArray
 
 
 def lead_status(bank: Bank, due: Due) -> LeadStatus:
@@ -45,21 +89,58 @@ def lead_status(bank: Bank, due: Due) -> LeadStatus:
     exists = np.arange(raw.shape[1]) < bank.n_channels[due.slots][:, None]
     last = round(ASYSTOLE_S * rate_hz)
     flat_long = _flat(raw, present)
-    flat = _flat(raw[:, :, -last:], present[:, :, -last:])
-    share = present[:, :, -last:].mean(axis=2, dtype=np.float32)
+    raw, present = raw[:, :, -last:], present[:, :, -last:]
+    flat = _flat(raw, present)
+    railed = _railed(raw, present)
+    share = present.mean(axis=2, dtype=np.float32)
     flagged = lead_off[:, :, -1]
     enough = bank.count[due.slots] >= round(FLAT_S * rate_hz)
-    off: BoolArray = np.all(flagged | (flat_long & enough[:, None]) | ~exists, axis=1)
-    usable = exists & ~flagged & ~flat & (share >= MIN_PRESENT)
+    loose = (flagged | (flat_long & enough[:, None])) & ~railed
+    saturated: BoolArray = np.all(railed | ~exists, axis=1)
+    off: BoolArray = np.all(loose | railed | ~exists, axis=1) & ~saturated
+    usable = exists & ~flagged & ~flat & ~railed & (share >= MIN_PRESENT)
     unusable: BoolArray = ~usable.any(axis=1)
-    return LeadStatus(off, unusable, share, usable)
+    dirty = _dirty(raw, rate_hz) | (share < 1.0 - DIRTY_SHARE)
+    return LeadStatus(off, saturated, unusable, share, usable, dirty)
+
+
+def _extremes(raw: FloatArray, present: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Largest and smallest present sample of each lead, 0 where there is none; shapes (n_windows, n)."""
+    some = present.any(axis=2)
+    high = np.where(present, raw, -np.inf).max(axis=2)
+    low = np.where(present, raw, np.inf).min(axis=2)
+    return np.where(some, high, np.float32(0)), np.where(some, low, np.float32(0))
 
 
 def _flat(raw: FloatArray, present: BoolArray) -> BoolArray:
-    high = np.where(present, raw, -np.inf).max(axis=2)
-    low = np.where(present, raw, np.inf).min(axis=2)
-    some = present.any(axis=2)
-    return some & (np.where(some, high, 0) - np.where(some, low, 0) < FLAT_MV)
+    high, low = _extremes(raw, present)
+    return np.asarray(present.any(axis=2) & (high - low < FLAT_MV))
+
+
+def _railed(raw: FloatArray, present: BoolArray) -> BoolArray:
+    """Leads that stand at their own extreme most of the time, where that is a rail, or at both."""
+    high, low = _extremes(raw, present)
+    count = np.maximum(present.sum(axis=2), 1)
+    at_high = (present & (raw >= (high - AT_RAIL_MV)[:, :, None])).sum(axis=2) / count
+    at_low = (present & (raw <= (low + AT_RAIL_MV)[:, :, None])).sum(axis=2) / count
+    one = ((at_high >= RAIL_SHARE) & (np.abs(high) >= RAIL_MV)) | (
+        (at_low >= RAIL_SHARE) & (np.abs(low) >= RAIL_MV)
+    )
+    both = (np.minimum(at_high, at_low) >= BOTH_SHARE) & (at_high + at_low >= RAIL_SHARE)
+    return np.asarray(one | (both & (high - low >= BOTH_MV)))
+
+
+def _dirty(raw: FloatArray, rate_hz: float) -> BoolArray:
+    """Leads with much hum or much else above the band; missing samples hold the last value."""
+    n_times = raw.shape[2]
+    angle = 2 * np.pi * np.outer(np.arange(n_times) / rate_hz, MAINS_HZ)
+    # Sine and cosine of whole periods: orthogonal over the window, as 4 s hold whole numbers of both.
+    waves = np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    parts = raw @ waves * np.float32(2 / n_times)
+    hum_mv = np.hypot(parts[:, :, : len(MAINS_HZ)], parts[:, :, len(MAINS_HZ) :]).max(axis=2)
+    rest = np.diff(raw - parts @ waves.T, _DIFFERENCES, axis=2)
+    fine_mv = np.median(np.abs(rest), axis=2) / (_MAD * _GAIN)
+    return np.asarray((hum_mv >= MAINS_MV) | (fine_mv >= FINE_MV))
 
 
 def preferred_lead(channels: tuple[str, ...]) -> int:
@@ -68,8 +149,14 @@ def preferred_lead(channels: tuple[str, ...]) -> int:
     return next((names.index(name) for name in PREFERRED if name in names), 0)
 
 
+def lead_worth(status: LeadStatus) -> FloatArray:
+    """What each lead is worth, (n_windows, n_channels): share of samples, less where dirty; -1 not usable."""
+    worth = np.where(status.dirty, np.float32(0.5), np.float32(1.0)) * status.present
+    return np.where(status.usable, worth, np.float32(-1))
+
+
 def choose_leads(current: IntArray, status: LeadStatus) -> IntArray:
-    """Keep each bed's lead while it can be used and misses no more than another, else take the best.
+    """Keep each bed's lead while it is worth no less than another, else take the best.
 
     Parameters
     ----------
@@ -78,7 +165,7 @@ def choose_leads(current: IntArray, status: LeadStatus) -> IntArray:
     status : LeadStatus
         Of the leads.
     """
-    share = np.where(status.usable, status.present, -1.0)
-    own = share[np.arange(len(current)), current]
-    keep = (own >= share.max(axis=1) - SHARE_MARGIN) | ~status.usable.any(axis=1)
-    return np.where(keep, current, share.argmax(axis=1))
+    worth = lead_worth(status)
+    own = worth[np.arange(len(current)), current]
+    keep = (own >= worth.max(axis=1) - SHARE_MARGIN) | ~status.usable.any(axis=1)
+    return np.where(keep, current, worth.argmax(axis=1))

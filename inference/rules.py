@@ -49,7 +49,7 @@ def _findings(evidence: Evidence) -> dict[str, Finding]:
         "af": rules_rhythm.atrial_fibrillation_began(evidence),
         "af_end": rules_rhythm.atrial_fibrillation_ended(evidence),
         "lead_off": _technical(evidence, evidence.off),
-        "saturated": _technical(evidence, np.zeros_like(evidence.off)),
+        "saturated": _technical(evidence, evidence.saturated),
         "unusable": _technical(evidence, evidence.unusable),
         "noise": _technical(evidence, evidence.noisy),
     }

@@ -14,6 +14,12 @@ from ingest.types import BoolArray, IntArray, WideFloatArray
 NO_RATE_S: Final = 4.0
 """Without a beat for so long there is no rate: an old number must not stand beside a flat line."""
 
+STILL: Final = 0.8
+"""Probability of asystole, in two windows in a row, by which the network says that nothing beats."""
+
+NOT_FINAL_S: Final = 1.0
+"""What the network has seen of each window behind the time up to which beats are final."""
+
 
 def _fibrillates(evidence: Evidence) -> BoolArray:
     """Few beats are found in a fibrillating line: that is neither a slow heart nor a still one."""
@@ -22,11 +28,15 @@ def _fibrillates(evidence: Evidence) -> BoolArray:
 
 def asystole(evidence: Evidence) -> Finding:
     """No beat for the limit, now or until just now: hops are 1 s apart and beats final 1 s late."""
-    goes_on = evidence.quiet_s >= evidence.above("asystole")
-    was, began_ns, lasted_s = _long_interval(evidence, evidence.above("asystole"))
+    limit_s = evidence.above("asystole")
+    # The newest second's beats are not final: the network's word says that there were none.
+    still = evidence.rhythms[:, -2:, evidence.classes.index("asystole")]
+    seen_s = np.where((np.nan_to_num(still) >= STILL).all(axis=1), NOT_FINAL_S, 0.0)
+    goes_on = evidence.quiet_s + seen_s >= limit_s
+    was, began_ns, lasted_s = _long_interval(evidence, limit_s)
     true = (goes_on | was) & ~_fibrillates(evidence)
     onsets = np.where(goes_on, evidence.quiet_since_ns, began_ns)
-    return Finding(true, onsets, np.where(goes_on, evidence.quiet_s, lasted_s))
+    return Finding(true, onsets, np.where(goes_on, evidence.quiet_s + seen_s, lasted_s))
 
 
 def _long_interval(evidence: Evidence, limit_s: WideFloatArray) -> tuple[BoolArray, IntArray, WideFloatArray]:

@@ -12,9 +12,6 @@ from ingest.types import NS_PER_S, BoolArray, IntArray
 RHYTHM_ONSET_S: Final = 2.0
 """A rhythm fills most of its window's last 4 s, so that it began at least this long before the end."""
 
-CLEAN: Final = 0.3
-"""Probability of noise under which a lead may speak against another."""
-
 
 def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
     """Whether two of the last three windows show a rhythm."""
@@ -33,7 +30,9 @@ def denied_elsewhere(evidence: Evidence, names: tuple[str, ...], least: float) -
     summed = sum(evidence.elsewhere[:, :, evidence.classes.index(name)] for name in names)
     noise = evidence.elsewhere[:, :, evidence.classes.index("noise")]
     seen = ~np.isnan(noise)
-    against = (np.nan_to_num(summed, nan=1.0) < least) & (np.nan_to_num(noise, nan=1.0) < CLEAN)
+    against = (np.nan_to_num(summed, nan=1.0) < least) & (
+        np.nan_to_num(noise, nan=1.0) < evidence.thresholds["noise"]
+    )
     return np.asarray((seen.sum(axis=1) >= 2) & (against | ~seen).all(axis=1), dtype=np.bool_)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from inference.beats import NEVER
 from inference.doubt import SURE, heights_mv
 from inference.predictor import Predictor, Probabilities
-from inference.quality import LeadStatus
+from inference.quality import LeadStatus, lead_worth
 from ingest.bank import Bank, Due
 from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, WideFloatArray
 from models.decode import decode_beats
@@ -90,7 +90,7 @@ class SecondLook:
         seen = Seen(
             np.full(n_windows, -1), np.full((n_windows, n_classes), np.nan), np.full(n_windows, NEVER)
         )
-        worth = np.where(status.usable, status.present, -1.0)
+        worth = lead_worth(status)
         worth[np.arange(n_windows), leads] = -1.0
         rows = np.flatnonzero(suspect & (worth.max(axis=1) > 0))
         if len(rows) == 0:

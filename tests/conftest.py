@@ -129,7 +129,7 @@ class PlainCard:
     beat_gains: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     window_classes: tuple[str, ...] = ("vf", "vt", "asystole", "af", "noise", "other")
     thresholds: dict[str, float] = field(
-        default_factory=lambda: {"beat": 0.5, "vf": 0.5, "vt": 0.5, "af": 0.5}
+        default_factory=lambda: {"beat": 0.5, "vf": 0.5, "vt": 0.5, "af": 0.5, "noise": 0.5}
     )
 
 

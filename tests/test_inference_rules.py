@@ -47,6 +47,7 @@ def watch(times_s: Sequence[float], labels: str, now_s: float | None = None, **c
         af_began=no,
         af_ended=no,
         off=no,
+        saturated=no,
         unusable=no,
         noisy=no,
         settled=~no,
