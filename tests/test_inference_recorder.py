@@ -596,20 +596,6 @@ def test_a_killed_recorder_loses_nothing_and_doubles_nothing(
         process.wait(30)
 
 
-@pytest.mark.kafka
-def test_a_strip_may_need_signals_from_before_the_last_commit(outside: Outside, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
-    with recording(outside.settings, url), reading(url) as store:
-        outside.live(0, 40)
-        wait_for(lambda: len(store.trend(outside.bed, "ecg")) == 40, "no trend")
-    alarm = outside.alarm(38)
-    with recording(outside.settings, url), reading(url) as store:
-        wait_for(lambda: len(store.alarms()) == 1, "no alarm")
-        outside.live(40, 50)
-        wait_for(lambda: store.with_strip() == [alarm.id], "no strip")
-        outside.check_strip(store, alarm)
-
-
 @contextmanager
 def recording(settings: Settings, url: str) -> Iterator[Recorder]:
     recorder = Recorder(settings, RecorderSettings(url=url))
@@ -622,6 +608,36 @@ def recording(settings: Settings, url: str) -> Iterator[Recorder]:
         stop.set()
         thread.join(60)
         assert not thread.is_alive()
+
+
+@pytest.mark.kafka
+def test_recorders_share_the_beds_and_take_over_in_the_middle_of_a_strip(
+    quick: Settings, postgres_url: str
+) -> None:
+    n_partitions = quick.kafka.partitions
+    beds = {clients.partition_for(f"bed-{n}", n_partitions): f"bed-{n}" for n in range(100)}
+    outsides = [Outside(quick, bed) for bed in beds.values()]
+    assert len(outsides) == n_partitions
+
+    def seconds(store: Store) -> int:
+        return sum(len(store.trend(outside.bed, "ecg")) for outside in outsides)
+
+    with recording(quick, postgres_url) as second, reading(postgres_url) as store:
+        with recording(quick, postgres_url) as first:
+            for outside in outsides:
+                outside.live(0, 40)
+            wait_for(lambda: seconds(store) == 40 * n_partitions, "trends lost")
+            wait_for(lambda: 0 < first._stats.counts["partitions"] < n_partitions, "not shared")
+            alarms = [outside.alarm(38) for outside in outsides]
+            wait_for(lambda: len(store.alarms()) == n_partitions, "alarms lost")
+        for outside in outsides:
+            outside.live(40, 50)
+        wait_for(lambda: len(store.with_strip()) == n_partitions, "strips lost")
+        assert second._stats.counts["partitions"] == n_partitions
+        for outside, alarm in zip(outsides, alarms, strict=True):
+            outside.check_strip(store, alarm)
+            assert len(store.trend(outside.bed, "ecg")) == 50
+            outside.producer.close()
 
 
 @pytest.mark.kafka
