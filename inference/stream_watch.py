@@ -232,9 +232,14 @@ class StreamWatch:
     def _of_bed(self, bed: str) -> list[StreamKey]:
         return [(bed, kind.value) for kind in SignalKind if (bed, kind.value) in self._slots]
 
-    def begin_anew(self, bed: str, now_ns: int) -> None:
-        """Another patient: the book has closed what was said; what still holds is said anew."""
+    def begin_anew(self, bed: str, now_ns: int, signal: str | None = None) -> None:
+        """Another patient: the book has closed what was said; what still holds is said anew.
+
+        ``signal`` names the one whose state is of the former patient, by default all.
+        """
         for stream in self._of_bed(bed):
+            if signal not in (None, stream[1]):
+                continue
             self._signs.begin_anew(self._slots[stream])
             self._engine.clear(self._slots[stream])
             self._no_data.begin_anew(stream, now_ns)

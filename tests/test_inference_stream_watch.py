@@ -1,6 +1,9 @@
 """Technical alarms of streams: what staff read when data, clocks, rates, models or sensors fail."""
 
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import msgspec
@@ -8,11 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka import TopicPartition
 
 from inference.alarm_book import AlarmBook, Life
 from inference.catalog import AlarmSetting, Values, load_catalogue
 from inference.stream_watch import StreamChange, StreamState, StreamWatch
 from inference.types import Alarm
+from inference.worker import Worker, WorkerOptions
+from ingest import kafka as clients
+from ingest.publisher import Publisher
+from ingest.settings import Settings
 from ingest.types import NS_PER_S, Chunk, SignalKind
 
 T0 = 1_700_000_000 * NS_PER_S
@@ -328,6 +336,17 @@ def test_a_new_patient_is_told_anew_what_still_holds() -> None:
     assert len(set(begun)) == 4
 
 
+def test_the_state_of_a_former_patient_is_said_anew_for_that_signal_alone() -> None:
+    ward = Ward(analysed=())
+    ward.run(5, lambda second: chunk("eeg", second))
+    ward.run(5, ecg)
+    ward.watch.begin_anew("bed", T0 + 10 * NS_PER_S, "ecg")
+    said = len(ward.alarms)
+    ward.run(2, ecg)
+    assert [alarm.signal for alarm in ward.alarms[said:]] == ["ecg"]
+    assert ward.steps[said:] == [("model_unavailable", "active")]
+
+
 def test_a_stream_that_is_forgotten_leaves_nothing_to_the_next() -> None:
     ward = Ward(analysed=(SignalKind.ECG,))
     ward.run(5, lambda second: chunk("eeg", second))
@@ -408,3 +427,71 @@ def test_each_alarm_begins_before_it_ends_and_has_an_id_of_its_own(script: list[
         else:
             open_ids.remove(alarm.id)
     assert {life.id for life in ward.book.of_bed("bed")} == open_ids
+
+
+def read_alarms(kafka: Settings, enough: Callable[[list[Alarm]], bool]) -> list[Alarm]:
+    """Alarms of the topic from its start, but those of missing data."""
+    reader = clients.consumer(kafka, group_id=None)
+    try:
+        topic = kafka.topics.alarms
+        reader.assign([TopicPartition(topic, number) for number in range(kafka.kafka.partitions)])
+        reader.seek_to_beginning()
+        found: list[Alarm] = []
+        deadline = time.monotonic() + 60
+        while not enough(found):
+            assert time.monotonic() < deadline, f"{len(found)} alarms after 60 s"
+            for records in reader.poll(timeout_ms=200).values():
+                decoded = [msgspec.json.decode(record.value, type=Alarm) for record in records]
+                found += [alarm for alarm in decoded if alarm.kind != "no_data"]
+        return found
+    finally:
+        reader.close(autocommit=False)
+
+
+@contextmanager
+def working(kafka: Settings, predictor: object) -> Iterator[None]:
+    worker, stop = Worker(kafka, predictor, WorkerOptions()), threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop.is_set,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+@pytest.mark.kafka
+def test_a_worker_tells_and_its_successor_tells_nothing_twice(
+    kafka: Settings, plain_predictor: object
+) -> None:
+    start_ns = time.time_ns() - 20 * NS_PER_S
+
+    units = {"ecg": "mV", "eeg": "uV", "lung_sound": "au"}
+
+    def send(publisher: Publisher, kind: str, fs_hz: float, seq: int) -> None:
+        publisher.publish(
+            bed="bed", kind=kind, channels=("one",), unit=units[kind], fs_hz=fs_hz,
+            start_ns=start_ns + seq * NS_PER_S, seq=seq, samples=np.zeros((round(fs_hz), 1), np.int16),
+            gain=1000.0, baseline=0,
+        )  # fmt: skip
+
+    with Publisher(kafka, device="m") as publisher:
+        with working(kafka, plain_predictor):
+            for seq in range(2):
+                send(publisher, "ecg", 60.0, seq)
+                send(publisher, "eeg", 256.0, seq)
+            publisher.flush(30.0)
+            first = read_alarms(kafka, lambda got: len(got) >= 2)
+        with working(kafka, plain_predictor):
+            send(publisher, "eeg", 256.0, 2)
+            send(publisher, "ecg", 60.0, 2)
+            send(publisher, "lung_sound", 4000.0, 0)
+            publisher.flush(30.0)
+            both = read_alarms(kafka, lambda got: any(one.signal == "lung_sound" for one in got))
+    assert {(one.signal, one.kind) for one in first} == {
+        ("ecg", "unknown_rate"),
+        ("eeg", "model_unavailable"),
+    }
+    assert len({one.id for one in first}) == len(first) == 2
+    assert [one.id for one in both if one.signal != "lung_sound"] == [one.id for one in first]
