@@ -162,8 +162,9 @@ class AlarmBook:
             # A predecessor may have raised it after its snapshot; ending what nobody raised harms nobody.
             life = self._new(id_, bed, signal, change, raw_offset, now_ns)
             life.latching = False
+        else:
+            life.reasons += change.reasons
         life.ended_ns, life.raw_offset = change.ended_ns, raw_offset
-        life.reasons += change.reasons
         if life.latching and life.acknowledged_ns is None:
             life.state = AlarmState.LATCHED
             return [self._step(life, now_ns), *self._bound(life, now_ns)]

@@ -119,5 +119,6 @@ class Bedside:
 
     def forget(self, bed: str) -> None:
         """Drop a bed without a word: another worker has it now."""
+        self.watch.mute(bed, False, self._clock())
         self.book.forget(bed)
         self.beds.forget(bed)

@@ -49,6 +49,7 @@ class Partitions:
         self._outputs = outputs
         self._held: dict[int, Partition] = {}
         self._told_s: dict[int, float] = {}
+        self._told: set[str] = set()
         self._desk = Desk(bedside.beds, bedside.book, self)
         self.counts: Counter[str] = Counter()
         self.read_ms: dict[int, int] = {}
@@ -96,7 +97,8 @@ class Partitions:
         for number in self._held:
             due = now_s >= self._told_s.get(number, 0.0) + BEDS_EVERY_S
             for bed in self.beds(number):
-                if due or bed not in self._bedside.beds:
+                if due or bed not in self._told:
+                    self._told.add(bed)
                     self._outputs.send_bed(self._bedside.beds.record(bed, time.time_ns()))
             if due:
                 self._told_s[number] = now_s
@@ -113,6 +115,10 @@ class Partitions:
             self._go_on_at_desk(number, found[number])
             for state in found[number].signals.values():
                 self._go_on(partition, state, found[number].of_former_patient(state))
+            for bed in found[number].beds.values():
+                if bed.standby_by is not None:
+                    for alarm in self._bedside.mute(bed.bed, True):
+                        self._outputs.send_alarm(alarm)
         self.commands.take_up({number: self._desk.partitions[number].next_offset for number in numbers})
         logger.info(
             "took up partitions %s with %d signals in %.1f s",
@@ -142,9 +148,9 @@ class Partitions:
         partition.streams[(state.bed, state.signal)] = stream
         key = (state.bed, state.signal)
         self._bedside.watch.restore(key, state.watch, state.next_offset - 1, time.monotonic())
-        if bed.standby_by is not None:
-            self._bedside.mute(state.bed, True)
         if former:
+            # What stood was the former patient's; what still holds is said anew.
+            self._bedside.watch.begin_anew(state.bed, time.time_ns(), state.signal)
             return
         try:
             snapshot.put(self._bedside, state)
@@ -163,6 +169,7 @@ class Partitions:
             self._bedside.remove(bed, signal)
         for bed in beds:
             self._bedside.forget(bed)
+            self._told.discard(bed)
         self.read_ms.pop(number, None)
         self._told_s.pop(number, None)
         self.ends.pop(number, None)

@@ -102,6 +102,7 @@ def crash(worker: Worker, stop: threading.Event, thread: threading.Thread) -> No
     stop.set()
     thread.join(60)
     worker._consumer.close(autocommit=False)
+    worker._partitions.commands.close()
     worker._producer.close(timeout=0.5)
 
 
