@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
@@ -82,7 +83,7 @@ def _sqlite(url: URL, writes: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys = ON")
         if writes:
             # What is committed to Kafka as done must be on the disk: FULL, though NORMAL is faster.
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
 
     @event.listens_for(engine, "begin")
@@ -90,6 +91,23 @@ def _sqlite(url: URL, writes: bool) -> Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn on the write-ahead log, so that readers and the writer do not stop each other.
+
+    SQLite does not wait here for another process that does the same at this moment.
+    """
+    deadline = time.monotonic() + BUSY_MS / 1e3
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _config() -> Config:
