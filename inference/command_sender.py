@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterable, Iterator, KeysView, Mapping
-from contextlib import suppress
+from collections.abc import KeysView, Mapping
 from typing import Final, Self
 
-import msgspec
-from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from inference import commands
+from inference.answers import AnswerReader, Place
 from inference.commands import HEADER, Command, Transfer
 from inference.errors import NotDelivered
 from inference.types import Audit, CommandOutcome
 from ingest import kafka
-from ingest.errors import BrokerError, SettingsError
+from ingest.errors import SettingsError
 from ingest.settings import Settings
 
 DELIVERY_S: Final = 5.0
 """A command that is not delivered by then never will be: nobody is surprised by it later."""
-
-_POLL_MS: Final = 50
-_decoder = msgspec.json.Decoder(Audit)
 
 
 class CommandSender:
@@ -55,8 +49,8 @@ class CommandSender:
             linger_ms=0,
         )
         self._check_partitions()
-        self._reader: KafkaConsumer | None = None
-        self._asking = threading.Lock()
+        self._reader: AnswerReader | None = None
+        self._opening = threading.Lock()
 
     def _check_partitions(self) -> None:
         found = len(self._producer.partitions_for(self._settings.topics.commands) or ())
@@ -115,32 +109,17 @@ class CommandSender:
         BrokerError
             The answers cannot be read.
         """
-        with self._asking:
-            # Before sending, so that no answer is missed.
-            reader = self._reader = self._reader or self._read_from_end()
+        # Before sending, so that no answer is missed.
+        with self._opening:
+            if self._reader is None or not self._reader.is_alive:
+                self._reader = AnswerReader(self._settings)
+            reader = self._reader
+        with reader.expect(command.id) as answers:
             self.send(command)
-            try:
-                return self._wait(reader, command, time.monotonic() + timeout_s)
-            except KafkaError as error:
-                self._reader = None
-                reader.close(autocommit=False)
-                raise BrokerError(f"the answers to {command.name} cannot be read: {error}") from error
+            found = answers.wait(lambda held: self._wanted(command, held) <= held.keys(), timeout_s)
+        return [found[place] for place in self._wanted(command, found) if place in found]
 
-    def _wait(self, reader: KafkaConsumer, command: Command, deadline: float) -> list[Audit]:
-        answers: dict[tuple[str, int], Audit] = {}
-        while not (wanted := self._wanted(command, answers)) <= answers.keys():
-            if time.monotonic() >= deadline:
-                break
-            for records in reader.poll(timeout_ms=_POLL_MS).values():
-                for answer in _readable(record.value for record in records):
-                    if answer.id.partition("/")[0] == command.id:
-                        # A successor may answer once more.
-                        answers.setdefault((answer.id, answer.partition), answer)
-        return [answers[place] for place in wanted if place in answers]
-
-    def _wanted(
-        self, command: Command, answers: Mapping[tuple[str, int], Audit]
-    ) -> KeysView[tuple[str, int]]:
+    def _wanted(self, command: Command, answers: Mapping[Place, Audit]) -> KeysView[Place]:
         """Ids and partitions of the answers to wait for, in order."""
         wanted = dict.fromkeys((command.id, number) for number in self.partitions_of(command))
         if isinstance(command.action, Transfer):
@@ -152,23 +131,12 @@ class CommandSender:
                 wanted[(f"{command.id}/{name}", home)] = None
         return wanted.keys()
 
-    def _read_from_end(self) -> KafkaConsumer:
-        topic = self._settings.topics.audit
-        parts = [TopicPartition(topic, number) for number in range(self._settings.kafka.partitions)]
-        kafka.ensure_topic(self._settings, topic)
-        ends = kafka.end_offsets(self._settings, parts)
-        reader = kafka.consumer(self._settings, group_id=None, fetch_max_wait_ms=_POLL_MS)
-        reader.assign(parts)
-        for part, end in ends.items():
-            reader.seek(part, end)
-        return reader
-
     def close(self) -> None:
         """Close the connections; what was sent was delivered already."""
         self._producer.close(timeout=DELIVERY_S)
-        with self._asking:
+        with self._opening:
             if self._reader is not None:
-                self._reader.close(autocommit=False)
+                self._reader.close()
                 self._reader = None
 
     def __enter__(self) -> Self:
@@ -176,10 +144,3 @@ class CommandSender:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _readable(values: Iterable[bytes | None]) -> Iterator[Audit]:
-    """Answers among some records; what is none stops nothing."""
-    for value in values:
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-            yield _decoder.decode(value or b"")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from kafka import TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 import wardwave
 from inference import commands, standing
@@ -26,7 +27,7 @@ from inference.errors import BadCommand, NotDelivered
 from inference.publish import Outputs
 from inference.types import Alarm, AlarmState, CommandOutcome
 from ingest import kafka as clients
-from ingest.errors import SettingsError
+from ingest.errors import BrokerError, SettingsError
 from ingest.settings import CommandSettings, Settings
 from ingest.types import NS_PER_S
 
@@ -312,6 +313,49 @@ def test_answers_come_to_those_who_asked(signed: Settings) -> None:
         assert got == {one.id: [one.id] for one in told}
         ward = sender.ask(new_command("nurse", PauseAudio(60.0), ward="icu"), 20.0)
         assert [one.partition for one in ward] == [0, 1, 2, 3]
+
+
+def test_nobody_waits_behind_another_s_unanswered_command(signed: Settings) -> None:
+    one = clients.partition_for("bed-01", 4)
+    dead = next(f"bed-{n}" for n in range(50, 99) if clients.partition_for(f"bed-{n}", 4) != one)
+    with station(signed, (one,)), CommandSender(signed) as sender:
+        sender.ask(new_command("nurse", ResumeAudio(), bed="bed-01"), 20.0)
+        got: list[object] = []
+        unanswered = new_command("nurse", ResumeAudio(), bed=dead)
+        patient = threading.Thread(target=lambda: got.extend(sender.ask(unanswered, 4.0)))
+        patient.start()
+        assert len(sender.ask(new_command("nurse", ResumeAudio(), bed="bed-01"), 20.0)) == 1
+        assert patient.is_alive()
+        patient.join(30)
+        assert got == []
+
+
+def test_when_answers_cannot_be_read_that_is_said(signed: Settings) -> None:
+    with station(signed), CommandSender(signed) as sender:
+        sender.ask(new_command("nurse", ResumeAudio(), bed="bed-01"), 20.0)
+        reader = sender._reader
+        assert reader is not None
+
+        def broken(**_: object) -> None:
+            raise KafkaTimeoutError("gone")
+
+        command = new_command("nurse", ResumeAudio(), bed="bed-01")
+        with reader.expect(command.id) as answers:
+            reader._consumer.poll = broken
+            with pytest.raises(BrokerError, match="the answers cannot be read: .*gone"):
+                answers.wait(lambda held: False, 20.0)
+        with reader.expect(command.id) as late, pytest.raises(BrokerError, match="gone"):
+            late.wait(lambda held: False, 20.0)
+        # The next one reads anew.
+        until(lambda: not reader.is_alive)
+        assert len(sender.ask(new_command("nurse", ResumeAudio(), bed="bed-01"), 20.0)) == 1
+
+
+def until(true: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_the_same_command_sent_again_is_applied_once(signed: Settings) -> None:
