@@ -295,7 +295,10 @@ class EcgMonitor:
         """Look at another lead from now on: what was heard of it takes the place of what was."""
         self.beats.forget_heights(slots)
         self.lead[slots] = leads
-        self.rhythms[slots], self.elsewhere[slots] = self.elsewhere[slots], self.rhythms[slots]
+        before, there = self.rhythms[slots], self.elsewhere[slots]
+        # Windows in which the new lead was not looked at keep what the old one showed: no vote is lost.
+        self.rhythms[slots] = np.where(np.isnan(there), before, there)
+        self.elsewhere[slots] = before
 
     def _noise_votes(self, slots: IntArray) -> tuple[IntArray, IntArray]:
         """How many of the last windows are noise, of the lead that is looked at and of another.

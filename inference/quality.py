@@ -27,8 +27,8 @@ RAIL_MV: Final = 4.9
 AT_RAIL_MV: Final = 0.010
 """So near to its own extreme a sample is at the rail."""
 
-RAIL_SHARE: Final = 0.5
-"""Of the last 4 s, at the rail: noise and hum that are clipped leave it now and then."""
+RAIL_SHARE: Final = 0.4
+"""Of the last 4 s, at the rail: noise that is clipped leaves it half the time."""
 
 BOTH_SHARE, BOTH_MV = 0.1, 1.0
 """Clipped at both ends: least share at each, and least distance between them. No ECG does that."""

@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from inference.beats import NEVER, heart_rate_bpm
+from inference.beats import heart_rate_bpm
 from inference.evidence import Evidence, Finding, any_and_last
 from inference.rules_rhythm import rhythm_holds
-from ingest.types import BoolArray, IntArray, WideFloatArray
+from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 NO_RATE_S: Final = 4.0
 """Without a beat for so long there is no rate: an old number must not stand beside a flat line."""
@@ -47,30 +47,41 @@ def _long_interval(evidence: Evidence, limit_s: WideFloatArray) -> tuple[BoolArr
     return true, evidence.beats.times_ns[row, last], intervals_s[row, last]
 
 
-def _last_beats_rate(evidence: Evidence, n_beats: WideFloatArray) -> tuple[WideFloatArray, IntArray]:
-    """Mean rate over the last ``n_beats`` of each bed, NaN where one is lacking, and the first one's time."""
-    backwards = evidence.beats.intervals_s[:, ::-1]
-    n_intervals = np.clip(n_beats.astype(np.int64) - 1, 1, backwards.shape[1])
-    inside = np.arange(backwards.shape[1]) < n_intervals[:, None]
-    total_s = np.where(inside, backwards, 0.0).sum(axis=1)
-    rate = 60.0 * n_intervals / np.where(total_s > 0, total_s, np.nan)
-    first = evidence.beats.times_ns.shape[1] - 1 - n_intervals
-    return rate, evidence.beats.times_ns[np.arange(len(first)), first]
+def _rates(evidence: Evidence, n_beats: WideFloatArray) -> tuple[WideFloatArray, IntArray]:
+    """Mean rate of the last ``n_beats`` up to each beat, and the first one's time; shapes (n_beds, RECENT).
+
+    NaN where one of them is lacking and where the beat is no news; the last beat always is.
+    """
+    times_ns, intervals_s = evidence.beats.times_ns, evidence.beats.intervals_s
+    at = np.arange(times_ns.shape[1])
+    n_intervals = np.clip(n_beats.astype(np.int64) - 1, 1, len(at) - 1)[:, None]
+    first = np.maximum(at - n_intervals, 0)
+    lacking = np.pad(np.isnan(intervals_s).cumsum(axis=1), ((0, 0), (1, 0)))
+    whole = (at >= n_intervals) & (lacking == np.take_along_axis(lacking, first, axis=1))
+    news = evidence.fresh() | (at == len(at) - 1)
+    first_ns = np.take_along_axis(times_ns, first, axis=1)
+    span_s = np.where(whole, times_ns - first_ns, NS_PER_S) / NS_PER_S
+    return np.where(whole & news, 60.0 * n_intervals / span_s, np.nan), first_ns
 
 
 def extreme_tachycardia(evidence: Evidence) -> Finding:
     """Mean rate over so many beats above the limit, the last of them just now."""
-    rate, first_ns = _last_beats_rate(evidence, evidence.beats_of("extreme_tachycardia"))
-    rate = np.nan_to_num(rate)
-    true = (rate > evidence.above("extreme_tachycardia")) & evidence.fresh()[:, -1]
-    return Finding(true, first_ns, rate)
+    rates, first_ns = _rates(evidence, evidence.beats_of("extreme_tachycardia"))
+    rates = np.nan_to_num(np.where(evidence.fresh(), rates, np.nan))
+    row, best = np.arange(len(rates)), rates.argmax(axis=1)
+    rate = rates[row, best]
+    return Finding(rate > evidence.above("extreme_tachycardia"), first_ns[row, best], rate)
 
 
 def extreme_bradycardia(evidence: Evidence) -> Finding:
     """Mean rate over so many beats below the limit."""
-    rate, first_ns = _last_beats_rate(evidence, evidence.beats_of("extreme_bradycardia"))
-    slow = np.nan_to_num(rate, nan=np.inf) < evidence.below("extreme_bradycardia")
-    return Finding(slow & ~_fibrillates(evidence), np.maximum(first_ns, NEVER), np.nan_to_num(rate))
+    rates, first_ns = _rates(evidence, evidence.beats_of("extreme_bradycardia"))
+    rates = np.nan_to_num(rates, nan=np.inf)
+    row, least = np.arange(len(rates)), rates.argmin(axis=1)
+    rate = rates[row, least]
+    slow = rate < evidence.below("extreme_bradycardia")
+    shown = np.where(np.isinf(rate), 0.0, rate)
+    return Finding(slow & ~_fibrillates(evidence), first_ns[row, least], shown)
 
 
 def displayed_rate_bpm(evidence: Evidence, fibrillates: BoolArray) -> WideFloatArray:
