@@ -205,7 +205,7 @@ class AlarmSetting:
 
     def message(self, signal: str, value: float | None) -> str:
         """Text with prefix, as staff read it ("*** EXTREME TACHY 152 > 140")."""
-        shown = "" if value is None else f"{value:.1f}" if abs(value) < 10 else f"{value:.0f}"
+        shown = "" if value is None else _rounded(value, self.limit)
         limit = "" if self.limit is None else f"{self.limit:g}"
         name = SIGNAL_NAMES.get(signal, signal.upper())
         prefix = PREFIXES.get(self.priority, "!" * self.spec.level)
@@ -227,6 +227,14 @@ class AlarmSetting:
             self.off_delay_s,
             self.source,
         )
+
+
+def _rounded(value: float, limit: float | None) -> str:
+    """As many digits as tell a value from its limit ("120.4 > 120"), two at most."""
+    digits = 1 if abs(value) < 10 else 0
+    while digits < 2 and limit is not None and value != limit and round(value, digits) == limit:
+        digits += 1
+    return f"{value:.{digits}f}"
 
 
 class Catalogue(_Frozen):
