@@ -27,7 +27,7 @@ from inference.commands import (
     Value,
 )
 from inference.errors import BadCommand, BadSetting
-from inference.types import Alarm, Audit, AuditChange, Bed, CommandOutcome
+from inference.types import Alarm, Audit, AuditChange, Bed, CommandOutcome, Priority
 from ingest.types import NS_PER_S
 
 REMEMBER_MS: Final = 3_600_000
@@ -212,9 +212,9 @@ class Desk:
         until_ns = work.at_ns + round(action.seconds * NS_PER_S)
         state.pause = Pause(until_ns, work.command.user, self._book.gravest(state.bed))
         work.alarms += self._book.pause(state.bed, state.pause, work.now_ns)
-        work.detail = (
-            f"sound paused for {action.seconds:g} s, graver new alarms than {state.pause.up_to} sound"
-        )
+        up_to = state.pause.up_to
+        besides = "new alarms too" if up_to is Priority.HIGH else f"new alarms graver than {up_to} sound"
+        work.detail = f"sound paused for {action.seconds:g} s; {besides}"
 
     @_do.register
     def _resume(self, action: ResumeAudio, state: BedState, work: _Work) -> None:

@@ -228,6 +228,7 @@ def test_a_pause_silences_what_sounds_and_what_is_no_graver(ward: Ward2) -> None
     (bed,) = answer.beds
     assert (bed.audio_paused_until_ns, bed.audio_paused_by) == (until_ns, "nurse")
     assert bed.audio_paused_up_to is Priority.MEDIUM
+    assert words(answer) == "sound paused for 120 s; new alarms graver than medium sound"
     ward.alarm("pause", second=3)
     ward.alarm("vf", second=3)
     paused = {life.kind: life.audio_paused_until_ns for life in ward.book.of_bed(A)}
@@ -243,7 +244,7 @@ def test_a_pause_of_a_quiet_bed_silences_no_alarm_of_a_patient(ward: Ward2) -> N
 
 def test_a_pause_ends_by_itself_or_by_command(ward: Ward2) -> None:
     ward.alarm("vf")
-    ward.tell(PauseAudio(60.0))
+    assert words(ward.tell(PauseAudio(60.0))) == "sound paused for 60 s; new alarms too"
     answer = ward.tell(ResumeAudio())
     assert [record.audio_paused_until_ns for record in answer.alarms] == [None]
     assert answer.beds[0].audio_paused_until_ns is None
