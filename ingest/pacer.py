@@ -5,8 +5,8 @@ line within one or two samples and is back within a few, which no heart does: th
 pulse found so is replaced by the median around it. The idea is that of the pace pulse eliminators in monitors
 (US patents 4,832,041 and EP 1,435,217: steep, short, back to the line before); the rule here is our own. At
 less than :data:`LEAST_HZ` a pulse cannot be told from a narrow R wave and nothing is removed. At 250 Hz the
-same holds for pulses around 1 mV·ms: each leaves a quarter of a millivolt in one sample, as the small beats of
-EC13's waveform 3b nearly do. Of such pulses some remain, and about one in a hundred is then counted.
+same holds for pulses of around 1 mV·ms: each leaves a quarter of a millivolt in one sample, nearly as the
+small beats of EC13's waveform 3b do. Of such pulses some remain, and about one in a hundred is then counted.
 """
 
 from __future__ import annotations

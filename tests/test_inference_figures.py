@@ -191,9 +191,13 @@ def fibrillations(play: Play) -> dict[str, Heard]:
 @pytest.mark.parametrize("lead", ["both", "II", "V1"])
 def test_fibrillation_is_answered_within_10_s(fibrillations: dict[str, Heard], seed: int, lead: str) -> None:
     """By its own alarm or that of a ventricular tachycardia, as score-alarms counts."""
-    heard = fibrillations[f"{seed} {lead}"]
-    assert AT_S < heard.first(LETHAL) <= AT_S + 10
-    assert heard.first(["asystole"]) == np.inf
+    assert AT_S < fibrillations[f"{seed} {lead}"].first(LETHAL) <= AT_S + 10
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("lead", ["both", "II", "V1"])
+def test_fibrillation_is_not_called_asystole(fibrillations: dict[str, Heard], seed: int, lead: str) -> None:
+    assert fibrillations[f"{seed} {lead}"].first(["asystole"]) == np.inf
 
 
 TACHYCARDIAS = list(itertools.product(("4a", "4b"), (0.5, 1.0, 2.0), (250, 500), (False, True)))
@@ -389,7 +393,7 @@ PATTERNS = ("alone", "failing", "ventricular", "A-V 150 ms", "A-V 250 ms")
 
 def paced(pattern: str, front_end: str, fs_hz: int, mv: float, width_s: float, seed: int) -> np.ndarray:
     """Pacing pulses without tails: alone after beats, beside slow beats, before each beat, or in pairs."""
-    length_s = 40.0 if pattern in ("alone", "failing") else 30.0
+    length_s = 36.0 if pattern == "alone" else 30.0
     if pattern == "alone":
         beats_s, pulses_s = regular(80), regular(PACED_BPM, length_s, AT_S + 0.5)
     elif pattern == "failing":
