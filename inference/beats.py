@@ -11,6 +11,7 @@ from ingest.types import NS_PER_S, IntArray, WideFloatArray
 
 LABELS: Final = ("N", "S", "V", "F")
 VENTRICULAR: Final = LABELS.index("V")
+FUSION: Final = LABELS.index("F")
 RECENT: Final = 40
 """Beats that the rules look at: 33 for extreme tachycardia, and a margin."""
 

@@ -44,6 +44,9 @@ class Evidence:
         Rhythm probabilities of the last windows, newest last; NaN where none.
     elsewhere : ndarray, shape (n_beds, OF_WINDOWS, n_classes)
         The same of another lead, NaN where none was looked at.
+    waves_bpm : ndarray of float64
+        Rate of the line's waves where the network sees a tachycardia (:mod:`inference.waves`), NaN where it
+        has no waves of one fast rate.
     classes : tuple of str
         Their names.
     thresholds : dict
@@ -68,6 +71,7 @@ class Evidence:
     quiet_s: WideFloatArray
     rhythms: WideFloatArray
     elsewhere: WideFloatArray
+    waves_bpm: WideFloatArray
     classes: tuple[str, ...]
     thresholds: dict[str, float]
     af_began: BoolArray

@@ -38,6 +38,7 @@ from inference.rules import conditions
 from inference.rules_rhythm import rhythm_holds
 from inference.second_lead import APART_S, CHANGE_S, QUIET_S, SecondLook, Seen
 from inference.types import Alarm, Prediction, Vital
+from inference.waves import wave_rate_bpm
 from ingest.bank import Bank, Due, Restart
 from ingest.conditioning import ECG
 from ingest.continuity import Piece
@@ -254,7 +255,9 @@ class EcgMonitor:
         shown = np.where((settled & ~status.unusable)[:, None], said.rhythms, np.nan)
         self._remember(self.rhythms, due.slots, shown)
         self._look_elsewhere(due, leads, status, said, frontier_ns)
-        evidence = self._evidence(due, status, settled, ends_ns, frontier_ns)
+        tachycardia = said.rhythms[:, self._card.window_classes.index("vt")] >= self._card.thresholds["vt"]
+        waves_bpm = wave_rate_bpm(windows, self._card.fs_hz, tachycardia)
+        evidence = self._evidence(due, status, settled, waves_bpm, ends_ns, frontier_ns)
         alarms = self._update_alarms(due, evidence)
         quality = self._quality(status, leads, said)
         fibrillates = (
@@ -423,7 +426,13 @@ class EcgMonitor:
         return settled
 
     def _evidence(
-        self, due: Due, status: LeadStatus, settled: BoolArray, ends_ns: IntArray, frontier_ns: IntArray
+        self,
+        due: Due,
+        status: LeadStatus,
+        settled: BoolArray,
+        waves_bpm: WideFloatArray,
+        ends_ns: IntArray,
+        frontier_ns: IntArray,
     ) -> Evidence:
         slots = due.slots
         recent = self.beats.recent(slots)
@@ -443,6 +452,7 @@ class EcgMonitor:
             quiet_ns / NS_PER_S,
             self.rhythms[slots],
             self.elsewhere[slots],
+            waves_bpm,
             self._card.window_classes,
             self._card.thresholds,
             began,

@@ -6,11 +6,15 @@ from typing import Final
 
 import numpy as np
 
+from inference.beats import mean_rate_bpm
 from inference.evidence import OF_WINDOWS, Evidence, Finding, no_value
 from ingest.types import NS_PER_S, BoolArray, IntArray
 
 RHYTHM_ONSET_S: Final = 2.0
 """A rhythm fills most of its window's last 4 s, so that it began at least this long before the end."""
+
+LEAST_LETHAL: Final = 0.3
+"""Least probability of fibrillation and tachycardia together: the network divides one between both."""
 
 
 def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
@@ -20,9 +24,10 @@ def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
 
 def _votes(evidence: Evidence, name: str) -> BoolArray:
     """Which of the last windows show a rhythm; shape (n_beds, OF_WINDOWS)."""
-    probabilities = evidence.rhythms[:, :, evidence.classes.index(name)]
-    votes: BoolArray = np.nan_to_num(probabilities, nan=0.0) >= evidence.thresholds[name]
-    return votes
+    shown = np.nan_to_num(evidence.rhythms, nan=0.0)
+    both = shown[:, :, evidence.classes.index("vf")] + shown[:, :, evidence.classes.index("vt")]
+    votes: BoolArray = shown[:, :, evidence.classes.index(name)] >= evidence.thresholds[name]
+    return votes & (both >= LEAST_LETHAL)
 
 
 def denied_elsewhere(evidence: Evidence, names: tuple[str, ...], least: float) -> BoolArray:
@@ -43,12 +48,26 @@ def rhythm_onset(evidence: Evidence, name: str) -> IntArray:
     return np.asarray(evidence.ends_ns - (ago_s * NS_PER_S).astype(np.int64))
 
 
-def fibrillation(evidence: Evidence) -> Finding:
-    """Ventricular fibrillation or flutter."""
+def flutters(evidence: Evidence) -> BoolArray:
+    """Whether what the network takes for a tachycardia has fast waves among which no beats can be counted."""
+    rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
+    uncounted = (rate < evidence.above("vt")) & ~np.isnan(evidence.waves_bpm)
+    return np.asarray(rhythm_holds(evidence, "vt") & uncounted)
+
+
+def fibrillates(evidence: Evidence) -> BoolArray:
+    """Whether the line shows ventricular fibrillation or flutter, or one that was told is not over."""
     # A fibrillation that waxes or turns into a tachycardia for a moment is not over.
     lethal = (_votes(evidence, "vf") | _votes(evidence, "vt")).any(axis=1)
     goes_on = evidence.is_active("vf") & lethal
-    return Finding(rhythm_holds(evidence, "vf") | goes_on, rhythm_onset(evidence, "vf"), no_value(evidence))
+    return np.asarray(rhythm_holds(evidence, "vf") | flutters(evidence) | goes_on)
+
+
+def fibrillation(evidence: Evidence) -> Finding:
+    """Ventricular fibrillation or flutter."""
+    by_name = _votes(evidence, "vf").any(axis=1)
+    onsets = np.where(by_name, rhythm_onset(evidence, "vf"), rhythm_onset(evidence, "vt"))
+    return Finding(fibrillates(evidence), onsets, no_value(evidence))
 
 
 def atrial_fibrillation_began(evidence: Evidence) -> Finding:

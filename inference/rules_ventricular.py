@@ -11,13 +11,17 @@ from typing import Final
 
 import numpy as np
 
-from inference.beats import VENTRICULAR, RecentBeats, mean_rate_bpm
+from inference.beats import FUSION, VENTRICULAR, RecentBeats, mean_rate_bpm
 from inference.evidence import Evidence, Finding, any_and_last, no_value
 from inference.rules_rhythm import denied_elsewhere, rhythm_holds, rhythm_onset
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 DENIED: Final = 0.1
 """Another lead denies a tachycardia that the network sees in one when its own probability is below this."""
+
+WIDE_NS: Final = 5 * NS_PER_S
+WIDE_SHARE: Final = 0.3
+"""A tachycardia that the network sees has so many ventricular beats: it may lack some, but not all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,18 @@ def ventricular_tachycardia(evidence: Evidence, runs: Runs) -> Finding:
     by_beats, last = any_and_last(runs.fast & evidence.fresh())
     recent_rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
     by_rhythm = rhythm_holds(evidence, "vt") & evidence.settled & (recent_rate >= evidence.above("vt"))
-    by_rhythm &= ~denied_elsewhere(evidence, ("vt", "vf"), DENIED)
+    by_rhythm &= _wide(evidence) & ~denied_elsewhere(evidence, ("vt", "vf"), DENIED)
     onsets = np.where(by_beats, _began_ns(evidence, runs, last), rhythm_onset(evidence, "vt"))
     rate = runs.rate[np.arange(len(last)), last]
     return Finding(by_beats | by_rhythm, onsets, np.where(by_beats, rate, recent_rate))
+
+
+def _wide(evidence: Evidence) -> BoolArray:
+    """Whether enough of the last seconds' beats are ventricular for a tachycardia that the network sees."""
+    recent = evidence.frontier_ns[:, None] - evidence.beats.times_ns <= WIDE_NS
+    labels = evidence.beats.labels
+    wide = (labels == VENTRICULAR) | (labels == FUSION)
+    return np.asarray((recent & wide).sum(axis=1) >= WIDE_SHARE * recent.sum(axis=1))
 
 
 def _began_ns(evidence: Evidence, runs: Runs, last: IntArray) -> IntArray:

@@ -42,6 +42,7 @@ def watch(times_s: Sequence[float], labels: str, now_s: float | None = None, **c
         quiet_s=(frontier_ns - history.last_ns[slots]) / NS_PER_S,
         rhythms=np.full((1, OF_WINDOWS, len(CLASSES)), 0.1),
         elsewhere=np.full((1, OF_WINDOWS, len(CLASSES)), np.nan),
+        waves_bpm=np.array([np.nan]),
         classes=CLASSES,
         thresholds=THRESHOLDS,
         af_began=no,
@@ -129,7 +130,8 @@ def test_a_standstill_that_ended_between_two_looks_is_told() -> None:
 def test_another_lead_speaks_against_a_tachycardia_that_one_lead_shows() -> None:
     rhythms = np.full((1, OF_WINDOWS, len(CLASSES)), 0.01)
     rhythms[..., CLASSES.index("vt")] = 0.9
-    shaken = watch(regular(130, 20), "N" * 20, rhythms=rhythms)
+    assert "vt" not in told(watch(regular(130, 20), "N" * 20, rhythms=rhythms))
+    shaken = watch(regular(130, 20), "NV" * 10, rhythms=rhythms)
     assert "vt" in told(shaken)
     quiet = np.full_like(rhythms, 0.01)
     assert "vt" not in told(replace(shaken, elsewhere=quiet))
