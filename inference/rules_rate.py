@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.beats import heart_rate_bpm
 from inference.evidence import Evidence, Finding, any_and_last
-from inference.rules_rhythm import rhythm_holds
+from inference.rules_rhythm import fibrillates
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 NO_RATE_S: Final = 4.0
@@ -23,7 +23,7 @@ NOT_FINAL_S: Final = 1.0
 
 def _fibrillates(evidence: Evidence) -> BoolArray:
     """Few beats are found in a fibrillating line: that is neither a slow heart nor a still one."""
-    return rhythm_holds(evidence, "vf") & evidence.settled
+    return fibrillates(evidence) & evidence.settled
 
 
 def asystole(evidence: Evidence) -> Finding:
