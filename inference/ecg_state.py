@@ -55,8 +55,8 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
     stream = monitor.bank.state(bed)
     times_ns, labels, clear_since_ns = monitor.beats.state(slot)
     arrays: dict[str, npt.NDArray[np.generic]] = {
-        "rhythms": monitor.rhythms[slot],
-        "elsewhere": monitor.elsewhere[slot],
+        "rhythms": monitor.leads.rhythms[slot],
+        "elsewhere": monitor.leads.elsewhere[slot],
         "af": monitor.af.windows[slot],
         "heights": monitor.beats.heights_mv(slot),
     }
@@ -69,7 +69,7 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
         clocks=monitor.clocks[slot].tolist(),
         af_phase=int(monitor.af.phase[slot]),
         model_sha256=monitor.model_sha256,
-        lead=int(monitor.lead[slot]),
+        lead=int(monitor.leads.lead[slot]),
         alarms=monitor.engine.state(slot),
         in_step=monitor.in_step.score[slot].tolist(),
         classes=None if monitor.classifier is None else _take_classes(monitor.classifier, slot),
@@ -132,8 +132,8 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     monitor.bank.restore(bed, stream)
     # Another model's rhythms mean something else; beats and alarms go on.
     if state.model_sha256 == monitor.model_sha256:
-        monitor.rhythms[slot] = arrays["rhythms"].astype(np.float64)
-        monitor.elsewhere[slot] = arrays["elsewhere"].astype(np.float64)
+        monitor.leads.rhythms[slot] = arrays["rhythms"].astype(np.float64)
+        monitor.leads.elsewhere[slot] = arrays["elsewhere"].astype(np.float64)
         monitor.af.windows[slot] = arrays["af"].astype(np.float64)
     monitor.af.phase[slot] = state.af_phase
     monitor.engine.restore(slot, state.alarms)
@@ -141,7 +141,7 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     monitor.clocks[slot] = state.clocks
     monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
     monitor.beats.restore_heights(slot, arrays["heights"].astype(np.float64))
-    monitor.lead[slot] = state.lead
+    monitor.leads.lead[slot] = state.lead
     classes = state.classes
     monitor.channels[slot] = stream.channels
     if monitor.classifier is None or classes is None:

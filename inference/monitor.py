@@ -15,7 +15,6 @@ from inference import confirm
 from inference.af import AtrialFibrillation, irregular
 from inference.alarm_book import AlarmBook
 from inference.alarms import AlarmEngine, Conditions
-from inference.beat_checks import stands_out
 from inference.beat_classes import (
     UNKNOWN_LEAD,
     BeatClassifier,
@@ -24,26 +23,26 @@ from inference.beat_classes import (
     cut_segments,
     join,
 )
-from inference.beats import NEVER, REFRACTORY_NS, BeatHistory, RecentBeats
+from inference.beats import NEVER, BeatHistory, RecentBeats
 from inference.catalog import AlarmSetting
-from inference.doubt import believed, heights_mv
 from inference.errors import UnfitModel
-from inference.evidence import ECG_SPECS, OF_WINDOWS, Evidence
+from inference.evidence import ECG_SPECS, Evidence
+from inference.found_beats import FoundBeats, find_beats, intervals_s
+from inference.leads import Leads
 from inference.predictor import Predictor, Probabilities
 from inference.pulse_step import InStep
 from inference.pulses import PulseMonitor
-from inference.quality import LeadStatus, choose_leads, lead_status, preferred_lead
+from inference.quality import LeadStatus, lead_status
 from inference.records import Records
 from inference.rules import conditions
 from inference.rules_rhythm import rhythm_holds
-from inference.second_lead import APART_S, CHANGE_S, QUIET_S, SecondLook, Seen
+from inference.second_lead import APART_S, CHANGE_S, QUIET_S
 from inference.types import Alarm, Prediction, Vital
 from inference.waves import wave_rate_bpm
 from ingest.bank import Bank, Due, Restart
 from ingest.conditioning import ECG
 from ingest.continuity import Piece
 from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind, WideFloatArray
-from models.decode import OVERLAP_S, BeatCandidates, decode_beats, refine_peaks
 from models.spec import ModelSpec
 
 SETTLED_S = 5.0
@@ -77,18 +76,6 @@ class Outcome:
         self.predictions.extend(other.predictions)
         self.vitals.extend(other.vitals)
         self.alarms.extend(other.alarms)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundBeats:
-    """Beats that were found, sorted by row, then time; ``row`` and ``at`` point into the due windows."""
-
-    row: IntArray
-    at: IntArray
-    times_ns: IntArray
-    labels: IntArray
-    probabilities: WideFloatArray
-    heights_mv: WideFloatArray
 
 
 class EcgMonitor:
@@ -131,14 +118,10 @@ class EcgMonitor:
         self._pulses = pulses
         self._pulse_numbers = np.zeros(n_slots, dtype=np.int64)
         self.in_step = InStep(n_slots)
-        self.lead = np.zeros(n_slots, dtype=np.int64)
-        self.rhythms = np.full((n_slots, OF_WINDOWS, len(card.window_classes)), np.nan)
+        self.leads = Leads(self.bank, predictor)
         self.clocks = np.full((n_slots, N_CLOCKS), NEVER, dtype=np.int64)
         self.af = AtrialFibrillation(n_slots)
-        self.elsewhere = np.full_like(self.rhythms, np.nan)
-        """Rhythms of the last windows of another lead, where one was looked at."""
         self._predictor = predictor
-        self._second_look = SecondLook(self.bank, predictor)
         self._card = card
         self.model_sha256 = card.sha256
         self._clock = clock
@@ -167,7 +150,7 @@ class EcgMonitor:
             self.engine.configure(slot, self.bank.kind.value, self._settings_of(bed))
 
     def _make_room(self, n_slots: int) -> None:
-        extra = n_slots - len(self.lead)
+        extra = n_slots - len(self.clocks)
         if extra <= 0:
             return
         self.beats.resize(n_slots)
@@ -175,12 +158,9 @@ class EcgMonitor:
             self.classifier.resize(n_slots)
         self.engine.resize(n_slots)
         self.af.resize(n_slots)
-        self.lead = np.pad(self.lead, (0, extra))
+        self.leads.resize(n_slots)
         self._pulse_numbers = np.pad(self._pulse_numbers, (0, extra))
         self.in_step.resize(n_slots)
-        for name in ("rhythms", "elsewhere"):
-            padded = np.pad(getattr(self, name), ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
-            setattr(self, name, padded)
         self.clocks = np.pad(self.clocks, ((0, extra), (0, 0)), constant_values=NEVER)
 
     def remove(self, bed: str) -> None:
@@ -195,8 +175,7 @@ class EcgMonitor:
         self.engine.reset(slot)
         self.in_step.reset(slot)
         self.af.reset(slot)
-        self.lead[slot] = 0
-        self.rhythms[slot] = self.elsewhere[slot] = np.nan
+        self.leads.reset(slot)
         self.clocks[slot] = NEVER
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
@@ -231,29 +210,27 @@ class EcgMonitor:
         self.clocks[slot, FRONTIER] = start_ns
         self.beats.clear_since_ns[slot] = start_ns
         self.beats.forget_heights(np.array([slot]))
-        self.rhythms[slot] = self.elsewhere[slot] = np.nan
-        self.lead[slot] = preferred_lead(restart.channels)
+        self.leads.reset(slot, restart.channels)
         if self.classifier is not None and self.channels.get(slot, restart.channels) != restart.channels:
             self.classifier.lead[slot] = UNKNOWN_LEAD
         self.channels[slot] = restart.channels
 
     def _judge(self, due: Due) -> Outcome:
         status = lead_status(self.bank, due)
-        leads = choose_leads(self.lead[due.slots], status)
-        self.beats.forget_heights(due.slots[self.lead[due.slots] != leads])
-        self.lead[due.slots] = leads
+        leads, changed = self.leads.choose(due.slots, status)
+        self.beats.forget_heights(changed)
         windows, present = self.bank.gather(due, leads)
         said = self._predictor(windows)
         starts_ns = self.bank.time_ns(due.slots, due.ends - self.bank.window)
         ends_ns = self.bank.time_ns(due.slots, due.ends)
         frontier_ns = self.bank.time_ns(due.slots, due.ends - self._context)
-        beats = self._new_beats(due, windows, present, said, starts_ns)
-        intervals_s = self._intervals(due, beats)
+        beats = find_beats(self._card, self.beats, due.slots, windows, present, said, starts_ns)
+        since_s = intervals_s(self.beats, due.slots, beats)
         settled = self._note_gaps(due, status, present, frontier_ns)
-        decided = self._classify(due, windows, beats, intervals_s, leads, frontier_ns)
+        decided = self._classify(due, windows, beats, since_s, leads, frontier_ns)
         self.clocks[due.slots[beats.row], UNSEEN] = 0
         shown = np.where((settled & ~status.unusable)[:, None], said.rhythms, np.nan)
-        self._remember(self.rhythms, due.slots, shown)
+        self.leads.remember(due.slots, shown)
         self._look_elsewhere(due, leads, status, said, frontier_ns)
         tachycardia = said.rhythms[:, self._card.window_classes.index("vt")] >= self._card.thresholds["vt"]
         waves_bpm = wave_rate_bpm(windows, self._card.fs_hz, tachycardia)
@@ -269,121 +246,27 @@ class EcgMonitor:
             alarms,
         )
 
-    @staticmethod
-    def _remember(ring: WideFloatArray, slots: IntArray, newest: WideFloatArray | FloatArray) -> None:
-        ring[slots] = np.concatenate([ring[slots, 1:], newest[:, None].astype(np.float64)], axis=1)
-
     def _look_elsewhere(
         self, due: Due, leads: IntArray, status: LeadStatus, said: Probabilities, frontier_ns: IntArray
     ) -> None:
-        """Look at another lead where this one lacks beats or shows a tachycardia; leave one that is blind."""
-        slots, card = due.slots, self._card
-        last_ns = self.beats.last_ns[slots]
-        suspect = frontier_ns - last_ns >= QUIET_S * NS_PER_S
-        for name in ("vf", "vt", "noise"):
-            suspect |= said.rhythms[:, card.window_classes.index(name)] >= card.thresholds[name]
-        seen: Seen = self._second_look(due, leads, status, suspect)
-        self._remember(self.elsewhere, slots, seen.rhythms)
-        alone = seen.beat_ns - last_ns > APART_S * NS_PER_S
+        """Look at another lead where this one lacks beats or is suspect; leave one that is blind or noisy."""
+        slots = due.slots
+        quiet_ns = frontier_ns - self.beats.last_ns[slots]
+        seen = self.leads.look(due, leads, status, said, quiet_ns >= QUIET_S * NS_PER_S)
+        alone = seen.beat_ns - self.beats.last_ns[slots] > APART_S * NS_PER_S
         of, beat_ns = slots[alone], seen.beat_ns[alone]
         self.clocks[of, ELSEWHERE], self.clocks[of, UNSEEN] = beat_ns, 0
         # An interval in which another lead had beats is none.
         self.beats.clear_since_ns[of] = np.maximum(self.beats.clear_since_ns[of], beat_ns)
-        blind = alone & (frontier_ns - last_ns >= CHANGE_S * NS_PER_S)
-        own, other = self._noise_votes(slots)
-        change = (seen.lead >= 0) & (blind | ((own >= 2) & (other == 0)))
-        self._change_lead(slots[change], seen.lead[change])
-
-    def _change_lead(self, slots: IntArray, leads: IntArray) -> None:
-        """Look at another lead from now on: what was heard of it takes the place of what was."""
-        self.beats.forget_heights(slots)
-        self.lead[slots] = leads
-        before, there = self.rhythms[slots], self.elsewhere[slots]
-        # Windows in which the new lead was not looked at keep what the old one showed: no vote is lost.
-        self.rhythms[slots] = np.where(np.isnan(there), before, there)
-        self.elsewhere[slots] = before
-
-    def _noise_votes(self, slots: IntArray) -> tuple[IntArray, IntArray]:
-        """How many of the last windows are noise, of the lead that is looked at and of another.
-
-        Of another lead -1 where it was looked at less than twice.
-        """
-        column = self._card.window_classes.index("noise")
-        least = self._card.thresholds["noise"]
-        own = np.nan_to_num(self.rhythms[slots, :, column]) >= least
-        elsewhere = self.elsewhere[slots, :, column]
-        other = np.nan_to_num(elsewhere) >= least
-        seen_twice = (~np.isnan(elsewhere)).sum(axis=1) >= 2
-        return own.sum(axis=1), np.where(seen_twice, other.sum(axis=1), -1)
-
-    def _noisy(self, slots: IntArray, status: LeadStatus) -> BoolArray:
-        """Noise on every lead, in most of the last windows or by the cheap measures; eased while told."""
-        own, other = self._noise_votes(slots)
-        told = self.engine.active(slots)[:, self.engine.column("noise")]
-        noise = (own >= np.where(told, 1, 2)) & (other != 0)
-        return np.asarray(noise | ((status.dirty | ~status.usable).all(axis=1) & ~status.unusable))
-
-    def _new_beats(
-        self,
-        due: Due,
-        windows: FloatArray,
-        present: BoolArray,
-        said: Probabilities,
-        starts_ns: IntArray,
-    ) -> FoundBeats:
-        """Beats that have their right context and are not the last one seen again."""
-        card = self._card
-        until_s = card.window_s - card.right_context_s
-        found: BeatCandidates = decode_beats(
-            said.steps,
-            card.step_s,
-            threshold=card.thresholds["beat"],
-            class_gains=card.beat_gains,
-            final_from_s=until_s - card.hop_s - OVERLAP_S,
-            final_to_s=until_s,
-        )
-        places_s = refine_peaks(windows, card.fs_hz, found.window, found.position_s)
-        times_ns = starts_ns[found.window] + np.round(places_s * NS_PER_S).astype(np.int64)
-        at = np.clip(np.rint(places_s * card.fs_hz).astype(np.int64), 0, windows.shape[1] - 1)
-        last_ns = self.beats.last_ns[due.slots[found.window]]
-        new = present[found.window, at] & (times_ns - last_ns > REFRACTORY_NS)
-        new &= stands_out(windows, card.fs_hz, found.window, at)
-        heights = heights_mv(windows, card.fs_hz, found.window, at)
-        typical_mv = self.beats.typical_heights_mv(due.slots)[found.window]
-        still = said.rhythms[found.window, card.window_classes.index("asystole")]
-        new &= believed(found.probability, heights, typical_mv, still)
-        # Refining may bring two beats of a window together: the first of them stays.
-        order = np.lexsort((times_ns, found.window))
-        order = order[new[order]]
-        row, times = found.window[order], times_ns[order]
-        close = np.zeros(len(order), dtype=np.bool_)
-        close[1:] = (row[1:] == row[:-1]) & (np.diff(times) <= REFRACTORY_NS)
-        order = order[~close]
-        return FoundBeats(
-            found.window[order],
-            at[order],
-            times_ns[order],
-            found.label[order] - 1,
-            found.probability[order],
-            heights[order],
-        )
-
-    def _intervals(self, due: Due, beats: FoundBeats) -> WideFloatArray:
-        """Time from each new beat's predecessor, s; NaN where there is none or data were missing between."""
-        slots = due.slots[beats.row]
-        first = np.ones(len(slots), dtype=np.bool_)
-        first[1:] = beats.row[1:] != beats.row[:-1]
-        before_ns = np.where(first, self.beats.last_ns[slots], np.roll(beats.times_ns, 1))
-        known = before_ns > self.beats.clear_since_ns[slots]
-        since_s = (beats.times_ns - before_ns) / NS_PER_S
-        return np.where(known & (before_ns > NEVER), since_s, np.nan)
+        blind = alone & (quiet_ns >= CHANGE_S * NS_PER_S)
+        self.beats.forget_heights(self.leads.leave(slots, seen, blind))
 
     def _classify(
         self,
         due: Due,
         windows: FloatArray,
         beats: FoundBeats,
-        intervals_s: WideFloatArray,
+        since_s: WideFloatArray,
         leads: IntArray,
         frontier_ns: IntArray,
     ) -> Decided:
@@ -399,7 +282,7 @@ class EcgMonitor:
             slots[order],
             beats.times_ns[order],
             cut_segments(windows, beats.row, beats.at)[order],
-            intervals_s[order],
+            since_s[order],
             beats.probabilities[order],
         )
         self.beats.append(slots, beats.times_ns, guesses, beats.heights_mv)
@@ -436,7 +319,8 @@ class EcgMonitor:
     ) -> Evidence:
         slots = due.slots
         recent = self.beats.recent(slots)
-        noisy = self._noisy(slots, status)
+        told = self.engine.active(slots)[:, self.engine.column("noise")]
+        noisy = self.leads.noisy(slots, status, told)
         began, ended = self._atrial_fibrillation(slots, recent, ~noisy)
         quiet_since_ns = np.maximum(
             self.beats.last_ns[slots], self.clocks[slots][:, [STARTED, ELSEWHERE]].max(axis=1)
@@ -450,8 +334,8 @@ class EcgMonitor:
             self.beats.ventricular_since(slots, frontier_ns - 60 * NS_PER_S),
             quiet_since_ns,
             quiet_ns / NS_PER_S,
-            self.rhythms[slots],
-            self.elsewhere[slots],
+            self.leads.rhythms[slots],
+            self.leads.elsewhere[slots],
             waves_bpm,
             self._card.window_classes,
             self._card.thresholds,
@@ -470,7 +354,7 @@ class EcgMonitor:
         self, slots: IntArray, recent: RecentBeats, clean: BoolArray
     ) -> tuple[BoolArray, BoolArray]:
         """Whether it began or ended, and that is to be said."""
-        probability = self.rhythms[slots, -1, self._card.window_classes.index("af")]
+        probability = self.leads.rhythms[slots, -1, self._card.window_classes.index("af")]
         shown = np.where(clean & ~np.isnan(probability), probability >= self._card.thresholds["af"], np.nan)
         columns = [self.engine.column("af"), self.engine.column("af_end")]
         return self.af.step(slots, shown, irregular(recent), self.engine.active(slots)[:, columns])

@@ -276,6 +276,7 @@ def test_a_successor_goes_on_as_if_nothing_had_happened(
     successor = EcgMonitor(plain_predictor, lambda: T0, predictor)
     successor.push([("another", line[0])])
     ecg_state.put_ecg(successor, "bed", wire)
+    successor.book.restore("bed", first.book.state("bed", "ecg"))
     after = run(successor, line[killed_after:])
     assert before.predictions + after.predictions == unbroken.predictions
     assert before.vitals + after.vitals == unbroken.vitals
