@@ -13,8 +13,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from inference.alarm_spec import RANK
 from inference.alarms import Change
-from inference.catalog import RANK
 from inference.types import Alarm, AlarmState, Delay, Priority
 from ingest.types import NS_PER_S
 

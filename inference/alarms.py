@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from inference.catalog import AlarmSetting, AlarmSpec
+from inference.alarm_spec import AlarmSetting, AlarmSpec
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 IDLE, DELAYED, ACTIVE = 0, 1, 2

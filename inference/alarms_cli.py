@@ -115,7 +115,8 @@ def _print_settings(settings: Sequence[Setting]) -> None:
 
 def run_check(args: argparse.Namespace) -> int:
     """Check a site's file; what is wrong is raised with file, field, value and bounds."""
-    from inference.catalog import load_catalogue, load_site
+    from inference.catalog import load_catalogue
+    from inference.site import load_site
 
     site = load_site(args.file, load_catalogue())
     n_set = len(site.alarms) + sum(len(ward.alarms) for ward in site.wards.values())

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from inference.alarm_book import Pause
-from inference.catalog import ADULT, ANY, AlarmSetting, Catalogue, Layer, Site, Values
+from inference.alarm_spec import ADULT, ANY, AlarmSetting, Layer, Values
+from inference.catalog import Catalogue
 from inference.commands import Value
+from inference.site import Site
 from inference.types import Bed
 
 Stored = dict[str, dict[str, Value]]

@@ -11,11 +11,12 @@ from typing import Final
 from inference.alarm_book import AlarmBook
 from inference.beat_classes import BeatPredictor
 from inference.beds import Beds
-from inference.catalog import Site, load_catalogue
+from inference.catalog import load_catalogue
 from inference.monitor import Clock, EcgMonitor, Outcome
 from inference.predictor import Predictor
 from inference.pulses import KINDS as PULSE_KINDS
 from inference.pulses import PulseMonitor
+from inference.site import Site
 from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import Alarm, Prediction
 from inference.windows import WindowMonitor

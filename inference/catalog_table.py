@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inference.catalog import PREFIXES, AlarmSpec, Bounded, Catalogue
+from inference.alarm_spec import PREFIXES, AlarmSpec, Bounded
+from inference.catalog import Catalogue
 from inference.types import Priority
 
 _HEAD = ("alarm", "priority", "raised when", "limit (bounds)", "delays on, off", "behaviour")

@@ -11,8 +11,8 @@ from typing import Final, Protocol
 from pydantic import ValidationError
 
 from inference.alarm_book import AlarmBook, Pause
+from inference.alarm_spec import FIELDS, Values
 from inference.beds import Beds, BedState, DeskState, Stored
-from inference.catalog import FIELDS, Values
 from inference.commands import (
     Acknowledge,
     Admit,

@@ -14,6 +14,7 @@ import numpy as np
 from inference import confirm
 from inference.af import AtrialFibrillation, irregular
 from inference.alarm_book import AlarmBook
+from inference.alarm_spec import AlarmSetting
 from inference.alarms import AlarmEngine, Conditions
 from inference.beat_classes import (
     UNKNOWN_LEAD,
@@ -24,7 +25,6 @@ from inference.beat_classes import (
     join,
 )
 from inference.beats import NEVER, BeatHistory, RecentBeats
-from inference.catalog import AlarmSetting
 from inference.errors import UnfitModel
 from inference.evidence import ECG_SPECS, Evidence
 from inference.found_beats import FoundBeats, find_beats, intervals_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Final
 
@@ -84,7 +84,14 @@ class Partitions:
     def beds(self, number: int) -> list[str]:
         """Beds of a partition: those that send, and those that staff have set."""
         sending = {bed for bed, _ in self._held[number].streams}
-        return sorted(sending | {bed for bed in self._bedside.beds.known() if self.home(bed) == number})
+        return sorted(sending | set(self._set_beds().get(number, ())))
+
+    def _set_beds(self) -> dict[int, list[str]]:
+        """Beds that are known otherwise than by sending, by partition."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for bed in self._bedside.beds.known():
+            found[self.home(bed)].append(bed)
+        return found
 
     def _caught_up(self, number: int, time_ms: int) -> bool:
         """Whether a partition is read up to a broker's time, or to its end."""
@@ -94,9 +101,10 @@ class Partitions:
 
     def tell_beds(self, now_s: float) -> None:
         """Say how beds are set: each once a minute, new ones at once."""
-        for number in self._held:
+        known = self._set_beds()
+        for number, partition in self._held.items():
             due = now_s >= self._told_s.get(number, 0.0) + BEDS_EVERY_S
-            for bed in self.beds(number):
+            for bed in {bed for bed, _ in partition.streams}.union(known.get(number, ())):
                 if due or bed not in self._told:
                     self._told.add(bed)
                     self._outputs.send_bed(self._bedside.beds.record(bed, time.time_ns()))

@@ -11,7 +11,7 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from inference.catalog import RANK
+from inference.alarm_spec import RANK
 from inference.types import Alarm, AlarmState, Bed
 from ingest import kafka
 from ingest.errors import BrokerError

@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from inference.alarm_spec import ANY, AlarmSetting
 from inference.alarms import AlarmEngine, Change, Conditions, EngineState
-from inference.catalog import ANY, AlarmSetting, load_catalogue
+from inference.catalog import load_catalogue
 from inference.no_data import NO_TIME, NoData, NoDataState, Silence, StreamKey
 from inference.stream_signs import BUCKET_MS, SOUNDS, SignsState, StreamSigns
 from ingest.types import NS_PER_S, Chunk, IntArray, SignalKind

@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.catalog import AlarmSpec, WindowRule
+from inference.alarm_spec import AlarmSpec, WindowRule
 from ingest.types import BoolArray, IntArray, WideFloatArray
 
 REMEMBERED_S: Final = 3600.0

@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 
 from inference.alarm_book import AlarmBook
+from inference.alarm_spec import AlarmSetting
 from inference.alarms import AlarmEngine, Conditions, EngineState
 from inference.beats import NEVER
-from inference.catalog import AlarmSetting, Catalogue, load_catalogue
+from inference.catalog import Catalogue, load_catalogue
 from inference.errors import SnapshotError
 from inference.types import Alarm, Prediction
 from inference.window_history import HistoryState, Votes, WindowHistory

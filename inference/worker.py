@@ -19,13 +19,14 @@ from kafka.structs import OffsetAndMetadata
 
 from inference.beat_classes import BeatPredictor
 from inference.bedside import Bedside
-from inference.catalog import load_catalogue, load_site
+from inference.catalog import load_catalogue
 from inference.intake import Taken
 from inference.monitor import Outcome
 from inference.partitions import Partitions
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from inference.reading import Polled, RawReader
+from inference.site import load_site
 from inference.stats import Stats
 from inference.types import Alarm, DeadLetter
 from ingest import kafka

@@ -10,17 +10,10 @@ import pytest
 
 import wardwave
 from inference import catalog_table
-from inference.catalog import (
-    FILE,
-    AlarmSetting,
-    Catalogue,
-    Layer,
-    Site,
-    Values,
-    load_catalogue,
-    load_site,
-)
+from inference.alarm_spec import AlarmSetting, Layer, Values
+from inference.catalog import FILE, Catalogue, load_catalogue
 from inference.errors import BadSetting
+from inference.site import Site, load_site
 from inference.types import Priority
 from ingest.types import SignalKind
 

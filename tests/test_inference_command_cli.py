@@ -17,7 +17,7 @@ from inference import commands, standing
 from inference.alarm_book import AlarmBook, alarm_id
 from inference.alarms import Change
 from inference.beds import Beds, DeskState
-from inference.catalog import Site, Ward, load_catalogue
+from inference.catalog import load_catalogue
 from inference.command_cli import read_values
 from inference.command_intake import Bounds, CommandIntake
 from inference.command_sender import CommandSender
@@ -25,6 +25,7 @@ from inference.commands import Discharge, PauseAudio, ResumeAudio, SetProfile, T
 from inference.desk import Desk
 from inference.errors import BadCommand, NotDelivered
 from inference.publish import Outputs
+from inference.site import Site, Ward
 from inference.types import Alarm, AlarmState, CommandOutcome
 from ingest import kafka as clients
 from ingest.errors import BrokerError, SettingsError

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.alarm_book import AlarmBook, Pause, alarm_id
+from inference.alarm_spec import Values
 from inference.alarms import Change
 from inference.beds import Beds, BedState, DeskState
-from inference.catalog import Site, Values, Ward, load_catalogue
+from inference.catalog import load_catalogue
 from inference.commands import (
     Acknowledge,
     Action,
@@ -29,6 +30,7 @@ from inference.commands import (
     Transfer,
 )
 from inference.desk import Answer, Desk
+from inference.site import Site, Ward
 from inference.types import Alarm, AlarmState, CommandOutcome, Priority
 from ingest.types import NS_PER_S
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 
 from inference.alarm_book import AlarmBook, Life
-from inference.catalog import AlarmSetting, Values, load_catalogue
+from inference.alarm_spec import AlarmSetting, Values
+from inference.catalog import load_catalogue
 from inference.stream_watch import StreamChange, StreamState, StreamWatch
 from inference.types import Alarm
 from inference.worker import Worker, WorkerOptions

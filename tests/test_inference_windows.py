@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.alarm_book import AlarmBook, Life
-from inference.catalog import Values, load_catalogue
+from inference.alarm_spec import Values
+from inference.catalog import load_catalogue
 from inference.errors import SnapshotError
 from inference.types import Alarm, Prediction
 from inference.windows import WindowMonitor, Windows, WindowsState

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from inference.alarm_book import AlarmBook
+from inference.alarm_spec import Values
 from inference.alarms import AlarmEngine, Conditions
-from inference.catalog import Values, load_catalogue
+from inference.catalog import load_catalogue
 from inference.stream_watch import StreamWatch
 from inference.windows import WindowMonitor, Windows
 from ingest.types import NS_PER_S, Chunk, SignalKind
