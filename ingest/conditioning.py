@@ -51,6 +51,14 @@ PULSE = ConditioningSpec(rate_hz=62.5, low_hz=0.4, high_hz=8.0)
 """Plethysmogram and arterial pressure: the pulse wave without breathing and jitter."""
 
 
+def conditioning_of(rate_hz: float, band_hz: tuple[float, float]) -> ConditioningSpec:
+    """Conditioning of a model's signal by the rate and band of its card: the worker's own where it fits."""
+    known = next(
+        (one for one in (ECG, PULSE) if (one.rate_hz, one.low_hz, one.high_hz) == (rate_hz, *band_hz)), None
+    )
+    return known or ConditioningSpec(rate_hz, *band_hz)
+
+
 @dataclass(frozen=True, slots=True)
 class Conditioned:
     """Output of one push. Shapes (n_streams, n_channels, n_out).

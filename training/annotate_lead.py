@@ -12,7 +12,7 @@ import wfdb
 from scipy import signal as dsp
 
 from ingest import conditioning
-from ingest.conditioning import ConditioningSpec
+from ingest.conditioning import ConditioningSpec, conditioning_of
 from ingest.filters import band_pass
 from ingest.recording import kind_of_channel
 from ingest.types import SignalKind
@@ -107,7 +107,7 @@ def read_lead(path: Path, spec: ModelSpec, lead: str | None = None) -> Lead:
     samples, fs_hz, name = record.p_signal, float(record.fs), str(record.sig_name[0])
     if not np.isfinite(samples).any():
         raise CannotAnnotate(f"{path}: lead {name} holds no sample, all are missing (NaN)")
-    chain = ConditioningSpec(rate_hz=spec.fs_hz, low_hz=spec.band_hz[0], high_hz=spec.band_hz[1])
+    chain = conditioning_of(spec.fs_hz, spec.band_hz)
     if fs_hz < LEAST_RATE * chain.high_hz:
         raise CannotAnnotate(
             f"{path}: {fs_hz:g} Hz, too slow: {spec.name} needs {LEAST_RATE * chain.high_hz:g} Hz or more"

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from ingest import conditioning
-from ingest.conditioning import ConditioningSpec
+from ingest.conditioning import conditioning_of
 from models.spec import ModelSpec
 from training.errors import DataMissing
 from training.evaluation import Strip
@@ -47,7 +47,7 @@ def strip_of(item: str, title: str, data: Path, spec: ModelSpec) -> Strip | None
     found = ITEM.match(item)
     if found is None:
         return None
-    chain = ConditioningSpec(rate_hz=spec.fs_hz, low_hz=spec.band_hz[0], high_hz=spec.band_hz[1])
+    chain = conditioning_of(spec.fs_hz, spec.band_hz)
     try:
         signal, leads, fs_hz = conditioned(data / found["record"], chain, kinds=("RESP", "PLETH", "ABP"))
     except DataMissing as error:
