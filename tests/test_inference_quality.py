@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference import ecg_state
 from inference.doubt import believed
 from inference.monitor import EcgMonitor, Outcome
 from inference.predictor import Probabilities
@@ -49,17 +50,27 @@ def line(beats_s: Sequence[float], seed: int = 0, height_mv: float = 1.2) -> np.
     return made
 
 
-def play(monitor: EcgMonitor, *leads: np.ndarray) -> Outcome:
+def pieces(*leads: np.ndarray) -> list[Piece]:
     samples = np.stack(leads, axis=1).astype(np.float32)
     names = ("II", "V1", "V5")[: len(leads)]
-    total = Outcome()
+    made = []
     for second in range(SECONDS):
         part = samples[round(second * FS) : round((second + 1) * FS)]
         start_ns = T0 + second * NS_PER_S
         chunk = Chunk("bed", "m", SignalKind.ECG, names, FS, start_ns, second, part, (False,) * len(leads))
-        piece = Piece(chunk, second, part, start_ns, 0, restart=second == 0)
-        total.extend(monitor.push([("bed", piece)]))
+        made.append(Piece(chunk, second, part, start_ns, 0, restart=second == 0))
+    return made
+
+
+def run(monitor: EcgMonitor, line: list[Piece], bed: str = "bed") -> Outcome:
+    total = Outcome()
+    for piece in line:
+        total.extend(monitor.push([(bed, piece)]))
     return total
+
+
+def play(monitor: EcgMonitor, *leads: np.ndarray) -> Outcome:
+    return run(monitor, pieces(*leads))
 
 
 def begun(outcome: Outcome) -> dict[str, float]:
@@ -114,6 +125,52 @@ def test_a_lead_that_goes_blind_is_left_for_one_that_shows_beats(monitor: EcgMon
     assert all(67 < rate < 83 for rate in rates if rate is not None)
     assert sum(rate is None for rate in rates) <= 4
     assert rates[-1] == pytest.approx(75, abs=2)
+
+
+def troubled() -> dict[str, list[Piece]]:
+    """Beds with a blind lead, noise, a rail and nothing, each with another number of leads or rate."""
+    stops = [at for at in BEATING if at < 20]
+    noise = np.where(SECOND >= 20, np.random.default_rng(5).normal(0, 0.5, len(SECOND)), 0)
+    return {
+        "blind": pieces(line(stops), line(BEATING, 1, 0.9), line(BEATING, 2, 0.7)),
+        "noisy": pieces(line(BEATING, 3) + noise, line(BEATING, 4, 0.8)),
+        "railed": pieces(np.where(SECOND >= 20, 5.0, line(BEATING, 5)), line(stops, 6)),
+        "well": pieces(line(np.arange(0.5, SECONDS, 0.6), 7)),
+    }
+
+
+def test_troubled_beds_together_equal_troubled_beds_alone(
+    plain_predictor: Callable[[np.ndarray], Probabilities],
+) -> None:
+    beds = troubled()
+    together, ward = EcgMonitor(NoisePredictor(plain_predictor), lambda: T0), Outcome()
+    for second in range(SECONDS):
+        ward.extend(together.push([(bed, made[second]) for bed, made in beds.items()]))
+    for bed, made in beds.items():
+        alone = run(EcgMonitor(NoisePredictor(plain_predictor), lambda: T0), made, bed)
+        assert [item for item in ward.predictions if item.bed == bed] == alone.predictions
+        assert [item for item in ward.vitals if item.bed == bed] == alone.vitals
+        assert [item for item in ward.alarms if item.bed == bed] == alone.alarms
+
+
+@pytest.mark.parametrize("bed", ["blind", "noisy", "railed"])
+@pytest.mark.parametrize("killed_after", [21, 22, 24])
+def test_a_successor_takes_over_in_the_middle_of_trouble(
+    plain_predictor: Callable[[np.ndarray], Probabilities], bed: str, killed_after: int
+) -> None:
+    made = troubled()[bed]
+    unbroken = run(EcgMonitor(NoisePredictor(plain_predictor), lambda: T0), made)
+    first = EcgMonitor(NoisePredictor(plain_predictor), lambda: T0)
+    before = run(first, made[:killed_after])
+    state = ecg_state.take_ecg(first, "bed")
+    assert state is not None
+    successor = EcgMonitor(NoisePredictor(plain_predictor), lambda: T0)
+    ecg_state.put_ecg(successor, "bed", state)
+    successor.book.restore("bed", first.book.state("bed", "ecg"))
+    after = run(successor, made[killed_after:])
+    assert before.predictions + after.predictions == unbroken.predictions
+    assert before.vitals + after.vitals == unbroken.vitals
+    assert before.alarms + after.alarms == unbroken.alarms
 
 
 def test_a_standstill_on_every_lead_is_asystole(monitor: EcgMonitor) -> None:
