@@ -17,6 +17,8 @@ RANK: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2, Priority.T
 MOST_DELAY_S: Final = {Priority.HIGH: 5.0}
 """How long the on-delay of a priority may be set; 60 s for the others."""
 
+MOST_MOMENTARY_S: Final = 1.0
+
 SIGNAL_NAMES: Final = {
     "ecg": "ECG",
     "eeg": "EEG",
@@ -100,6 +102,8 @@ class AlarmSpec(Frozen):
         Unacknowledged for so long, it escalates.
     yields_to : tuple of str
         Alarms that say the same more gravely: while one of them is active this one is not raised.
+    momentary : bool
+        Its condition is an event that holds for 2 s: a longer on-delay would silence it.
     windows : WindowRule or None
         For alarms that a network's windows make.
     """
@@ -121,6 +125,7 @@ class AlarmSpec(Frozen):
     escalate_s: float | None = None
     yields_to: tuple[str, ...] = ()
     windows: WindowRule | None = None
+    momentary: bool = False
 
     @field_validator("text")
     @classmethod
@@ -132,6 +137,11 @@ class AlarmSpec(Frozen):
                 "only {value}, {limit} and {signal} can be filled in; a brace is written twice"
             ) from error
         return text
+
+    @property
+    def most_on_delay_s(self) -> float:
+        """How long its on-delay may be set."""
+        return MOST_MOMENTARY_S if self.momentary else MOST_DELAY_S.get(self.priority, 60.0)
 
     @property
     def key(self) -> str:

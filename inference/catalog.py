@@ -17,7 +17,6 @@ from pydantic import Field, ValidationError, model_validator
 from inference.alarm_spec import (
     ADULT,
     ANY,
-    MOST_DELAY_S,
     AlarmSetting,
     AlarmSpec,
     Frozen,
@@ -146,11 +145,9 @@ def _check(spec: AlarmSpec, values: Values, where: str, every: bool) -> None:
                 f"{where}: {name}={value:g} {bounds.unit}: must be between {bounds.least:g} and "
                 f"{bounds.most:g}"
             )
-    most_s = MOST_DELAY_S.get(spec.priority, 60.0)
+    most_s = spec.most_on_delay_s
     if values.on_delay_s is not None and values.on_delay_s > most_s:
-        raise BadSetting(
-            f"{where}: on_delay_s={values.on_delay_s:g}: at most {most_s:g} for {spec.priority} priority"
-        )
+        raise BadSetting(f"{where}: on_delay_s={values.on_delay_s:g}: at most {most_s:g} for this alarm")
     if spec.fixed and not every:
         if values.enabled is False:
             raise BadSetting(f"{where}: enabled=false: this alarm cannot be switched off")

@@ -6,7 +6,7 @@ slots; Python walks only over what is published.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,8 +25,8 @@ from inference.beat_classes import (
     join,
 )
 from inference.beats import NEVER, BeatHistory, RecentBeats
-from inference.errors import UnfitModel
 from inference.evidence import ECG_SPECS, Evidence
+from inference.fit import check_fit
 from inference.found_beats import FoundBeats, find_beats, intervals_s
 from inference.leads import Leads
 from inference.predictor import Predictor, Probabilities
@@ -39,11 +39,10 @@ from inference.rules_rhythm import rhythm_holds
 from inference.second_lead import APART_S, CHANGE_S, QUIET_S
 from inference.types import Alarm, Prediction, Vital
 from inference.waves import wave_rate_bpm
-from ingest.bank import Bank, Due, Restart
+from ingest.bank import Bank, Due, Restart, layers
 from ingest.conditioning import ECG
 from ingest.continuity import Piece
 from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind, WideFloatArray
-from models.spec import ModelSpec
 
 SETTLED_S = 5.0
 """Signal that must be there before the network's rhythm counts."""
@@ -107,7 +106,7 @@ class EcgMonitor:
         pulses: PulseMonitor | None = None,
     ) -> None:
         card = predictor.spec
-        _check_fit(card)
+        check_fit(card)
         self.bank = Bank(SignalKind.ECG, ECG, card.window_s, card.hop_s)
         n_slots = len(self.bank.count)
         self.beats = BeatHistory(n_slots)
@@ -185,7 +184,7 @@ class EcgMonitor:
         for step in self.bank.push(placed):
             for restart in step.restarts:
                 self._restart(restart)
-            for layer in _layers(step.due):
+            for layer in layers(step.due):
                 outcome.extend(self._judge(layer))
         return outcome
 
@@ -400,44 +399,3 @@ class EcgMonitor:
                 tuple(confirm.reasons(ECG_KINDS[column], pulse, place[row])) if row in place else ()
             ),
         )
-
-
-def _check_fit(card: ModelSpec) -> None:
-    """Refuse a model that the rules cannot read.
-
-    Raises
-    ------
-    UnfitModel
-        Names what the card lacks.
-    """
-    if card.hop_s != 1.0:
-        raise UnfitModel(f"model {card.name}: hop_s={card.hop_s:g}, but the alarm rules step by 1 s")
-    for name in ("vf", "vt", "asystole", "af", "noise"):
-        if name not in card.window_classes:
-            raise UnfitModel(f"model {card.name}: window_classes lacks {name!r}; train with it")
-    for name in ("beat", "vf", "vt", "af", "noise"):
-        if name not in card.thresholds:
-            raise UnfitModel(
-                f"model {card.name}: thresholds lacks {name!r}; choose one on validation patients"
-            )
-    if (card.fs_hz, *card.band_hz) != (ECG.rate_hz, ECG.low_hz, ECG.high_hz):
-        raise UnfitModel(
-            f"model {card.name}: {card.fs_hz:g} Hz, band {card.band_hz}; this worker conditions ECG to "
-            f"{ECG.rate_hz:g} Hz, ({ECG.low_hz}, {ECG.high_hz})"
-        )
-
-
-def _layers(due: Due) -> Iterator[Due]:
-    """Split so that each slot stands once in a layer, in order."""
-    if len(due.slots) == 0:
-        return
-    order = np.argsort(due.slots, kind="stable")
-    ordered = due.slots[order]
-    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    begins = np.flatnonzero(first)
-    lengths = np.diff(np.append(begins, len(ordered)))
-    rank = np.empty(len(ordered), dtype=np.int64)
-    rank[order] = np.arange(len(ordered)) - np.repeat(begins, lengths)
-    for nth in range(int(rank.max()) + 1):
-        here = rank == nth
-        yield Due(due.slots[here], due.ends[here], due.offsets[here])

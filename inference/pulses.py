@@ -7,7 +7,7 @@ flush or movement passed a moment ago. What the ECG may know at one raw offset i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from inference.packed import Array, PackedStream, pack, pack_stream, unpack, unp
 from inference.pulse_baseline import Baseline
 from inference.pulse_history import RECENT, PulseHistory
 from inference.upstrokes import APART, find, slope_sum
-from ingest.bank import Bank, Due
+from ingest.bank import Bank, Due, layers
 from ingest.conditioning import PULSE
 from ingest.continuity import Piece
 from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArray
@@ -298,18 +298,3 @@ def _nothing(at_ns: IntArray) -> PulseEvidence:
         np.full(shape, np.nan),
         np.full(shape, np.nan),
     )
-
-
-def layers(due: Due) -> Iterator[Due]:
-    """Split due windows so that each slot stands once in a layer, in order."""
-    if len(due.slots) == 0:
-        return
-    order = np.argsort(due.slots, kind="stable")
-    ordered = due.slots[order]
-    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    lengths = np.diff(np.append(begins, len(ordered)))
-    rank = np.empty(len(ordered), dtype=np.int64)
-    rank[order] = np.arange(len(ordered)) - np.repeat(begins, lengths)
-    for nth in range(int(rank.max()) + 1):
-        here = rank == nth
-        yield Due(due.slots[here], due.ends[here], due.offsets[here])

@@ -313,6 +313,21 @@ class Bank:
         return slot
 
 
+def layers(due: Due) -> Iterator[Due]:
+    """Split due windows so that each slot stands once in a layer, in order."""
+    if len(due.slots) == 0:
+        return
+    order = np.argsort(due.slots, kind="stable")
+    ordered = due.slots[order]
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    lengths = np.diff(np.append(begins, len(ordered)))
+    rank = np.empty(len(ordered), dtype=np.int64)
+    rank[order] = np.arange(len(ordered)) - np.repeat(begins, lengths)
+    for nth in range(int(rank.max()) + 1):
+        here = rank == nth
+        yield Due(due.slots[here], due.ends[here], due.offsets[here])
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """At most a second of a piece; shape of ``samples``: (n_samples, n_channels)."""

@@ -171,7 +171,7 @@ def test_an_alarm_of_every_signal_is_set_for_all_or_for_one(catalogue: Catalogue
         ("ecg/vf", Values(limit=2.0), "limit=2: this alarm has none"),
         ("ecg/vt", Values(beats=30), "beats=30 beats: must be between 3 and 15"),
         ("ecg/vt", Values(beats=4.5), "beats=4.5: a whole number of beats"),
-        ("ecg/vf", Values(on_delay_s=6.0), "on_delay_s=6: at most 5 for high priority"),
+        ("ecg/vf", Values(on_delay_s=6.0), "on_delay_s=6: at most 5 for this alarm"),
         ("ecg/hr_high", Values(priority=Priority.TECHNICAL), "technical and physiological alarms stay apart"),
         ("ecg/no_data", Values(priority=Priority.HIGH), "technical and physiological alarms stay apart"),
         ("ecg/hr_hihg", Values(limit=2.0), "alarm 'ecg/hr_hihg' is not known"),
