@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from inference.no_data import StreamKey
 from inference.stream_watch import StreamChange, StreamWatch
@@ -15,7 +15,7 @@ from inference.types import DeadLetter
 from ingest import wire
 from ingest.conditioning import ECG, PULSE, ConditioningSpec
 from ingest.continuity import Continuity, Piece
-from ingest.errors import BadChunk
+from ingest.errors import MAX_DETAIL, BadChunk
 from ingest.kafka import partition_for
 from ingest.settings import IngestSettings
 from ingest.types import Chunk, SignalKind
@@ -26,6 +26,11 @@ BAND_OF: dict[SignalKind, ConditioningSpec] = {
     SignalKind.ABP: PULSE,
 }
 """Kinds of signal that the worker looks at."""
+
+MOST_HEADERS: Final = 32
+MOST_HEADER_BYTES: Final = 200
+MOST_KEY_BYTES: Final = 1_000
+"""So much of a refused record goes into its dead letter, besides the value."""
 
 
 class RawRecord(Protocol):
@@ -194,17 +199,48 @@ class Partition:
 
 
 def dead_letter(record: RawRecord, bad: BadChunk, most_bytes: int) -> DeadLetter:
-    """Wrap a refused record: the reason and the original bytes, of an oversized one the first."""
-    value = record.value or b""
-    cut = f" (the first {most_bytes} of {len(value)} bytes are kept)" if len(value) > most_bytes else ""
+    """Wrap a refused record: the reason and the original bytes, each part cut to what a letter can hold.
+
+    Whatever a sender put where, the letter fits its topic: what was cut is said in ``detail``.
+
+    Parameters
+    ----------
+    record : RawRecord
+        Refused.
+    bad : BadChunk
+        Why.
+    most_bytes : int
+        So much of the value is kept.
+    """
+    value, key, headers = record.value or b"", record.key, list(record.headers)
+    kept = {_short(name): _short(content) for name, content in headers[:MOST_HEADERS]}
+    parts = (
+        (len(value), most_bytes, "bytes"),
+        (len(key or b""), MOST_KEY_BYTES, "bytes of the key"),
+        (len(headers), MOST_HEADERS, "headers"),
+        (_longest(headers), MOST_HEADER_BYTES, "bytes of the longest header"),
+    )
+    cuts = "".join(f" (the first {most} of {n} {what} are kept)" for n, most, what in parts if n > most)
     return DeadLetter(
         reason=bad.reason,
-        detail=bad.detail + cut,
+        detail=bad.detail[: MAX_DETAIL - len(cuts)] + cuts,
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,
-        key_base64=None if record.key is None else base64.b64encode(record.key).decode(),
-        headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
+        key_base64=None if key is None else base64.b64encode(key[:MOST_KEY_BYTES]).decode(),
+        headers=kept,
         value_base64=base64.b64encode(value[:most_bytes]).decode(),
+    )
+
+
+def _short(text: str | bytes | None) -> str:
+    """Name or value of a header, as much as is kept."""
+    raw = text.encode(errors="replace") if isinstance(text, str) else text or b""
+    return raw[:MOST_HEADER_BYTES].decode(errors="replace")
+
+
+def _longest(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    return max(
+        (max(len(name.encode(errors="replace")), len(value or b"")) for name, value in headers), default=0
     )

@@ -5,14 +5,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import pytest
 
-from inference.intake import Partition, Taken
+from inference.intake import Partition, Taken, dead_letter
 from inference.stream_watch import StreamChange, StreamWatch
 from ingest import wire
+from ingest.errors import BadChunk
 from ingest.kafka import partition_for
-from ingest.settings import IngestSettings
+from ingest.settings import IngestSettings, Settings
 from ingest.types import NS_PER_S, SignalKind
 
 T0 = 1_700_000_000 * NS_PER_S
@@ -183,3 +185,34 @@ def test_a_successor_ends_what_its_predecessor_may_have_raised() -> None:
     (silence,) = taken.technical
     assert silence.change.onset_ns == state.no_data.last_sample_ns
     assert silence.change.ended_ns == T0 + 30 * NS_PER_S
+
+
+HOARDS: list[dict[str, object]] = [
+    {"headers": [("x", b"\xff" * 900_000)]},
+    {"headers": [("x" * 900_000, b"\x01")]},
+    {"headers": [(f"x{n}", b"\x01" * 190) for n in range(4_000)]},
+    {"key": b"k" * 900_000},
+    {"value": b"\x00" * 3_000_000, "headers": [("x", b"\x01" * 900_000)], "key": b"\x01" * 900_000},
+]
+
+
+@pytest.mark.parametrize("hoard", HOARDS)
+def test_a_dead_letter_fits_its_topic_whatever_was_sent(hoard: dict[str, object]) -> None:
+    settings = Settings()
+    most = settings.ingest.max_record_bytes
+    record = Record(**{"value": b"{", **hoard})  # type: ignore[arg-type]
+    letter = dead_letter(record, BadChunk("malformed", "x" * 1_000), most)
+    assert len(msgspec.json.encode(letter)) < 1.4 * most
+    assert len(letter.headers) <= 32
+    assert "are kept)" in letter.detail
+    assert len(letter.detail) <= 400
+    assert letter.key_base64 is not None
+    assert base64.b64decode(letter.value_base64) == record.value[:most]
+
+
+def test_an_ordinary_dead_letter_holds_all() -> None:
+    record = Record(b"{", headers=[("content-type", b"application/json"), ("none", None)])
+    letter = dead_letter(record, BadChunk("malformed", "no JSON"), 1_000_000)
+    assert letter.headers == {"content-type": "application/json", "none": ""}
+    assert letter.detail == "no JSON"
+    assert letter.key_base64 == base64.b64encode(b"bed-01").decode()
