@@ -24,11 +24,12 @@ PREFERRED: Final = ("II", "MLII", "ECG1", "ECG", "I", "V5", "V", "V1")
 RAIL_MV: Final = 4.9
 """Monitors take ±5 mV or more (ANSI/AAMI EC13): a line that stands still from here on stands at a rail."""
 
-AT_RAIL_MV: Final = 0.010
-"""So near to its own extreme a sample is at the rail."""
-
 RAIL_SHARE: Final = 0.4
 """Of the last 4 s, at the rail: noise that is clipped leaves it half the time."""
+
+CREEP_MV, CREEP_STEP_MV = 0.1, 0.0125
+"""A line within so little that moves by no more than a coarse converter's step at a time is a slow wander:
+the same value comes again at its turning points."""
 
 BOTH_SHARE, BOTH_MV = 0.1, 1.0
 """Clipped at both ends: least share at each, and least distance between them. No ECG does that."""
@@ -118,16 +119,23 @@ def _flat(raw: FloatArray, present: BoolArray) -> BoolArray:
 
 
 def _railed(raw: FloatArray, present: BoolArray) -> BoolArray:
-    """Leads that stand at their own extreme most of the time, where that is a rail, or at both."""
+    """Leads that stand at their own extreme most of the time, where that is a rail, or at both.
+
+    A rail gives the same value again and again; what comes near to it may be the wander of an asystole on a
+    line with an offset.
+    """
     high, low = _extremes(raw, present)
     count = np.maximum(present.sum(axis=2), 1)
-    at_high = (present & (raw >= (high - AT_RAIL_MV)[:, :, None])).sum(axis=2) / count
-    at_low = (present & (raw <= (low + AT_RAIL_MV)[:, :, None])).sum(axis=2) / count
+    at_high = (present & (raw == high[:, :, None])).sum(axis=2) / count
+    at_low = (present & (raw == low[:, :, None])).sum(axis=2) / count
     one = ((at_high >= RAIL_SHARE) & (np.abs(high) >= RAIL_MV)) | (
         (at_low >= RAIL_SHARE) & (np.abs(low) >= RAIL_MV)
     )
     both = (np.minimum(at_high, at_low) >= BOTH_SHARE) & (at_high + at_low >= RAIL_SHARE)
-    return np.asarray(one | (both & (high - low >= BOTH_MV)))
+    range_mv = high - low
+    steps_mv = np.abs(np.diff(raw, axis=2)).max(axis=2)
+    creeps = (range_mv >= FLAT_MV) & (range_mv < CREEP_MV) & (steps_mv <= CREEP_STEP_MV)
+    return np.asarray((one & ~creeps) | (both & (range_mv >= BOTH_MV)))
 
 
 def _dirty(raw: FloatArray, rate_hz: float) -> BoolArray:

@@ -147,6 +147,19 @@ ASYSTOLES = {
     "100 µV of wander, hum": (0.050, 0.01, True),
 }
 
+OFFSETS = {
+    f"{wander_mv * 2e3:.0f} µV of wander at {hz} Hz on {offset_mv} mV, {fs_hz} Hz": (
+        wander_mv,
+        hz,
+        offset_mv,
+        fs_hz,
+    )
+    for wander_mv, hz, offset_mv, fs_hz in itertools.product(
+        (0.020, 0.050), (0.1, 0.3), (5.0, 8.0, -8.0), (250, 500)
+    )
+}
+"""DC-coupled lines, in steps of 5 µV: half of the wander (mV), its frequency, offset and rate."""
+
 
 @pytest.fixture(scope="module")
 def asystoles(play: Play) -> dict[str, Heard]:
@@ -154,6 +167,10 @@ def asystoles(play: Play) -> dict[str, Heard]:
     for seed, (name, (wander_mv, noise_mv, hum)) in enumerate(ASYSTOLES.items()):
         beating = sim_ec13.triangles(regular(80), 45, 250, qrs_s=0.08) + wander(45, 250, wander_mv, seed)
         lines[name] = Line(250, noisy(beating, 250, seed, hum=hum, mv=noise_mv))
+    for name, (wander_mv, hz, offset_mv, fs_hz) in OFFSETS.items():
+        beating = sim_ec13.triangles(regular(80), 45, fs_hz, qrs_s=0.08) + offset_mv
+        beating += wander_mv * np.sin(2 * np.pi * hz * sim_ec13.seconds(45, fs_hz))
+        lines[name] = Line(fs_hz, np.round(beating / 0.005) * 0.005)
     for seed in range(4):
         line = simulated([Event("bed", "asystole", AT_S, 25)], 45, seed)
         lines[f"simulated {seed}"], lines[f"simulated {seed}, V1"] = Line(250, line), Line(250, line[:, 1])
@@ -161,13 +178,14 @@ def asystoles(play: Play) -> dict[str, Heard]:
 
 
 @pytest.mark.parametrize(
-    "case", [*ASYSTOLES, *(f"simulated {seed}{lead}" for seed in range(4) for lead in ("", ", V1"))]
+    "case",
+    [*ASYSTOLES, *OFFSETS, *(f"simulated {seed}{lead}" for seed in range(4) for lead in ("", ", V1"))],
 )
 def test_asystole_is_raised_10_s_after_the_last_beat_and_stays(
     asystoles: dict[str, Heard], case: str
 ) -> None:
     heard = asystoles[case]
-    last_s = regular(80)[-1] if case in ASYSTOLES else heard.beats_between(0, AT_S + 0.3)[-1]
+    last_s = heard.beats_between(0, AT_S + 0.3)[-1] if case.startswith("simulated") else regular(80)[-1]
     assert last_s + 4 <= heard.first(["asystole"]) <= last_s + 10
     assert not heard.over("asystole")
     assert heard.first(TECHNICAL) == np.inf
