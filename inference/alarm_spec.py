@@ -31,9 +31,9 @@ SIGNAL_NAMES: Final = {
 
 
 class Frozen(BaseModel):
-    """Immutable, and refuses names that it does not know."""
+    """Immutable; refuses names that it does not know and numbers that are none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Bounded(Frozen):
@@ -138,10 +138,9 @@ class AlarmSpec(Frozen):
             ) from error
         return text
 
-    @property
-    def most_on_delay_s(self) -> float:
-        """How long its on-delay may be set."""
-        return MOST_MOMENTARY_S if self.momentary else MOST_DELAY_S.get(self.priority, 60.0)
+    def most_on_delay_s(self, priority: Priority) -> float:
+        """How long its on-delay may be set where it has this priority."""
+        return MOST_MOMENTARY_S if self.momentary else MOST_DELAY_S.get(priority, 60.0)
 
     @property
     def key(self) -> str:

@@ -6,8 +6,10 @@ bed's), what staff set for the ward, what staff set for the bed.
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final, Self
@@ -26,6 +28,8 @@ from inference.alarm_spec import (
 from inference.errors import BadSetting
 from inference.types import Priority
 from ingest.types import SignalKind
+
+logger = logging.getLogger(__name__)
 
 FILE: Final = Path(__file__).with_name("alarm_catalog.toml")
 
@@ -103,7 +107,8 @@ class Catalogue(Frozen):
         Parameters
         ----------
         layers : sequence of (source, layer)
-            Over one another, the last wins. Within a layer "signal/*" comes before "signal/kind".
+            Over one another, the last wins. Within a layer "signal/*" comes before "signal/kind". An on-delay
+            that is too long for the priority that another layer set is cut to what that allows, and logged.
         """
         found = {}
         for spec in self.alarms:
@@ -115,7 +120,7 @@ class Catalogue(Frozen):
                         values = layer.get(key)
                         if values is not None and not (spec.fixed and key.endswith("/*")):
                             setting = setting.changed(values, source)
-                found[f"{signal}/{spec.kind}"] = setting
+                found[f"{signal}/{spec.kind}"] = _within_delay(setting, f"{signal}/{spec.kind}")
         return found
 
     def profile(self, name: str) -> Layer:
@@ -145,9 +150,7 @@ def _check(spec: AlarmSpec, values: Values, where: str, every: bool) -> None:
                 f"{where}: {name}={value:g} {bounds.unit}: must be between {bounds.least:g} and "
                 f"{bounds.most:g}"
             )
-    most_s = spec.most_on_delay_s
-    if values.on_delay_s is not None and values.on_delay_s > most_s:
-        raise BadSetting(f"{where}: on_delay_s={values.on_delay_s:g}: at most {most_s:g} for this alarm")
+    _check_delay(spec, values, where)
     if spec.fixed and not every:
         if values.enabled is False:
             raise BadSetting(f"{where}: enabled=false: this alarm cannot be switched off")
@@ -159,6 +162,34 @@ def _check(spec: AlarmSpec, values: Values, where: str, every: bool) -> None:
         raise BadSetting(
             f"{where}: priority={values.priority}: technical and physiological alarms stay apart"
         )
+
+
+def _check_delay(spec: AlarmSpec, values: Values, where: str) -> None:
+    """Refuse an on-delay that is too long for the priority that it meets, set here or in the catalogue."""
+    priority = spec.priority if values.priority is None else values.priority
+    delay_s = spec.on_delay_s if values.on_delay_s is None else values.on_delay_s
+    most_s = spec.most_on_delay_s(priority)
+    if delay_s <= most_s or (values.on_delay_s is None and values.priority is None):
+        return
+    if values.on_delay_s is None:
+        raise BadSetting(
+            f"{where}: priority={priority}: its on-delay of {delay_s:g} s is too long for that; set "
+            f"on_delay_s to at most {most_s:g} with it"
+        )
+    why = "this alarm" if values.priority is None else f"this alarm at priority={priority}"
+    raise BadSetting(f"{where}: on_delay_s={delay_s:g}: at most {most_s:g} for {why}")
+
+
+def _within_delay(setting: AlarmSetting, key: str) -> AlarmSetting:
+    """Cut an on-delay that one layer set and the priority that another set do not allow together."""
+    most_s = setting.spec.most_on_delay_s(setting.priority)
+    if setting.on_delay_s <= most_s:
+        return setting
+    logger.warning(
+        "%s: on_delay_s=%g of one layer is too long for priority=%s of another: it is %g where they meet",
+        key, setting.on_delay_s, setting.priority, most_s,
+    )  # fmt: skip
+    return replace(setting, on_delay_s=most_s)
 
 
 def read_toml(path: Path) -> dict[str, object]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import wardwave
 from inference import catalog_table
-from inference.alarm_spec import AlarmSetting, Layer, Values
+from inference.alarm_spec import AlarmSetting, Bounded, Layer, Values
 from inference.catalog import FILE, Catalogue, load_catalogue
 from inference.errors import BadSetting
 from inference.site import Site, load_site
@@ -172,6 +174,7 @@ def test_an_alarm_of_every_signal_is_set_for_all_or_for_one(catalogue: Catalogue
         ("ecg/vt", Values(beats=30), "beats=30 beats: must be between 3 and 15"),
         ("ecg/vt", Values(beats=4.5), "beats=4.5: a whole number of beats"),
         ("ecg/vf", Values(on_delay_s=6.0), "on_delay_s=6: at most 5 for this alarm"),
+        ("ecg/hr_high", Values(priority=Priority.HIGH, on_delay_s=60.0), "at most 5 for .* priority=high"),
         ("ecg/hr_high", Values(priority=Priority.TECHNICAL), "technical and physiological alarms stay apart"),
         ("ecg/no_data", Values(priority=Priority.HIGH), "technical and physiological alarms stay apart"),
         ("ecg/hr_hihg", Values(limit=2.0), "alarm 'ecg/hr_hihg' is not known"),
@@ -187,6 +190,29 @@ def test_what_an_alarm_cannot_take_is_refused(
 ) -> None:
     with pytest.raises(BadSetting, match=said):
         catalogue.check(key, values, "here")
+
+
+def test_a_long_delay_and_a_high_priority_never_meet(
+    catalogue: Catalogue, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow, grave = {"ecg/hr_high": Values(on_delay_s=60.0)}, {"ecg/hr_high": Values(priority=Priority.HIGH)}
+    for layer in (slow, grave):
+        catalogue.check("ecg/hr_high", layer["ecg/hr_high"], "values")
+    assert catalogue.settings([("ward", slow)])["ecg/hr_high"].on_delay_s == 60.0
+    for layers in ([("ward", slow), ("bed", grave)], [("ward", grave), ("bed", slow)]):
+        setting = catalogue.settings(layers)["ecg/hr_high"]
+        assert (setting.priority, setting.on_delay_s) == (Priority.HIGH, 5.0)
+        assert "ecg/hr_high: on_delay_s=60 of one layer is too long for priority=high" in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400", math.nan, -math.inf])
+@pytest.mark.parametrize("name", ["limit", "beats", "on_delay_s", "off_delay_s"])
+def test_what_is_no_number_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        Values.model_validate({name: value})
+    with pytest.raises(ValidationError, match="finite"):
+        Bounded.model_validate({"value": 1.0, "least": 0.0, "most": value, "unit": "s"})
 
 
 def test_an_unknown_profile_is_refused_with_those_there_are(catalogue: Catalogue) -> None:
