@@ -39,14 +39,15 @@ def run_list(args: argparse.Namespace) -> int:
 
     alarms = standing.read(load_settings(), args.bed)
     for alarm in alarms:
-        print(_line(alarm))
+        print(line(alarm))
         print(f"    {alarm.id}")
     if not alarms:
         print(f"no alarm stands{f' at {args.bed}' if args.bed else ''}")
     return 0
 
 
-def _line(alarm: Alarm) -> str:
+def line(alarm: Alarm) -> str:
+    """An alarm that stands, in words."""
     from ingest.types import NS_PER_S
 
     words = [f"{alarm.bed:<12} {alarm.message}", f"since {_clock(alarm.onset_ns // NS_PER_S)}", alarm.state]

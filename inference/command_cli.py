@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -10,12 +12,15 @@ if TYPE_CHECKING:
     from inference.command_sender import CommandSender
     from inference.commands import Action, Command, Value
     from inference.types import Audit
+    from ingest.settings import Settings
 
 APPLIED: Final = 0
 REFUSED: Final = 1
 NO_ANSWER: Final = 2
 DEFAULT: Final = "default"
 """Unsets a field."""
+UNSEEN_S: Final = 2.0
+"""Nobody who says "all" has looked at an alarm that is newer."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,7 +55,7 @@ def _add_for_alarms(actions: argparse._SubParsersAction[argparse.ArgumentParser]
     acknowledge = _add(actions, "acknowledge", "say that alarms have been seen")
     which = acknowledge.add_mutually_exclusive_group(required=True)
     which.add_argument("--alarm", nargs="+", metavar="ID", help="exactly these (see wardwave alarms list)")
-    which.add_argument("--all", action="store_true", help="all that stand at the bed now")
+    which.add_argument("--all", action="store_true", help="all that stand for 2 s or more; prints them")
     pause = _add(actions, "pause", "pause the sound; graver new alarms sound all the same", ward=True)
     pause.add_argument("--seconds", type=float, default=120.0, help="10 to 600 (default 120)")
     _add(actions, "resume", "end a pause of the sound", ward=True)
@@ -88,20 +93,39 @@ def run_command(args: argparse.Namespace) -> int:
     settings = load_settings()
     ids: list[str] = args.alarm if args.action == "acknowledge" and not args.all else []
     if args.action == "acknowledge" and args.all:
-        from inference import standing
-        from inference.types import AlarmState
-
-        open_ones = (AlarmState.ACTIVE, AlarmState.LATCHED)
-        ids = [one.id for one in standing.read(settings, args.bed) if one.state in open_ones]
+        ids, n_new = _seen(settings, args.bed)
         if not ids:
-            print(f"no alarm of {args.bed} waits to be acknowledged")
-            return APPLIED
+            return REFUSED if n_new else APPLIED
     ward = args.ward if args.place_of_ward else None
     command = commands.new_command(args.user, _action(args, ids), args.bed, ward)
     # Said before the broker is asked: without a key nothing can be sent.
     commands.sign(command.key, b"", settings.commands)
     with CommandSender(settings) as sender:
         return _tell(sender, command, args.timeout)
+
+
+def _seen(settings: Settings, bed: str) -> tuple[list[str], int]:
+    """Print what stands unacknowledged; return its ids, and how many are too new to have been seen."""
+    from inference import standing
+    from inference.alarms_cli import line
+    from inference.types import AlarmState
+    from ingest.types import NS_PER_S
+
+    waiting = [
+        one for one in standing.read(settings, bed) if one.state in (AlarmState.ACTIVE, AlarmState.LATCHED)
+    ]
+    if not waiting:
+        print(f"no alarm of {bed} waits to be acknowledged")
+        return [], 0
+    # When its worker said it first, whatever the device's clock says.
+    now_ns = time.time_ns()
+    new = [one for one in waiting if now_ns - one.raised_ns < (one.delay.system_s + UNSEEN_S) * NS_PER_S]
+    seen = [one for one in waiting if one not in new]
+    for one in seen:
+        print(f"acknowledging {line(one)}")
+    for one in new:
+        print(f"too new to have been seen, not acknowledged: {line(one)}")
+    return [one.id for one in seen], len(new)
 
 
 def _action(args: argparse.Namespace, ids: list[str]) -> Action:
@@ -147,13 +171,18 @@ def read_values(words: Sequence[str]) -> dict[str, Value]:
 
 
 def _value(text: str) -> Value:
+    from inference.errors import BadCommand
+
     words: dict[str, Value] = {"true": True, "false": False, DEFAULT: None}
     if text.lower() in words:
         return words[text.lower()]
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    if not math.isfinite(number):
+        raise BadCommand(f"{text!r}: a finite number; {DEFAULT} unsets a field")
+    return number
 
 
 def _tell(sender: CommandSender, command: Command, timeout_s: float) -> int:

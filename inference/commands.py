@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,12 @@ HEADER: Final = "signature"
 _PREFIX: Final = b"wardwave.command.1\n"
 MOST_IDS: Final = 1_000
 MOST_LABEL: Final = 64
+MOST_ID: Final = 300
+"""Characters of an alarm's id."""
+MOST_SETTINGS: Final = 200
+MOST_VALUES: Final = 20
+MOST_WORD: Final = 128
+"""Characters of an alarm's name in a patient's settings, of a field and of a value."""
 MOST_NS: Final = 2**63 - 1
 PAUSE_S: Final = (10.0, 600.0)
 """Shortest and longest audio pause."""
@@ -191,8 +198,40 @@ def _check_action(action: Action) -> None:
         raise BadCommand(f"alarms: {len(action.alarms)} ids; give 1 to {MOST_IDS}")
     if isinstance(action, PauseAudio) and not PAUSE_S[0] <= action.seconds <= PAUSE_S[1]:
         raise BadCommand(f"seconds={action.seconds:g}: between {PAUSE_S[0]:g} and {PAUSE_S[1]:g}")
-    names = ("to_bed", "ward", "stay", "profile", "alarm")
+    if isinstance(action, Acknowledge) and max(map(len, action.alarms)) > MOST_ID:
+        longest = max(action.alarms, key=len)
+        raise BadCommand(f"alarms: {longest[:80]!r}...: an id has at most {MOST_ID} characters")
+    if isinstance(action, SetAlarm):
+        _check_values(action.alarm, action.values)
+    if isinstance(action, Admit):
+        _check_settings(action.settings)
+    for name in ("admitted_ns", "admitted_there_ns"):
+        time_ns = getattr(action, name, None)
+        if time_ns is not None and not 0 < time_ns <= MOST_NS:
+            raise BadCommand(f"{name}={str(time_ns)[:80]}: nanoseconds since 1970-01-01 UTC")
+    names = ("to_bed", "ward", "stay", "profile", "alarm", "transfer_from")
     _check_labels({name: getattr(action, name, None) for name in names})
+
+
+def _check_settings(settings: Mapping[str, Mapping[str, Value]]) -> None:
+    if len(settings) > MOST_SETTINGS:
+        raise BadCommand(f"settings: {len(settings)} alarms; give at most {MOST_SETTINGS}")
+    for key, values in settings.items():
+        if len(key) > MOST_WORD:
+            raise BadCommand(f"settings: {key[:80]!r}...: an alarm's name has at most {MOST_WORD} characters")
+        _check_values(key, values)
+
+
+def _check_values(alarm: str, values: Mapping[str, Value]) -> None:
+    if len(values) > MOST_VALUES:
+        raise BadCommand(f"{alarm[:80]}: {len(values)} values; give at most {MOST_VALUES}")
+    for name, value in values.items():
+        shown = f"{alarm[:80]}: {name[:80]}={str(value)[:80]}"
+        if len(name) > MOST_WORD or (isinstance(value, str) and len(value) > MOST_WORD):
+            raise BadCommand(f"{shown}: at most {MOST_WORD} characters")
+        # JSON has no such number: it would be sent as null, which unsets the field.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadCommand(f"{shown}: a finite number; null unsets")
 
 
 def _check_labels(labels: Mapping[str, str | None]) -> None:

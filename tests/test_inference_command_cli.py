@@ -101,10 +101,12 @@ def station(settings: Settings, numbers: tuple[int, ...] = (0, 1, 2, 3)) -> Iter
         producer.close()
 
 
-def raise_alarm(ward: Station, bed: str, kind: str, second: int = 0, over: bool = False) -> str:
-    """Begin an alarm, or end it, and publish that; return its id."""
+def raise_alarm(
+    ward: Station, bed: str, kind: str, second: int = 0, over: bool = False, ago_s: float = 60.0
+) -> str:
+    """Begin an alarm, or end it, and publish that as if so long ago; return its id."""
     setting = ward.beds.settings(bed)[f"ecg/{kind}"]
-    now_ns = time.time_ns()
+    now_ns = time.time_ns() - round(ago_s * NS_PER_S)
     onset_ns = 1_790_000_000 * NS_PER_S + second * NS_PER_S
     change = Change(0, setting, onset_ns, onset_ns, onset_ns + 1 if over else None, 134.0)
     for record in ward.book.apply(bed, "ecg", change, 7, now_ns):
@@ -199,6 +201,9 @@ def test_alarms_are_listed_acknowledged_and_paused(signed: Settings, shell: Shel
         assert (status, f"{fast}: active -> acknowledged" in said) == (0, True)
         status, said = shell("command", "acknowledge", "--bed", "bed-01", "--all", "--user", "nurse")
         assert (status, "acknowledge applied at bed-01: 1 acknowledged" in said) == (0, True)
+        assert said.startswith(
+            "acknowledging bed-01       *** VENT FIB/FLUTTER, since 2026-09-21 14:13:21 UTC, latched\n"
+        )
         said = shell("alarms", "list")[1]
         assert "HR 134 > 120, since 2026-09-21 14:13:20 UTC, acknowledged by nurse" in said
         assert "VENT FIB" not in said
@@ -213,6 +218,22 @@ def test_alarms_are_listed_acknowledged_and_paused(signed: Settings, shell: Shel
         assert "by nurse, up to high priority" in shell("alarms", "settings", "--bed", "bed-02")[1]
         assert shell("command", "resume", "--bed", "bed-02", "--user", "nurse")[0] == 0
         assert "sound paused" not in shell("alarms", "list", "--bed", "bed-02")[1]
+
+
+def test_nobody_acknowledges_what_nobody_can_have_seen(signed: Settings, shell: Shell) -> None:
+    with station(signed) as ward:
+        # Not for some minutes will this one be older than 2 s.
+        raise_alarm(ward, "bed-01", "vf", ago_s=-300.0)
+        status, said = shell("command", "acknowledge", "--bed", "bed-01", "--all", "--user", "nurse")
+        assert (status, said) == (
+            1,
+            "too new to have been seen, not acknowledged: bed-01       *** VENT FIB/FLUTTER, "
+            "since 2026-09-21 14:13:20 UTC, active\n",
+        )
+        raise_alarm(ward, "bed-01", "hr_high")
+        status, said = shell("command", "acknowledge", "--bed", "bed-01", "--all", "--user", "nurse")
+        assert (status, "bed-01: 1 acknowledged" in said) == (0, True)
+        assert "UTC, active" in shell("alarms", "list")[1].splitlines()[0]
 
 
 def test_a_ward_is_set_and_says_so_once(signed: Settings, shell: Shell) -> None:
@@ -264,6 +285,11 @@ def test_another_key_is_refused_in_words(
             ("set", "--bed", "bed-01", "ecg/hr_high", "limit=1", "limit=2", "--user", "n"),
             "limit stands twice",
         ),
+        (
+            ("set", "--bed", "bed-01", "ecg/vt", "beats=nan", "--user", "n"),
+            "'nan': a finite number; default",
+        ),
+        (("set", "--bed", "bed-01", "ecg/vt", "beats=1e400", "--user", "n"), "'1e400': a finite number"),
         (("discharge", "--bed", " ", "--user", "n"), "bed=' '"),
     ],
 )

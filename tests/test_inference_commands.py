@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from dataclasses import dataclass, replace
@@ -201,6 +202,22 @@ def test_what_lay_about_or_comes_from_the_future_is_refused(age_s: int, believed
         (command(Admit(stay="s" * 65)), "stay='sss"),
         (command(SetProfile("")), "profile=''"),
         (command(SetAlarm("a" * 65, {"limit": 1.0})), "alarm='aaa"),
+        (command(Acknowledge(["x", "y" * 301])), "alarms: 'yyy.*an id has at most 300 characters"),
+        (command(SetAlarm("ecg/vt", {"v" * 129: 1.0})), "ecg/vt: vvv.*=1.0: at most 128 characters"),
+        (command(SetAlarm("ecg/vt", {"beats": "v" * 129})), "ecg/vt: beats=vvv.*: at most 128 characters"),
+        (
+            command(SetAlarm("ecg/vt", {f"v{n}": 1.0 for n in range(21)})),
+            "21 values; give at most 20",
+        ),
+        (command(Admit(settings={"k" * 129: {}})), "settings: 'kkk.*at most 128 characters"),
+        (
+            command(Admit(settings={f"k{n}": {} for n in range(201)})),
+            "201 alarms; give at most 200",
+        ),
+        (command(Admit(settings={"ecg/vt": {"beats": "v" * 129}})), "ecg/vt: beats=vvv.*: at most 128"),
+        (command(Admit(transfer_from="b" * 65)), "transfer_from='bbb"),
+        (command(Admit(admitted_there_ns=2**63)), "admitted_there_ns=9223372036854775808: nanoseconds"),
+        (command(Discharge(-1)), "admitted_ns=-1: nanoseconds since"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -210,6 +227,13 @@ def test_a_wrong_field_is_named_with_its_value(wrong: Command, said: str) -> Non
     # The worker refuses it just so: a dashboard may be older than the rule.
     with pytest.raises(BadCommand, match=said):
         commands.decode(record(wrong))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_has_not_is_never_sent(value: float) -> None:
+    for action in (SetAlarm("ecg/vt", {"beats": value}), Admit(settings={"ecg/vt": {"beats": value}})):
+        with pytest.raises(BadCommand, match=r"ecg/vt: beats=.*: a finite number; null unsets"):
+            commands.check(command(action))
 
 
 @pytest.mark.parametrize(
