@@ -56,8 +56,8 @@ class AlarmWatch:
         for records in self._client.poll(timeout_ms=int(timeout_s * 1e3)).values():
             for record in records:
                 try:
-                    alarm = self._decoder.decode(record.value)
-                except msgspec.MsgspecError:
+                    alarm = self._decoder.decode(record.value or b"")
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     continue
                 if self._seen.get(alarm.id) is not alarm.state:
                     self._seen[alarm.id] = alarm.state

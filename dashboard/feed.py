@@ -102,7 +102,7 @@ class RecordReader:
             return
         try:
             self._read_value(record, record.value, age_s)
-        except (BadChunk, msgspec.MsgspecError) as error:
+        except (BadChunk, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self.n_unreadable += 1
             log.debug("unreadable record %s-%d@%d: %s", record.topic, record.partition, record.offset, error)
 

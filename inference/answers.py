@@ -121,7 +121,7 @@ class AnswerReader:
     def _take(self, value: bytes | None) -> None:
         try:
             answer = _decoder.decode(value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         with self._condition:
             answers = self._waiting.get(answer.id.partition("/")[0])

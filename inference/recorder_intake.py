@@ -86,7 +86,7 @@ class RecordIntake:
             return
         try:
             self._take_output(record, into)
-        except (msgspec.MsgspecError, UnicodeDecodeError, BadRecord) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadRecord) as error:
             self._counts["bad_records"] += 1
             # One line for the 1st, 10th, 100th: a writer gone wild must not fill the disk.
             if str(self._counts["bad_records"]).strip("0") == "1":

@@ -37,7 +37,7 @@ def read(settings: Settings, bed: str | None = None) -> list[Alarm]:
     decoder = msgspec.json.Decoder(Alarm)
     newest: dict[str, Alarm] = {}
     for value in _since(settings, settings.topics.alarms, ALARMS_S, bed):
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             alarm = decoder.decode(value)
             held = newest.get(alarm.id)
             if held is None or _place(alarm) >= _place(held):
@@ -63,7 +63,7 @@ def read_beds(settings: Settings, bed: str | None = None) -> list[Bed]:
     decoder = msgspec.json.Decoder(Bed)
     newest: dict[str, Bed] = {}
     for value in _since(settings, settings.topics.beds, BEDS_S, bed):
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             found = decoder.decode(value)
             held = newest.get(found.bed)
             if held is None or (found.revision, found.emitted_ns) >= (held.revision, held.emitted_ns):

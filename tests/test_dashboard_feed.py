@@ -331,6 +331,13 @@ class TestRecords:
         assert reader.n_unreadable == 1
         assert ward.snapshot().beds == ()
 
+    @pytest.mark.parametrize("value", [b'{"schema":"\xff"}', b"[" * 100_000, b'{"x":[' * 100_000])
+    @pytest.mark.parametrize("topic", ["vitals", "predictions", "alarms", "beds"])
+    def test_broken_names_and_endless_nesting_stop_nothing(self, value: bytes, topic: str) -> None:
+        reader, _, settings = self.reader()
+        reader.read(FakeRecord(getattr(settings.topics, topic), value), 0.0)
+        assert reader.n_unreadable == 1
+
     def test_a_chunk_under_another_beds_key_is_not_shown(self) -> None:
         reader, ward, settings = self.reader()
         reader.read(self.raw(settings, key=b"bed-02"), 0.0)
