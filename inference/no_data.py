@@ -15,6 +15,10 @@ GRACE_S = 2.0
 STALL_S = 1.0
 """Ticks further apart than this tell that the worker stood still."""
 
+READ_S = 1.5
+"""A successor reads at least so long before it says that a signal it took over is missing: what came while
+nobody read waits for it."""
+
 SET_BACK_NS = 30 * NS_PER_S
 """A chunk so far behind the last one was not reordered: the device's clock was set back."""
 
@@ -43,7 +47,7 @@ class NoDataState(msgspec.Struct, frozen=True):
 
     Whether it is watched is not in it: that is a matter of the bed's standby and settings. ``since_ns`` is
     the wall-clock time from which silence counts again after a standby; -1 where it counts from the last
-    sample.
+    sample. ``silent_s`` is for how long nothing had come while the worker read and watched.
     """
 
     chunk_s: float
@@ -51,6 +55,7 @@ class NoDataState(msgspec.Struct, frozen=True):
     raised_ns: int
     active: bool
     since_ns: int = NO_TIME
+    silent_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,18 +207,28 @@ class NoData:
     def state(self, stream: StreamKey) -> NoDataState:
         """State of one stream, for a snapshot."""
         at = self._index[stream]
+        counts = np.isfinite(self._ticked_s) and not (self._muted[at] or self._disabled[at])
+        silent_s = self._ticked_s - self._heard_s[at] if counts else 0.0
         return NoDataState(
             float(self._chunk_s[at]),
             int(self._last_sample_ns[at]),
             int(self._raised_ns[at]),
             bool(self._active[at]),
             int(self._since_ns[at]),
+            max(0.0, float(silent_s)),
         )
 
-    def restore(self, stream: StreamKey, state: NoDataState, offset: int, now_s: float) -> None:
-        """Go on from a snapshot; a stream that was heard gets its full time from now."""
+    def restore(
+        self, stream: StreamKey, state: NoDataState, offset: int, now_s: float, on_delay_s: float
+    ) -> None:
+        """Go on from a snapshot: the silence that the predecessor saw counts, what came after it does not."""
         at = self._place(stream)
-        self._heard_s[at], self._chunk_s[at] = now_s, state.chunk_s
+        if not np.isfinite(self._ticked_s):
+            # Taking over takes time, too, in which nothing is read.
+            self._ticked_s = now_s
+        most_s = max(0.0, state.chunk_s + GRACE_S + on_delay_s - READ_S)
+        self._heard_s[at], self._chunk_s[at] = now_s - min(state.silent_s, most_s), state.chunk_s
+        self._delay_s[at] = on_delay_s
         self._last_sample_ns[at], self._raised_ns[at] = state.last_sample_ns, state.raised_ns
         self._offset[at], self._active[at] = offset, state.active
         self._since_ns[at] = state.since_ns

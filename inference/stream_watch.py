@@ -263,13 +263,14 @@ class StreamWatch:
         return StreamState(self._no_data.state(stream), self._engine.state(slot), self._signs.state(slot))
 
     def restore(self, stream: StreamKey, state: StreamState, offset: int, now_s: float) -> None:
-        """Go on from a snapshot; a stream that was heard gets its full time from now.
+        """Go on from a snapshot; a silence that its worker saw goes on, what came meanwhile is read first.
 
         A bed's standby is not in it: :meth:`mute` it again.
         """
         slot = self._slot(stream)
         self._engine.restore(slot, state.alarms)
         self._signs.restore(slot, state.signs, offset, now_s)
-        self._no_data.restore(stream, state.no_data, offset, now_s)
+        delay_s = self._no_data_setting(stream).on_delay_s
+        self._no_data.restore(stream, state.no_data, offset, now_s, delay_s)
         switched_off = self._set_no_data(stream, state.no_data.last_sample_ns)
         self._late += self._of_silences([switched_off])

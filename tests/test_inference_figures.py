@@ -207,9 +207,9 @@ def fibrillations(play: Play) -> dict[str, Heard]:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("lead", ["both", "II", "V1"])
-def test_fibrillation_is_answered_within_10_s(fibrillations: dict[str, Heard], seed: int, lead: str) -> None:
-    """By its own alarm or that of a ventricular tachycardia, as score-alarms counts."""
-    assert AT_S < fibrillations[f"{seed} {lead}"].first(LETHAL) <= AT_S + 10
+def test_fibrillation_is_told_within_10_s(fibrillations: dict[str, Heard], seed: int, lead: str) -> None:
+    """By its own alarm; score-alarms takes that of a ventricular tachycardia for an answer, too."""
+    assert AT_S < fibrillations[f"{seed} {lead}"].first(["vf"]) <= AT_S + 10
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -519,7 +519,7 @@ def test_leads_that_are_off_are_a_technical_alarm_within_5_s_and_no_asystole(
     lost: dict[str, Heard], case: str
 ) -> None:
     heard = lost[case]
-    assert AT_S < heard.first(TECHNICAL) <= AT_S + 5.1
+    assert AT_S < heard.first(TECHNICAL) <= AT_S + 5.0
     assert heard.first(["asystole", "extreme_bradycardia", *LETHAL]) == np.inf
     assert heard.rates[-1][1] is None
 

@@ -369,6 +369,56 @@ def test_switching_off_an_alarm_ends_it_even_when_nothing_comes() -> None:
     assert ward.steps == [("unknown_rate", "active"), ("unknown_rate", "ended")]
 
 
+def take_over(old: Ward, settings_of: Callable[[str], Mapping[str, AlarmSetting]], late_s: float) -> Ward:
+    """A successor that restores what was left and ticks for the first time some seconds later."""
+    new = Ward(settings_of=settings_of)
+    new.offset, new.now_s = old.offset, old.now_s + 100.0
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(old.watch.state(ECG)), type=StreamState)
+    new.watch.restore(ECG, state, old.offset, new.now_s)
+    new.now_s += late_s
+    new.tick()
+    return new
+
+
+@pytest.mark.parametrize("handovers", [1, 2, 5])
+def test_a_long_delay_of_missing_data_does_not_begin_anew_with_each_successor(handovers: int) -> None:
+    made = load_catalogue().settings([("bed", {"ecg/no_data": Values(on_delay_s=60.0)})])
+    ward = Ward(settings_of=lambda bed: made)
+    ward.run(5, ecg)
+    for _ in range(handovers):
+        ward.run(10, nothing)
+        ward = take_over(ward, lambda bed: made, late_s=0.5)
+    assert ward.alarms == []
+    # Due after 63 s; the last tick of a run is a quarter of a second after it.
+    ward.run(int(62 - 10.75 * handovers), nothing)
+    assert ward.alarms == []
+    ward.run(4, nothing)
+    assert ward.steps == [("no_data", "active")]
+
+
+@pytest.mark.parametrize("late_s", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize("silent_s", [0, 2, 3])
+def test_a_device_is_not_blamed_for_the_time_in_which_no_worker_read(late_s: float, silent_s: int) -> None:
+    ward = Ward()
+    ward.run(5, ecg)
+    ward.run(silent_s, nothing)
+    new = take_over(ward, lambda bed: DEFAULTS, late_s)
+    assert new.alarms == []
+    new.hear(chunk(second=5.0))
+    new.run(2, nothing)
+    assert [alarm for alarm in new.alarms if alarm.state.value == "active"] == []
+    new.run(2, nothing)
+    assert new.steps[-1] == ("no_data", "active")
+
+
+def test_silence_in_standby_is_not_counted_by_a_successor() -> None:
+    ward = Ward()
+    ward.run(5, ecg)
+    ward.mute(True)
+    ward.run(60, nothing)
+    assert ward.watch.state(ECG).no_data.silent_s == 0.0
+
+
 events = st.lists(
     st.tuples(st.sampled_from(["good", "refused", "silent", "nothing", "late"]), st.integers(1, 40)),
     min_size=1,
