@@ -8,12 +8,14 @@ predecessor had read, the command waits until the raw signals are as far as the 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from inference import commands
@@ -23,7 +25,7 @@ from inference.errors import BadCommand
 from inference.intake import RawRecord, dead_letter
 from inference.publish import Outputs
 from inference.reading import RawReader
-from inference.types import Audit
+from inference.types import Audit, AuditChange
 from ingest import kafka
 from ingest.errors import BadChunk
 from ingest.settings import Settings
@@ -31,9 +33,16 @@ from ingest.settings import Settings
 logger = logging.getLogger(__name__)
 
 MOST_WAIT_S: Final = 10.0
-"""So long a command waits for raw signals that may explain it."""
+"""So long a partition's commands wait, all together, for raw signals that may explain them."""
+
+AGAIN_S: Final = 60.0
+"""Once they have waited in vain for so long, none waits again for this time: others would stand behind it."""
 
 MAX_RECORDS: Final = 500
+MOST_DETAIL: Final = 1_000
+MOST_NAME: Final = 300
+MOST_CHANGES_BYTES: Final = 48_000
+"""What an answer says is cut to this, so that its record stays under 100 kB whatever was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,8 @@ class CommandIntake:
         self._bounds = bounds
         self._queues: dict[int, deque[RawRecord]] = {}
         self._since_s: dict[int, float] = {}
+        self.n_errors = 0
+        """Commands at which the worker itself failed."""
         self._consumer: KafkaConsumer = kafka.consumer(settings, group_id=None, fetch_max_wait_ms=200)
         self._reader = RawReader(self._consumer, lambda _, __: None)
 
@@ -110,7 +121,6 @@ class CommandIntake:
             if not self._take(number, queue[0]):
                 break
             record = queue.popleft()
-            self._since_s.pop(number, None)
             self._desk.partitions[number].next_offset = record.offset + 1
         return len(queue) < n_before
 
@@ -134,8 +144,21 @@ class CommandIntake:
             return True
         if not self._desk.knows(command) and self._may_wait(number, record):
             return False
-        self._answer(self._desk.apply(number, command, at_ns, self._bounds.beds(number)))
+        self._answer(self._apply(number, command, at_ns))
         return True
+
+    def _apply(self, number: int, command: Command, at_ns: int) -> Answer:
+        """Apply a command; whatever goes wrong, the partition's other beds are watched on."""
+        try:
+            return self._desk.apply(number, command, at_ns, self._bounds.beds(number))
+        except Exception as error:
+            self.n_errors += 1
+            logger.exception("command %s (%s) failed", command.id, command.name)
+            why = (
+                f"internal error: {type(error).__name__}: {error}; part of it may have been done: look with "
+                "wardwave alarms list and wardwave alarms settings, then command again"
+            )
+            return Answer(self._desk.refuse(number, command, at_ns, why))
 
     def _check_home(self, number: int, command: Command) -> None:
         if command.bed is None:
@@ -145,13 +168,19 @@ class CommandIntake:
             raise BadCommand(f"bed={command.bed!r} belongs to partition {home}, not {number}; use murmur2")
 
     def _may_wait(self, number: int, record: RawRecord) -> bool:
+        """Whether raw records not yet read may explain a command, and there is time left to wait for them.
+
+        The time is that of all commands of the partition, not of each: they stand behind one another.
+        """
         if self._bounds.caught_up(number, record.timestamp):
             return False
-        since_s = self._since_s.setdefault(number, time.monotonic())
-        return time.monotonic() - since_s < MOST_WAIT_S
+        now_s = time.monotonic()
+        if now_s - self._since_s.get(number, -math.inf) >= MOST_WAIT_S + AGAIN_S:
+            self._since_s[number] = now_s
+        return now_s - self._since_s[number] < MOST_WAIT_S
 
     def _answer(self, answer: Answer) -> None:
-        audit: Audit = answer.audit
+        audit = bounded(answer.audit)
         logger.info("%s by %s at %s: %s %s", audit.action, audit.user, audit.bed or audit.ward, audit.outcome,
                     audit.detail)  # fmt: skip
         for alarm in answer.alarms:
@@ -167,3 +196,21 @@ class CommandIntake:
     def close(self) -> None:
         """Stop reading."""
         self._consumer.close(autocommit=False)
+
+
+def bounded(audit: Audit) -> Audit:
+    """An answer whose record is no longer than 100 kB; what is left out is counted in its last change."""
+    changes: list[AuditChange] = []
+    room = MOST_CHANGES_BYTES
+    for change in audit.changes:
+        cut = AuditChange(change.name[:MOST_NAME], _cut(change.before), _cut(change.after))
+        room -= len(commands.encode(cut))
+        if room < 0:
+            changes.append(AuditChange(f"and {len(audit.changes) - len(changes)} more", None, None))
+            break
+        changes.append(cut)
+    return msgspec.structs.replace(audit, detail=audit.detail[:MOST_DETAIL], changes=changes)
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None else text[:MOST_NAME]
