@@ -68,6 +68,7 @@ class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
     unanalysed: float | None
     standby: bool
     paused: float | None
+    off: int
     alarms: list[AlarmHeader]
     traces: list[TraceHeader]
 
@@ -195,6 +196,7 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         unanalysed=_tenths(bed.unanalysed_s),
         standby=bed.standby,
         paused=_paused_s(bed),
+        off=sum(not setting.enabled for setting in bed.status.settings) if bed.status else 0,
         alarms=[
             AlarmHeader(priority=alarm.priority, state=alarm.state, text=alarm_text(alarm))
             for alarm in bed.alarms[:4]

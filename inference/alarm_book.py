@@ -9,7 +9,7 @@ what they have not seen.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -121,6 +121,9 @@ class AlarmBook:
             return []
         # The same episode goes on: what was latched is active again, unacknowledged.
         held.state, held.ended_ns, held.raw_offset = AlarmState.ACTIVE, None, raw_offset
+        held.escalated_ns = held.audio_paused_until_ns = None
+        if held.escalates_ns is not None:
+            held.escalates_ns = now_ns + round((change.setting.spec.escalates_after_s or 0.0) * NS_PER_S)
         return [self._step(held, now_ns)]
 
     def _new(self, id_: str, bed: str, signal: str, change: Change, raw_offset: int, now_ns: int) -> Life:
@@ -150,7 +153,9 @@ class AlarmBook:
             reasons=list(change.reasons),
         )
         pause = self._pauses.get(bed)
-        if pause is not None and now_ns < pause.until_ns and RANK[life.priority] >= RANK[pause.up_to]:
+        # A new high alarm sounds in any pause: who paused has not seen it.
+        silent = life.priority is not Priority.HIGH and pause is not None and now_ns < pause.until_ns
+        if pause is not None and silent and RANK[life.priority] >= RANK[pause.up_to]:
             life.audio_paused_until_ns = pause.until_ns
         return life
 
@@ -240,6 +245,26 @@ class AlarmBook:
                 records.append(self._finish(life, now_ns))
         return records
 
+    def orphan(
+        self, bed: str, signal: str, reason: str, now_ns: int, judged: Collection[str] = ()
+    ) -> list[Alarm]:
+        """Alarms of a signal that nothing judges any more: what latches is latched, the rest is over.
+
+        Kinds that are ``judged`` all the same go on.
+        """
+        records = []
+        for life in self.state(bed, signal):
+            if life.kind in judged:
+                continue
+            life.reasons.append(reason)
+            life.ended_ns = life.ended_ns or max(life.raised_ns, life.onset_ns)
+            if life.latching and life.acknowledged_ns is None:
+                life.state = AlarmState.LATCHED
+                records.append(self._step(life, now_ns))
+            else:
+                records.append(self._finish(life, now_ns))
+        return records
+
     def tick(self, now_ns: int) -> list[Alarm]:
         """Escalate what has stood unacknowledged for too long."""
         records = []
@@ -247,7 +272,8 @@ class AlarmBook:
             for life in lives.values():
                 due = life.escalates_ns is not None and now_ns >= life.escalates_ns
                 if due and life.acknowledged_ns is None and life.escalated_ns is None:
-                    life.escalated_ns = now_ns
+                    # What escalates is heard, whatever was paused.
+                    life.escalated_ns, life.audio_paused_until_ns = now_ns, None
                     records.append(self._step(life, now_ns))
         return records
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,9 @@ def line(alarm: Alarm) -> str:
     words = [f"{alarm.bed:<12} {alarm.message}", f"since {_clock(alarm.onset_ns // NS_PER_S)}", alarm.state]
     if alarm.acknowledged_by is not None:
         words[-1] += f" by {alarm.acknowledged_by}"
-    if alarm.audio_paused_until_ns is not None:
+    if alarm.ended_ns is not None:
+        words.append(f"over since {_clock(alarm.ended_ns // NS_PER_S)}")
+    if alarm.audio_paused_until_ns is not None and alarm.audio_paused_until_ns > time.time_ns():
         words.append(f"sound paused until {_clock(alarm.audio_paused_until_ns // NS_PER_S)}")
     if alarm.escalated_ns is not None:
         words.append("escalated")
@@ -99,7 +102,7 @@ def _print_bed(bed: Bed) -> None:
     print(f"{bed.bed}: ward {bed.ward}, profile {bed.profile}, {admitted}")
     if bed.standby:
         print(f'standby by {bed.standby_by}: "no data" is silent')
-    if bed.audio_paused_until_ns is not None:
+    if bed.audio_paused_until_ns is not None and bed.audio_paused_until_ns > time.time_ns():
         until = _clock(bed.audio_paused_until_ns // NS_PER_S)
         print(f"sound paused until {until} by {bed.audio_paused_by}, up to {bed.audio_paused_up_to} priority")
     _print_settings(bed.settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -16,12 +17,15 @@ from inference.types import Bed
 Stored = dict[str, dict[str, Value]]
 """A layer as it is kept in snapshots: set fields by alarm."""
 
+MOST_RESOLVED: Final = 1_000
+"""Ways of being set that are kept worked out; more than a worker's beds have at a time."""
+
 
 class BedState(msgspec.Struct):
     """One bed, for snapshots.
 
-    ``since_offset``: raw records and snapshots before it are of a former patient. ``revision`` counts
-    changes.
+    ``patient`` counts admissions and discharges: a signal's state of another count is a former patient's.
+    Raw records of the bed below ``since_offset`` are a former patient's, too. ``revision`` counts changes.
     """
 
     bed: str
@@ -33,6 +37,7 @@ class BedState(msgspec.Struct):
     standby_by: str | None = None
     settings: Stored = {}
     pause: Pause | None = None
+    patient: int = 0
     since_offset: int = 0
     revision: int = 0
 
@@ -114,6 +119,8 @@ class Beds:
         key = msgspec.json.encode((state.profile, state.ward, state.settings)).decode()
         found = self._resolved.get(key)
         if found is None:
+            if len(self._resolved) >= MOST_RESOLVED:
+                self._resolved.clear()
             found = self._resolved[key] = self.catalogue.settings(self._layers(state))
         return found
 

@@ -118,7 +118,9 @@ class Catalogue(Frozen):
                 for source, layer in layers:
                     for key in (f"{signal}/*", f"any/{spec.kind}", f"{signal}/{spec.kind}"):
                         values = layer.get(key)
-                        if values is not None and not (spec.fixed and key.endswith("/*")):
+                        # A signal as a whole is switched off without blinding staff to leads that are off.
+                        apart = spec.fixed or spec.priority is Priority.TECHNICAL
+                        if values is not None and not (apart and key.endswith("/*")):
                             setting = setting.changed(values, source)
                 found[f"{signal}/{spec.kind}"] = _within_delay(setting, f"{signal}/{spec.kind}")
         return found

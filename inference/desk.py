@@ -43,7 +43,7 @@ class Bedside(Protocol):
     def reset(self, bed: str, watch: bool) -> int:
         """Forget the patient's signals; go on to watch for missing data or not.
 
-        Returns the raw offset from which on the next patient's signals begin.
+        Returns the raw offset from which on records of the bed are not that patient's.
         """
 
     def mute(self, bed: str, on: bool) -> list[Alarm]:
@@ -109,8 +109,13 @@ class Desk:
         return command.id in self.partitions[partition].seen
 
     def knows(self, command: Command) -> bool:
-        """Whether all alarms that a command names stand; others may come with raw records not yet read."""
+        """Whether a command can be applied whatever raw records are still unread.
+
+        Alarms that it names may come with them, and a patient's signals end where the next one's begin.
+        """
         action = command.action
+        if isinstance(action, Admit | Discharge | Transfer):
+            return False
         if not isinstance(action, Acknowledge) or command.bed is None:
             return True
         return set(action.alarms) <= {life.id for life in self._book.of_bed(command.bed)}
@@ -156,7 +161,7 @@ class Desk:
         among : iterable of str
             Beds of the partition.
         """
-        desk = self.partitions[partition]
+        desk, among = self.partitions[partition], list(among)
         oldest_ms = at_ns // 1_000_000 - REMEMBER_MS
         desk.seen = {id_: ms for id_, ms in desk.seen.items() if ms >= oldest_ms}
         desk.seen[command.id] = at_ns // 1_000_000
@@ -173,6 +178,8 @@ class Desk:
         for bed in beds:
             self._beds.state(bed).revision += 1
             self._bedside.configure(bed)
+        if command.bed is not None and command.bed not in among:
+            work.detail += "; nothing has come from this bed yet: is it the right one?"
         detail = work.detail if command.bed else f"{len(beds)} beds of this partition"
         audit = self._audit(partition, command, at_ns, CommandOutcome.APPLIED, detail, work.changes)
         records = [self._beds.record(bed, work.now_ns) for bed in beds]
@@ -224,7 +231,8 @@ class Desk:
 
     @_do.register
     def _admit(self, action: Admit, state: BedState, work: _Work) -> None:
-        if action.transfer_from is not None and state.admitted_ns is not None:
+        # A successor may apply once more what its predecessor did a moment before it died.
+        if action.transfer_from is not None and state.admitted_ns not in (None, work.at_ns):
             raise BadCommand(
                 f"bed={state.bed!r} has a patient: discharge them first; the one of "
                 f"{action.transfer_from!r} stays where they are"
@@ -237,6 +245,7 @@ class Desk:
             self._merge(settings, key, values, work, None)
         work.note("profile", state.profile, profile)
         work.note("ward", state.ward, fresh.ward)
+        work.note("stay", state.stay, action.stay)
         self._empty(state, work, "another patient was admitted", watch=True)
         state.ward, state.profile, state.stay, state.settings = fresh.ward, profile, action.stay, settings
         state.admitted_ns = work.at_ns
@@ -248,7 +257,8 @@ class Desk:
 
     @_do.register
     def _discharge(self, action: Discharge, state: BedState, work: _Work) -> None:
-        if action.admitted_ns not in (None, state.admitted_ns):
+        again = state.discharged_ns == work.at_ns
+        if action.admitted_ns not in (None, state.admitted_ns) and not again:
             raise BadCommand(
                 f"bed={state.bed!r}: the patient who was transferred is not here any more; who is here stays"
             )
@@ -338,10 +348,15 @@ class Desk:
         for name in ("ward", "profile", "stay", "admitted_ns", "standby_by", "settings", "pause"):
             setattr(state, name, getattr(fresh, name))
         state.discharged_ns = None if watch else work.at_ns
+        state.patient += 1
         state.since_offset = self._bedside.reset(state.bed, watch)
+        if not watch:
+            # Who takes the device off an empty bed is told nothing; the next admission watches it again.
+            work.alarms += self._bedside.mute(state.bed, True)
 
     def _next(self, work: _Work, bed: str, action: Admit | Discharge) -> Command:
         """A command that follows from one, with an id that is the same whoever makes it."""
         first = work.command
         name = "admit" if isinstance(action, Admit) else "discharge"
-        return Command(f"{first.id.partition('/')[0]}/{name}", first.user, work.at_ns, bed, None, action)
+        # Issued now: a transfer that waited for a worker is not too old.
+        return Command(f"{first.id.partition('/')[0]}/{name}", first.user, work.now_ns, bed, None, action)

@@ -63,8 +63,9 @@ def read(record: RawRecord, n_partitions: int, settings: IngestSettings) -> Devi
     alarm = _decode(record)
     for name, most in LONGEST.items():
         _check_label(name, getattr(alarm, name), most)
-    if len(alarm.message) > LONGEST_MESSAGE:
-        raise BadChunk("invalid_field", f"message has {len(alarm.message)} characters; {LONGEST_MESSAGE} fit")
+    n_message = len(alarm.message or "")
+    if n_message > LONGEST_MESSAGE:
+        raise BadChunk("invalid_field", f"message has {n_message} characters; {LONGEST_MESSAGE} fit")
     if record.key != alarm.bed.encode():
         raise BadChunk(
             "key_mismatch", f"key={short(record.key)} but bed={short(alarm.bed)}; use the bed as record key"

@@ -15,13 +15,13 @@ from inference.bedside import Bedside
 from inference.errors import SnapshotError
 from inference.intake import Partition
 from inference.publish import Outputs
-from inference.snapshot import Snapshot
+from inference.snapshot import Remains, Snapshot
 from ingest import kafka
 from ingest.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LOOK_BACK_S = 600.0
+LOOK_BACK_S = 300.0
 """Snapshots younger than this are found by time; without any the last ones there are will do."""
 
 LAST_RECORDS = 4_096
@@ -34,6 +34,7 @@ class Left:
     signals: dict[str, Snapshot] = field(default_factory=dict)
     beds: dict[str, BedState] = field(default_factory=dict)
     desk: DeskState | None = None
+    remains: dict[str, Remains] = field(default_factory=dict)
 
     def keep_newest(self, key: str, value: bytes) -> None:
         """Take in a record unless a newer one is held.
@@ -45,10 +46,15 @@ class Left:
         """
         bed, _, signal = key.rpartition("/")
         if signal:
-            state = snapshot.decode(value)
+            try:
+                state = snapshot.decode(value)
+            except SnapshotError:
+                self.remains[key] = snapshot.decode_remains(value)
+                raise
             held = self.signals.get(key)
-            if held is None or state.next_offset >= held.next_offset:
+            if held is None or (state.patient, state.next_offset) >= (held.patient, held.next_offset):
                 self.signals[key] = state
+                self.remains.pop(key, None)
         elif bed:
             of_bed = snapshot.decode_as(value, BedState)
             known = self.beds.get(bed)
@@ -62,14 +68,14 @@ class Left:
     def of_former_patient(self, state: Snapshot) -> bool:
         """Whether a signal's state is from before the bed's patient came."""
         bed = self.beds.get(state.bed)
-        return bed is not None and state.next_offset <= bed.since_offset
+        return bed is not None and state.patient != bed.patient
 
 
 def leave_desk(outputs: Outputs, number: int, desk: DeskState, beds: Iterable[BedState]) -> None:
     """Send what the commands of a partition have done."""
-    outputs.send_state("/", snapshot.encode(desk), number)
     for bed in beds:
         outputs.send_state(f"{bed.bed}/", snapshot.encode(bed), number)
+    outputs.send_state("/", snapshot.encode(desk), number)
 
 
 def leave(outputs: Outputs, partition: Partition, bedside: Bedside, bed: str | None = None) -> None:
@@ -80,7 +86,7 @@ def leave(outputs: Outputs, partition: Partition, bedside: Bedside, bed: str | N
             outputs.send_state(f"{name}/{signal}", snapshot.encode(state), partition.number)
 
 
-def find(settings: Settings, numbers: Iterable[int], timeout_s: float = 20.0) -> dict[int, Left]:
+def find(settings: Settings, numbers: Iterable[int], timeout_s: float = 60.0) -> dict[int, Left]:
     """Newest state of some partitions.
 
     The newest is the one with the highest ``next_offset``: a worker that wakes from a long pause may write an

@@ -80,6 +80,8 @@ class Partition:
         self._n_partitions = n_partitions
         self.next_offset = 0
         self.streams: dict[StreamKey, Stream] = {}
+        self.begins: dict[str, int] = {}
+        """Offset from which on a bed's records are its present patient's."""
         self._settings = settings
         self._watch = watch
 
@@ -171,7 +173,8 @@ class Partition:
         key = (chunk.bed, chunk.kind.value)
         stream = self.streams.get(key)
         if stream is None:
-            stream = Stream(chunk.bed, chunk.kind, Continuity(self._settings), 0)
+            first = self.begins.get(chunk.bed, 0)
+            stream = Stream(chunk.bed, chunk.kind, Continuity(self._settings), first)
             self.streams[key] = stream
         return stream
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from inference import handover, snapshot
+from inference.alarm_spec import ANY
 from inference.beds import DeskState
 from inference.bedside import Bedside
+from inference.catalog import load_catalogue
 from inference.command_intake import Bounds, CommandIntake
 from inference.desk import Desk
 from inference.errors import SnapshotError
@@ -28,6 +30,12 @@ logger = logging.getLogger(__name__)
 
 BEDS_EVERY_S: Final = 60.0
 """How often it is said how each bed is set, besides at each change."""
+
+TECHNICAL: Final = frozenset(spec.kind for spec in load_catalogue().of_signal(ANY))
+"""Alarms of streams, which have their own state."""
+
+REPEAT_S: Final = 3_600.0
+"""How often alarms that stand are said again; readers look back 12 h."""
 
 
 class Partitions:
@@ -50,10 +58,15 @@ class Partitions:
         self._held: dict[int, Partition] = {}
         self._told_s: dict[int, float] = {}
         self._told: set[str] = set()
+        self._left: set[int] = set()
+        """Partitions whose whole state was left since they were taken up."""
+        self._repeated_s = time.monotonic()
         self._desk = Desk(bedside.beds, bedside.book, self)
         self.counts: Counter[str] = Counter()
         self.read_ms: dict[int, int] = {}
         """Broker's time of the newest raw record read of each partition."""
+        self.positions: dict[int, int] = {}
+        """Offset of the next raw record that is read of each partition."""
         self.ends: dict[int, int] = {}
         """Offset after the last raw record that the broker has of each partition, as far as it is known."""
         self.commands = CommandIntake(settings, self._desk, outputs, Bounds(self.beds, self._caught_up))
@@ -96,8 +109,8 @@ class Partitions:
     def _caught_up(self, number: int, time_ms: int) -> bool:
         """Whether a partition is read up to a broker's time, or to its end."""
         end = self.ends.get(number)
-        read = end is not None and self._held[number].next_offset >= end
-        return read or self.read_ms.get(number, 0) >= time_ms
+        at = max(self._held[number].next_offset, self.positions.get(number, 0))
+        return (end is not None and at >= end) or self.read_ms.get(number, 0) >= time_ms
 
     def tell_beds(self, now_s: float) -> None:
         """Say how beds are set: each once a minute, new ones at once."""
@@ -110,6 +123,15 @@ class Partitions:
                     self._outputs.send_bed(self._bedside.beds.record(bed, time.time_ns()))
             if due:
                 self._told_s[number] = now_s
+        if now_s >= self._repeated_s + REPEAT_S:
+            self._repeated_s = now_s
+            self._repeat_alarms()
+
+    def _repeat_alarms(self) -> None:
+        """Say again what stands, unchanged: who looks back less than it has stood must find it."""
+        for bed in self._bedside.beds.known():
+            for life in self._bedside.book.of_bed(bed):
+                self._outputs.send_alarm(life.record(time.time_ns()))
 
     def take_up(self, numbers: list[int]) -> None:
         """Go on with these partitions where their last worker stopped."""
@@ -121,10 +143,11 @@ class Partitions:
             )
             self._held[number] = partition
             self._go_on_at_desk(number, found[number])
+            self._restore_lives(found[number])
             for state in found[number].signals.values():
                 self._go_on(partition, state, found[number].of_former_patient(state))
             for bed in found[number].beds.values():
-                if bed.standby_by is not None:
+                if bed.standby_by is not None or bed.discharged_ns is not None:
                     for alarm in self._bedside.mute(bed.bed, True):
                         self._outputs.send_alarm(alarm)
         self.commands.take_up({number: self._desk.partitions[number].next_offset for number in numbers})
@@ -141,6 +164,7 @@ class Partitions:
         self._bedside.beds.put_wards(desk.wards)
         for bed in left.beds.values():
             self._bedside.beds.put(bed)
+            self._held[number].begins[bed.bed] = bed.since_offset
             if bed.pause is not None:
                 self._bedside.book.restore(bed.bed, [], bed.pause)
 
@@ -165,6 +189,19 @@ class Partitions:
         except SnapshotError as error:
             self.counts["states_refused"] += 1
             logger.warning("bed %s begins anew: %s", state.bed, error)
+            self._begin_anew(state.bed, state.signal, TECHNICAL)
+
+    def _begin_anew(self, bed: str, signal: str, judged: Collection[str] = ()) -> None:
+        """What stood of a signal has lost its engine: latched or over, and found anew if it still holds."""
+        for alarm in self._bedside.book.orphan(bed, signal, "state lost", time.time_ns(), judged):
+            self._outputs.send_alarm(alarm)
+
+    def _restore_lives(self, left: Left) -> None:
+        """Of signals whose state cannot be read, at least their alarms."""
+        for remains in left.remains.values():
+            self.counts["states_refused"] += 1
+            self._bedside.book.restore(remains.bed, remains.lives)
+            self._begin_anew(remains.bed, remains.signal)
 
     def let_go(self, number: int) -> None:
         """Forget a partition that another worker has now."""
@@ -181,10 +218,16 @@ class Partitions:
         self.read_ms.pop(number, None)
         self._told_s.pop(number, None)
         self.ends.pop(number, None)
+        self.positions.pop(number, None)
+        self._left.discard(number)
         logger.info("partition %d is another worker's now", number)
 
     def leave(self, number: int) -> None:
-        """Send the state of a partition: its signals, its beds, its commands. The caller flushes before."""
+        """Send the state of a partition: its signals, its beds, its commands. The caller flushes before.
+
+        The commands' offset comes last: what it says to be done has been left.
+        """
+        self._left.add(number)
         handover.leave(self._outputs, self._held[number], self._bedside)
         beds = [self._bedside.beds.state(bed) for bed in self.beds(number)]
         handover.leave_desk(self._outputs, number, self._desk.partitions[number], beds)
@@ -192,9 +235,15 @@ class Partitions:
     def leave_beds(self, beds: Iterable[str]) -> None:
         """Send the state of some beds. The caller flushes before."""
         for bed in beds:
-            partition = self._held.get(self.home(bed))
-            if partition is not None:
+            number = self.home(bed)
+            partition = self._held.get(number)
+            if partition is None:
+                continue
+            if number in self._left:
                 handover.leave(self._outputs, partition, self._bedside, bed)
+            else:
+                # A successor looks for the newest state of all: there must not be one bed's alone.
+                self.leave(number)
 
     def configure(self, bed: str) -> None:
         """The settings of a bed have changed."""
@@ -203,6 +252,8 @@ class Partitions:
     def reset(self, bed: str, watch: bool) -> int:
         """Forget the patient's signals; go on to watch for missing data or not."""
         partition = self._held[self.home(bed)]
+        read = [stream.next_offset for (name, _), stream in partition.streams.items() if name == bed]
+        since = partition.begins[bed] = max([partition.next_offset, *read])
         for signal in self._signals(bed):
             self._bedside.remove(bed, signal)
             if not watch:
@@ -210,7 +261,7 @@ class Partitions:
                 del partition.streams[(bed, signal)]
         if watch:
             self._bedside.begin_anew(bed)
-        return partition.next_offset
+        return since
 
     def mute(self, bed: str, on: bool) -> list[Alarm]:
         """Silence the alarms of missing data, or no longer."""

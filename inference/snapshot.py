@@ -39,6 +39,15 @@ class Snapshot(msgspec.Struct, frozen=True):
     lives: list[Life] = []
     pulse: PulseState | None = None
     windows: WindowsState | None = None
+    patient: int = 0
+
+
+class Remains(msgspec.Struct, frozen=True):
+    """What can be read of a snapshot of another version: the alarms that stood."""
+
+    bed: str
+    signal: str
+    lives: list[Life] = []
 
 
 def take(bedside: Bedside, bed: str, signal: str, next_offset: int, continuity: ContinuityState) -> Snapshot:
@@ -55,6 +64,7 @@ def take(bedside: Bedside, bed: str, signal: str, next_offset: int, continuity: 
         bedside.book.state(bed, signal),
         bedside.pulses.state(bed, kind) if kind in PULSES and bedside.pulses.has(bed, kind) else None,
         bedside.windows[kind].state(bed) if kind in bedside.windows else None,
+        bedside.beds.state(bed).patient,
     )
 
 
@@ -98,8 +108,22 @@ def decode_as(value: bytes, kind: type[Kept]) -> Kept:
     """
     try:
         return msgspec.msgpack.decode(value, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"no {kind.__name__}: {error}") from error
+
+
+def decode_remains(value: bytes) -> Remains:
+    """Read the alarms of a snapshot that is of another version otherwise.
+
+    Raises
+    ------
+    SnapshotError
+        Not even they can be read.
+    """
+    try:
+        return msgspec.msgpack.decode(value, type=Remains)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SnapshotError(f"no state of a signal: {error}") from error
 
 
 def decode(value: bytes) -> Snapshot:
@@ -112,7 +136,7 @@ def decode(value: bytes) -> Snapshot:
     """
     try:
         snapshot = msgspec.msgpack.decode(value, type=Snapshot)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"not a state snapshot: {error}") from error
     if snapshot.signal not in set(SignalKind):
         raise SnapshotError(f"signal {snapshot.signal!r} is not known to this worker")

@@ -213,7 +213,7 @@ class DeviceAlarm(msgspec.Struct, frozen=True):
     device: str
     kind: str
     time_ns: int
-    message: str = ""
+    message: str | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, tag_field="schema", tag="verdict/1"):

@@ -28,7 +28,7 @@ from inference.publish import Outputs
 from inference.reading import Polled, RawReader
 from inference.site import load_site
 from inference.stats import Stats
-from inference.types import Alarm, DeadLetter
+from inference.types import Alarm, DeadLetter, Priority
 from ingest import kafka
 from ingest.settings import Settings
 
@@ -172,6 +172,7 @@ class Worker:
             mark = self._consumer.highwater(part)
             if mark is not None:
                 self._partitions.ends[part.partition] = int(mark)
+                self._partitions.positions[part.partition] = int(self._consumer.position(part))
 
     def _newest_receipt(self, polled: Polled) -> dict[str, int]:
         """When the broker got each bed's newest record of this poll, ms since the epoch."""
@@ -189,6 +190,8 @@ class Worker:
         self._send_alarms(self._bedside.note(taken.technical))
         outcome = self._bedside.push(taken.pieces) if taken.pieces else Outcome()
         self._outputs.send(outcome)
+        # What may escalate is left at once, so that a successor counts from the same moment.
+        self._dirty |= {alarm.bed for alarm in outcome.alarms if alarm.priority is Priority.HIGH}
         self._count(taken, outcome, received_ms)
 
     def _log_refusal(self, letter: DeadLetter) -> None:
@@ -220,6 +223,7 @@ class Worker:
             return
         counts = self.stats.counts
         counts["partitions"] = len(self._partitions)
+        counts["command_errors"] = self._partitions.commands.n_errors
         for partition in self._partitions.values():
             counts.update(partition.take_time_counts())
         try:

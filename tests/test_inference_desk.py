@@ -369,7 +369,7 @@ def test_a_new_patient_inherits_nothing(ward: Ward2) -> None:
     ward.alarm("vf", over=True)
     ward.tell(PauseAudio())
     answer = ward.tell(Admit("adult", stay="stay-2"))
-    assert changes(answer) == [("profile", "paediatric", "adult")]
+    assert changes(answer) == [("profile", "paediatric", "adult"), ("stay", "stay-1", "stay-2")]
     (closed,) = answer.alarms
     assert (closed.id, closed.state) == (old, AlarmState.ENDED)
     assert closed.reasons == ["another patient was admitted"]
@@ -378,7 +378,7 @@ def test_a_new_patient_inherits_nothing(ward: Ward2) -> None:
     assert (bed.profile, bed.standby, bed.audio_paused_until_ns) == ("adult", False, None)
     assert {one.source for one in bed.settings} == {"default"}
     assert ward.bedside.forgotten[-1] == (A, True)
-    assert ward.beds.state(A).since_offset == ward.bedside.offset
+    assert ward.beds.state(A).patient == 2
     ward.alarm("vf", second=60)
     assert ward.book.of_bed(A)[0].audio_paused_until_ns is None
 
@@ -495,12 +495,12 @@ def test_each_change_of_a_bed_has_a_higher_revision(ward: Ward2) -> None:
     assert revisions == sorted(set(revisions))
 
 
-def test_commands_wait_only_for_alarms_that_are_not_known_yet(ward: Ward2) -> None:
+def test_commands_wait_for_alarms_and_for_the_end_of_a_patients_signals(ward: Ward2) -> None:
     known = ward.alarm("vf")
     ask: Callable[[Action], bool] = lambda action: ward.desk.knows(Command("i", "n", 1, A, None, action))  # noqa: E731
     assert ask(Acknowledge([known]))
     assert not ask(Acknowledge([known, "later"]))
-    assert ask(Discharge())
+    assert not ask(Discharge())
 
 
 def test_a_bed_goes_on_as_it_was_after_a_restart(ward: Ward2) -> None:

@@ -140,7 +140,8 @@ class Tile {
     const pauseS = header.paused === null ? 0 : header.paused - sinceFeed;
     const paused = pauseS > 0 ? `SOUND PAUSED ${Math.ceil(pauseS)} s` : "";
     const standby = header.standby && !stale ? "STANDBY" : "";
-    show(this.extra, [ventricular, paused, standby].filter(Boolean).join("  "));
+    const off = header.off ? `${header.off} ALARM${header.off > 1 ? "S" : ""} OFF` : "";
+    show(this.extra, [ventricular, off, paused, standby].filter(Boolean).join("  "));
     for (const row of this.rows) row.label.classList.toggle("off", Boolean(row.trace.leadOff[row.channel]));
   }
 }
