@@ -19,7 +19,12 @@ from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 ASYSTOLE, VF, VT = "asystole", "vf", "vt"
 TACHYCARDIA, BRADYCARDIA = "extreme_tachycardia", "extreme_bradycardia"
-PULSELESS: Final = (ASYSTOLE, VF)
+HR_LOW, PAUSE = "hr_low", "pause"
+PULSELESS: Final = (ASYSTOLE, VF, HR_LOW)
+"""Kinds that even an irregular train of pulses speaks against; ``hr_low`` only at a rate of 0."""
+
+OF_NO_BEATS: Final = (HR_LOW, BRADYCARDIA, PAUSE)
+"""What an asystole that is contradicted would be called otherwise."""
 
 LAG_NS: Final = 7 * NS_PER_S // 10
 """From a beat to the end of its upstroke at the finger, at most, with the filters' delay: pulses sooner
@@ -135,8 +140,8 @@ def judge(
     evidence : PulseEvidence
         Of the same beds at the same time.
     onsets_ns : ndarray of int64, shape (n_beds, n_kinds)
-        When each condition began, if it is true: last beat before an asystole, start of a rhythm, first beat
-        of a run, a tachycardia or a bradycardia.
+        When each condition began, if it is true: last beat before an asystole or a rate of 0, start of a
+        rhythm, first beat of a run, a tachycardia or a bradycardia.
     values : ndarray of float64, shape (n_beds, n_kinds)
         What the ECG measured: the rate, per min, where the alarm is about one.
     """
@@ -149,6 +154,23 @@ def judge(
         contradicted[:, column] = _contradicted(kind, found, after, values[:, column])
         confirmed[:, column] = _confirmed(kind, evidence, found) & ~contradicted[:, column]
     return Judged(contradicted, confirmed)
+
+
+def without(kinds: tuple[str, ...], true: BoolArray, judged: Judged) -> BoolArray:
+    """Conditions less what is contradicted, with what else the beats that an ECG misses would be called.
+
+    Parameters
+    ----------
+    kinds : tuple of str
+        Alarm kinds, the columns.
+    true : ndarray of bool, shape (n_beds, n_kinds)
+        What the ECG says.
+    judged : Judged
+        What the pulse says of it.
+    """
+    unseen = true[:, kinds.index(ASYSTOLE)] & judged.contradicted[:, kinds.index(ASYSTOLE)]
+    of_no_beats = np.isin(kinds, OF_NO_BEATS)
+    return np.asarray(true & ~judged.contradicted & ~(unseen[:, None] & of_no_beats))
 
 
 def _after(found: Train, evidence: PulseEvidence, onsets_ns: IntArray) -> IntArray:
@@ -167,6 +189,7 @@ def _contradicted(kind: str, found: Train, after: IntArray, value: WideFloatArra
     single = ~_folds(rate, value)
     judged = {
         ASYSTOLE: later,
+        HR_LOW: later & (value == 0.0),
         VF: later & usual & (rate < FLUTTER_BPM),
         VT: later & steady & single & (rate < VT_SLOWER_BPM),
         TACHYCARDIA: beats & steady & single & (rate < SLOWER_BPM),

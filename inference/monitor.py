@@ -234,14 +234,15 @@ class EcgMonitor:
         tachycardia = said.rhythms[:, self._card.window_classes.index("vt")] >= self._card.thresholds["vt"]
         waves_bpm = wave_rate_bpm(windows, self._card.fs_hz, tachycardia)
         evidence = self._evidence(due, status, settled, waves_bpm, ends_ns, frontier_ns)
-        alarms = self._update_alarms(due, evidence)
+        found, unseen = self._confirm(due, evidence, conditions(evidence))
+        alarms = self._update_alarms(due, found)
         quality = self._quality(status, leads, said)
         fibrillates = (
             rhythm_holds(evidence, "vf") | self.engine.active(due.slots)[:, self.engine.column("vf")]
         )
         return Outcome(
             self._records.predictions(due, leads, said, decided, starts_ns, ends_ns, quality),
-            self._records.vitals(due, evidence, fibrillates, quality),
+            self._records.vitals(due, evidence, fibrillates, unseen, quality),
             alarms,
         )
 
@@ -364,8 +365,8 @@ class EcgMonitor:
         share = status.present[np.arange(len(leads)), leads]
         return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
 
-    def _update_alarms(self, due: Due, evidence: Evidence) -> list[Alarm]:
-        changes = self.engine.update(self._confirm(due, evidence.beats, conditions(evidence)))
+    def _update_alarms(self, due: Due, found: Conditions) -> list[Alarm]:
+        changes = self.engine.update(found)
         if not changes:
             return []
         offsets = dict(zip(due.slots.tolist(), due.offsets.tolist(), strict=True))
@@ -378,24 +379,32 @@ class EcgMonitor:
             )
         ]
 
-    def _confirm(self, due: Due, beats: RecentBeats, found: Conditions) -> Conditions:
-        """Take back what a pulse contradicts; only what records before the window's last one told counts."""
+    def _confirm(self, due: Due, evidence: Evidence, found: Conditions) -> tuple[Conditions, BoolArray]:
+        """Take back what a pulse contradicts; only what records before the window's last one told counts.
+
+        The second says where a rate of 0 is contradicted: beats go on that the ECG does not show.
+        """
+        unseen = np.zeros(len(due.slots), dtype=np.bool_)
         if self._pulses is None:
-            return found
+            return found, unseen
         pulse = self._pulses.evidence(self._pulse_numbers[due.slots], found.times_ns, due.offsets)
-        pulse = self.in_step.checked(due.slots, pulse, beats.times_ns)
+        pulse = self.in_step.checked(due.slots, pulse, evidence.beats.times_ns)
         rows = np.flatnonzero(found.true.any(axis=1))
         if len(rows) == 0:
-            return found
+            return found, unseen
         pulse = pulse.of(rows)
-        judged = confirm.judge(ECG_KINDS, pulse, found.onsets_ns[rows], found.values[rows])
+        onsets_ns, low = found.onsets_ns[rows], ECG_KINDS.index(confirm.HR_LOW)
+        onsets_ns[:, low] = evidence.quiet_since_ns[rows]
+        judged = confirm.judge(ECG_KINDS, pulse, onsets_ns, found.values[rows])
+        unseen[rows] = judged.contradicted[:, low]
         true = found.true.copy()
-        true[rows] &= ~judged.contradicted
+        true[rows] = confirm.without(ECG_KINDS, true[rows], judged)
         place = {int(row): at for at, row in enumerate(rows)}
-        return replace(
+        taken = replace(
             found,
             true=true,
             reasons=lambda row, column: (
                 tuple(confirm.reasons(ECG_KINDS[column], pulse, place[row])) if row in place else ()
             ),
         )
+        return taken, unseen

@@ -87,10 +87,15 @@ class Records:
         ]
 
     def vitals(
-        self, due: Due, evidence: Evidence, fibrillates: BoolArray, quality: WideFloatArray
+        self,
+        due: Due,
+        evidence: Evidence,
+        fibrillates: BoolArray,
+        unseen: BoolArray,
+        quality: WideFloatArray,
     ) -> list[Vital]:
-        """Heart rate and ventricular beats of the last minute."""
-        rate = displayed_rate_bpm(evidence, fibrillates)
+        """Heart rate, none where ``unseen`` beats go on, and ventricular beats of the last minute."""
+        rate = np.where(unseen, np.nan, displayed_rate_bpm(evidence, fibrillates))
         signal = self.bank.kind.value
         rows = zip(
             due.slots.tolist(),

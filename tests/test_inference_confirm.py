@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.alarm_spec import Values
 from inference.beats import NEVER
-from inference.confirm import judge, reasons
+from inference.catalog import load_catalogue
+from inference.confirm import judge, reasons, without
+from inference.monitor import EcgMonitor, Outcome
+from inference.predictor import Probabilities
 from inference.pulse_history import RECENT
 from inference.pulses import KINDS, NO_SOURCE, PulseEvidence, PulseMonitor
 from ingest.continuity import Continuity
@@ -158,6 +164,24 @@ def test_other_alarms_are_left_alone() -> None:
     assert reasons("pause", pulse, 0) == []
 
 
+@pytest.mark.parametrize(("value", "contradicted"), [(0.0, True), (45.0, False)])
+def test_a_rate_of_0_beside_a_pulse_is_contradicted_and_a_slow_one_is_not(
+    value: float, contradicted: bool
+) -> None:
+    judged = judge(("hr_low",), evidence(train(75)), np.full((1, 1), 993 * NS_PER_S), np.array([[value]]))
+    assert bool(judged.contradicted[0, 0]) is contradicted
+
+
+def test_an_asystole_that_is_contradicted_is_no_pause_and_no_bradycardia_either() -> None:
+    kinds = ("asystole", "extreme_bradycardia", "hr_low", "pause", "vt")
+    onsets, values = np.full((1, 5), 993 * NS_PER_S), np.array([[6.0, 35.0, 0.0, 6.0, np.nan]])
+    true = np.array([[True, True, True, True, False]])
+    slow = judge(kinds, evidence(train(50)), onsets, values)
+    assert not without(kinds, true, slow).any()
+    true[0, 0] = False
+    assert without(kinds, true, slow).tolist() == [[False, True, False, True, False]]
+
+
 def test_reasons_name_channel_rate_and_height() -> None:
     assert reasons("extreme_tachycardia", evidence(train(152), 0.9, kind=SignalKind.ABP), 0) == [
         "ABP pulses at 152/min, 90 % of usual height"
@@ -222,6 +246,34 @@ def test_the_simulated_ward_agrees_a_stopped_heart_has_no_pulse(kind: SignalKind
     judged = judge((event,), pulse, onsets, np.full((2, 1), np.nan))
     assert judged.confirmed[:, 0].tolist() == [True, False]
     assert judged.contradicted[:, 0].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("kind", [SignalKind.PLETH, SignalKind.ABP])
+@pytest.mark.parametrize("limit_s", [4.0, 8.0])
+def test_a_lead_that_shows_no_beats_beside_a_steady_pulse_alarms_nobody_and_shows_no_rate(
+    plain_predictor: Callable[[np.ndarray], Probabilities], kind: SignalKind, limit_s: float
+) -> None:
+    start_ns = 1_700_000_000 * NS_PER_S
+    ward = Ward(1, 3, [], ["ecg", kind])
+    (bed,) = ward.beds
+    pulses, lines = PulseMonitor(), {"ecg": Continuity(IngestSettings()), kind: Continuity(IngestSettings())}
+    made = load_catalogue().settings([(bed, {"ecg/asystole": Values(limit=limit_s)})])
+    monitor = EcgMonitor(plain_predictor, lambda: start_ns, settings_of=lambda bed: made, pulses=pulses)
+    heard = Outcome()
+    for offset, chunk in enumerate(ward.chunks(start_ns, 65)):
+        if chunk.kind is kind:
+            pulses.push([(bed, piece) for piece in lines[kind].push(chunk, offset, 0)])
+            continue
+        times_s = (chunk.start_ns - start_ns) / NS_PER_S + np.arange(len(chunk.samples)) / chunk.fs_hz
+        blind = (times_s >= 36) & (times_s < 50)
+        wander = 0.05 * np.sin(2 * np.pi * 0.3 * times_s)[:, None].astype(np.float32)
+        chunk = replace(chunk, samples=np.where(blind[:, None], wander, chunk.samples))
+        heard.extend(monitor.push([(bed, piece) for piece in lines["ecg"].push(chunk, offset, 0)]))
+    assert heard.alarms == []
+    shown = {round((one.time_ns - start_ns) / NS_PER_S): one.heart_rate_bpm for one in heard.vitals}
+    assert 0.0 not in shown.values()
+    assert [shown[at_s] for at_s in range(43, 50)] == [None] * 7
+    assert all(shown[at_s] is not None for at_s in (*range(15, 39), *range(60, 65)))
 
 
 ALARMS = {
