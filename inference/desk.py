@@ -245,7 +245,8 @@ class Desk:
             self._merge(settings, key, values, work, None)
         work.note("profile", state.profile, profile)
         work.note("ward", state.ward, fresh.ward)
-        work.note("stay", state.stay, action.stay)
+        if state.stay is not None:
+            work.note("stay", state.stay, action.stay)
         self._empty(state, work, "another patient was admitted", watch=True)
         state.ward, state.profile, state.stay, state.settings = fresh.ward, profile, action.stay, settings
         state.admitted_ns = work.at_ns

@@ -193,7 +193,10 @@ def test_alarms_are_listed_acknowledged_and_paused(signed: Settings, shell: Shel
         raise_alarm(ward, "bed-02", "asystole")
         status, said = shell("alarms", "list", "--bed", "bed-01")
         lines = said.splitlines()
-        assert lines[0] == "bed-01       *** VENT FIB/FLUTTER, since 2026-09-21 14:13:21 UTC, latched"
+        assert lines[0] == (
+            "bed-01       *** VENT FIB/FLUTTER, since 2026-09-21 14:13:21 UTC, latched, "
+            "over since 2026-09-21 14:13:21 UTC"
+        )
         assert lines[2] == "bed-01       ** HR 134 > 120, since 2026-09-21 14:13:20 UTC, active"
         assert lines[3].strip() == fast
         assert len(lines) == 4

@@ -217,7 +217,7 @@ def alarm_record(value: bytes | None = None, **changes: object) -> Record:
 def test_a_device_alarm_is_read() -> None:
     for headers in ([], wire.headers(wire.JSON), [("content-type", b"application/json; charset=utf-8")]):
         alarm = device_alarms.read(alarm_record(headers=headers), 4, IngestSettings())
-        assert (alarm.id, alarm.kind, alarm.message) == ("m-1/17", "asystole", "")
+        assert (alarm.id, alarm.kind, alarm.message) == ("m-1/17", "asystole", None)
     jsonschema.validate(json.loads(alarm_bytes()), json.loads((SCHEMAS / "device_alarm-1.json").read_text()))
 
 
