@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.partitioner.default import murmur2
 
@@ -29,6 +29,8 @@ _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 _BATCH_BYTES: Final = 131_072
 _BOOTSTRAP_MS: Final = 10_000
+_STAMP: Final = "message.timestamp.type"
+_BY_BROKER: Final = "LogAppendTime"
 
 
 def common_config(settings: Settings) -> dict[str, object]:
@@ -132,7 +134,8 @@ def ensure_topics(settings: Settings) -> None:
     Raises
     ------
     SettingsError
-        A topic exists with another number of partitions: beds would be looked for in the wrong ones.
+        A topic exists with another number of partitions: beds would be looked for in the wrong ones. Or one
+        takes the sender's word for when a record came, which the age of data and commands is judged by.
     BrokerError
         The broker does not answer or refuses.
     """
@@ -160,10 +163,33 @@ def ensure_topics(settings: Settings) -> None:
                     f"topic {topic['name']} has {found} partitions, WARDWAVE_KAFKA__PARTITIONS is "
                     f"{kafka.partitions}: the count is fixed at creation; set it to {found} or use new topics"
                 )
+        stamped = [name for name, config in wanted.items() if _STAMP in config and name in existing]
+        _check_times(client, kafka.bootstrap_servers, stamped)
     except KafkaError as error:
         raise BrokerError(f"cannot create the topics on {kafka.bootstrap_servers}: {error}") from error
     finally:
         client.close()
+
+
+def _check_times(client: KafkaAdminClient, servers: str, names: list[str]) -> None:
+    """Refuse topics whose records are not stamped by the broker, where it tells."""
+    try:
+        # All of a topic's settings: Tansu drops the connection when asked for one.
+        found = client.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name) for name in names], config_filter="all"
+        )
+    except KafkaError as error:
+        # Who may use topics may not always read their settings.
+        logger.debug("settings of topics cannot be read: %s", error)
+        return
+    for name, settings in found.get("topic", {}).items():
+        value = settings.get(_STAMP, {}).get("value", _BY_BROKER)
+        if value != _BY_BROKER:
+            raise SettingsError(
+                f"topic {name} has {_STAMP}={value}: records would be as old as their sender says; "
+                f"kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics "
+                f"--entity-name {name} --add-config {_STAMP}={_BY_BROKER}"
+            )
 
 
 def ensure_topic(settings: Settings, name: str) -> None:
@@ -191,7 +217,7 @@ def ensure_topic(settings: Settings, name: str) -> None:
 def _topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     topics = settings.topics
     limit = str(settings.ingest.max_record_bytes + _BATCH_BYTES)
-    stamped = {"message.timestamp.type": "LogAppendTime"}
+    stamped = {_STAMP: _BY_BROKER}
     return {
         # Receive time is the broker's, whatever a device's clock says.
         topics.raw: {"retention.ms": str(_DAY_MS), "max.message.bytes": limit, **stamped},

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import NewTopic
+from kafka.errors import ClusterAuthorizationFailedError
 from kafka.structs import OffsetAndMetadata
 
 from ingest import kafka as clients
@@ -69,6 +72,31 @@ def test_another_partition_count_is_refused(kafka: Settings) -> None:
     other = kafka.kafka.model_copy(update={"partitions": kafka.kafka.partitions + 1})
     with pytest.raises(SettingsError, match=r"WARDWAVE_KAFKA__PARTITIONS .*set it to 4"):
         clients.ensure_topics(kafka.model_copy(update={"kafka": other}))
+
+
+@pytest.mark.parametrize("field", ["raw", "commands", "device_alarms"])
+def test_a_topic_that_believes_its_senders_clocks_is_refused(kafka: Settings, field: str) -> None:
+    name = f"by-sender.{uuid.uuid4().hex[:8]}"
+    admin = clients.admin(kafka)
+    try:
+        configs = {"message.timestamp.type": "CreateTime"}
+        admin.create_topics([NewTopic(name, kafka.kafka.partitions, 1, topic_configs=configs)])
+        admin.wait_for_topics([name])
+    finally:
+        admin.close()
+    other = kafka.model_copy(update={"topics": kafka.topics.model_copy(update={field: name})})
+    with pytest.raises(SettingsError, match=rf"topic {name} has .*=CreateTime: .*--entity-name {name} --add"):
+        clients.ensure_topics(other)
+
+
+def test_who_may_not_read_a_topic_s_settings_may_use_it(
+    kafka: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ClusterAuthorizationFailedError
+
+    monkeypatch.setattr(KafkaAdminClient, "describe_configs", refuse)
+    clients.ensure_topics(kafka)
 
 
 def test_no_broker_is_said_with_its_address() -> None:
