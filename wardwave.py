@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -62,14 +64,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     # It warns of every task over 0.1 s, which on a busy machine says nothing.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return 141
     except Exception as error:
         if not _is_ours(error):
             raise
         print(f"wardwave {args.command}: {error}", file=sys.stderr)
         return 2
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output's reader has gone ("| head"); then Python shall not complain at its end."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    gone = any(event & select.POLLERR for _, event in output.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return gone
 
 
 def _is_ours(error: Exception) -> bool:

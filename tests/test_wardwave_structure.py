@@ -64,6 +64,21 @@ def test_every_command_has_help() -> None:
         assert f"    {command}" in text
 
 
+def test_a_reader_who_has_had_enough_is_no_error() -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "wardwave", "alarms", "catalogue"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    # As "| head" does.
+    running.stdout.close()
+    running.stdout = None
+    _, complaint = running.communicate(timeout=60)
+    assert (running.returncode, complaint) == (141, b"")
+
+
 def test_a_wrong_setting_is_named_in_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "wardwave", "topics"],
