@@ -91,7 +91,12 @@ class CommandSettings(BaseModel):
         default=None, description="still believed while a new key is brought in"
     )
     max_age_s: float = Field(
-        default=300.0, gt=0, description="a command older when the broker got it is refused"
+        default=300.0,
+        gt=0,
+        # Workers remember the ids of applied commands for an hour: a record that was kept back must not count
+        # anew after that, nor while two clocks differ.
+        le=1_800,
+        description="a command older when the broker got it is refused",
     )
     max_future_s: float = Field(default=60.0, gt=0, description="so is one from further ahead")
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import wardwave
-from inference import catalog_table
+from inference import beds, catalog_table
 from inference.alarm_spec import AlarmSetting, Bounded, Layer, Values
 from inference.catalog import FILE, Catalogue, load_catalogue
 from inference.errors import BadSetting
@@ -215,6 +215,18 @@ def test_what_is_no_number_is_refused(name: str, value: object) -> None:
         Values.model_validate({name: value})
     with pytest.raises(ValidationError, match="finite"):
         Bounded.model_validate({"value": 1.0, "least": 0.0, "most": value, "unit": "s"})
+
+
+def test_a_limit_that_is_turned_all_day_fills_no_memory(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beds, "MOST_RESOLVED", 10)
+    known = beds.Beds(catalogue, Site())
+    for n in range(25):
+        known.state("bed-1").settings = {"ecg/hr_high": {"limit": 100.0 + n}}
+        assert known.settings("bed-1")["ecg/hr_high"].limit == 100.0 + n
+        assert known.settings("bed-2")["ecg/hr_high"].limit == 120.0
+    assert len(known._resolved) <= 10
 
 
 def test_an_unknown_profile_is_refused_with_those_there_are(catalogue: Catalogue) -> None:

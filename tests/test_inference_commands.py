@@ -13,9 +13,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import wardwave
-from inference import commands
+from inference import commands, desk
 from inference.commands import (
     HEADER,
     Acknowledge,
@@ -154,6 +155,12 @@ def test_without_a_key_nothing_is_signed_and_nothing_believed() -> None:
     for settings in (CommandSettings(), CommandSettings(old_key=KEY)):
         with pytest.raises(BadCommand, match="this worker has no WARDWAVE_COMMANDS__KEY"):
             believe(record(command()), settings)
+
+
+def test_a_command_may_not_be_older_than_workers_remember() -> None:
+    with pytest.raises(ValidationError, match="max_age_s"):
+        CommandSettings(max_age_s=1_801)
+    assert desk.REMEMBER_MS >= 2 * 1_800_000
 
 
 def test_a_short_key_is_refused_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
