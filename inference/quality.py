@@ -27,9 +27,9 @@ RAIL_MV: Final = 4.9
 RAIL_SHARE: Final = 0.4
 """Of the last 4 s, at the rail: noise that is clipped leaves it half the time."""
 
-CREEP_MV, CREEP_STEP_MV = 0.1, 0.0125
-"""A line within so little that moves by no more than a coarse converter's step at a time is a slow wander:
-the same value comes again at its turning points."""
+CREEP_MV, CREEP_STEP_MV, CREEP_SHARE = 0.1, 0.0125, 0.2
+"""A line within so little that moves by no more than a coarse converter's step at a time, and in no more than
+this share of its samples, is a slow wander: its value stays the same around its turning points."""
 
 BOTH_SHARE, BOTH_MV = 0.1, 1.0
 """Clipped at both ends: least share at each, and least distance between them. No ECG does that."""
@@ -133,8 +133,9 @@ def _railed(raw: FloatArray, present: BoolArray) -> BoolArray:
     )
     both = (np.minimum(at_high, at_low) >= BOTH_SHARE) & (at_high + at_low >= RAIL_SHARE)
     range_mv = high - low
-    steps_mv = np.abs(np.diff(raw, axis=2)).max(axis=2)
-    creeps = (range_mv >= FLAT_MV) & (range_mv < CREEP_MV) & (steps_mv <= CREEP_STEP_MV)
+    steps_mv = np.abs(np.diff(raw, axis=2))
+    creeps = (range_mv >= FLAT_MV) & (range_mv < CREEP_MV)
+    creeps &= (steps_mv.max(axis=2) <= CREEP_STEP_MV) & ((steps_mv > 0).mean(axis=2) <= CREEP_SHARE)
     return np.asarray((one & ~creeps) | (both & (range_mv >= BOTH_MV)))
 
 

@@ -87,6 +87,7 @@ RNG = np.random.default_rng(11)
 RAILS = {
     "constant": np.full(len(SECOND), 5.0),
     "noise clipped at the rail": np.minimum(5.0, 5.0 + RNG.normal(0.0, 0.2, len(SECOND))),
+    "a little noise clipped at the rail": np.minimum(5.0, 5.0 + RNG.normal(0.0, 0.0035, len(SECOND))),
     "hum clipped at both rails": np.clip(12 * np.sin(2 * np.pi * 50 * SECOND + 0.3), -5, 5),
     "slow flips between rails": np.where((SECOND // 3) % 2 == 0, 5.0, -5.0),
     "the far rail": np.full(len(SECOND), -10.0),
@@ -98,7 +99,7 @@ def test_a_rail_on_every_lead_is_technical_and_no_asystole(monitor: EcgMonitor, 
     railed = np.where(SECOND >= 20, RAILS[rail], line(BEATING))
     got = begun(play(monitor, railed, railed))
     assert set(got) <= {"saturated", "lead_off", "unusable"}
-    assert got["saturated"] <= 25
+    assert min(got.values()) <= 25
 
 
 def test_one_lead_at_its_rail_does_not_blind_the_bed(monitor: EcgMonitor) -> None:
