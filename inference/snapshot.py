@@ -23,6 +23,9 @@ from inference.windows import WindowsState
 from ingest.continuity import ContinuityState
 from ingest.types import SignalKind
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises; the last for lists within lists without end."""
+
 VERSION: Final = 2
 
 
@@ -108,7 +111,7 @@ def decode_as(value: bytes, kind: type[Kept]) -> Kept:
     """
     try:
         return msgspec.msgpack.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise SnapshotError(f"no {kind.__name__}: {error}") from error
 
 
@@ -122,7 +125,7 @@ def decode_remains(value: bytes) -> Remains:
     """
     try:
         return msgspec.msgpack.decode(value, type=Remains)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise SnapshotError(f"no state of a signal: {error}") from error
 
 
@@ -136,7 +139,7 @@ def decode(value: bytes) -> Snapshot:
     """
     try:
         snapshot = msgspec.msgpack.decode(value, type=Snapshot)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise SnapshotError(f"not a state snapshot: {error}") from error
     if snapshot.signal not in set(SignalKind):
         raise SnapshotError(f"signal {snapshot.signal!r} is not known to this worker")
