@@ -205,7 +205,8 @@ def test_alarms_are_listed_acknowledged_and_paused(signed: Settings, shell: Shel
         status, said = shell("command", "acknowledge", "--bed", "bed-01", "--all", "--user", "nurse")
         assert (status, "acknowledge applied at bed-01: 1 acknowledged" in said) == (0, True)
         assert said.startswith(
-            "acknowledging bed-01       *** VENT FIB/FLUTTER, since 2026-09-21 14:13:21 UTC, latched\n"
+            "acknowledging bed-01       *** VENT FIB/FLUTTER, since 2026-09-21 14:13:21 UTC, latched, "
+            "over since 2026-09-21 14:13:21 UTC\n"
         )
         said = shell("alarms", "list")[1]
         assert "HR 134 > 120, since 2026-09-21 14:13:20 UTC, acknowledged by nurse" in said
