@@ -83,7 +83,7 @@ def alarm_rows(alarms: Sequence[Alarm]) -> list[dict[str, str | float]]:
             "State": str(alarm.state),
             "By": alarm.acknowledged_by or "–",
             "Onset (UTC)": device_time(alarm.onset_ns),
-            "End (UTC)": device_time(alarm.ended_ns) if alarm.state is AlarmState.ENDED else "–",
+            "End (UTC)": device_time(alarm.ended_ns),
             "Delay (s)": round(
                 alarm.delay.measurement_s + alarm.delay.configured_s + alarm.delay.system_s, 2
             ),

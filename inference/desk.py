@@ -326,7 +326,10 @@ class Desk:
             raise BadCommand(
                 f"{key}: {'.'.join(map(str, item['loc']))}={item['input']!r}: {item['msg']}"
             ) from error
-        self._beds.catalogue.check(key, checked, "values")
+        # What is stored of it already may not conflict with what is set now.
+        kept = {name: value for name, value in settings.get(key, {}).items() if name not in values}
+        whole = Values.model_validate({**kept, **checked.model_dump(exclude_none=True)})
+        self._beds.catalogue.check(key, whole, "values")
         stored = settings.setdefault(key, {})
         for name in values:
             # As it was read: "130" is 130.
