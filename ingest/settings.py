@@ -34,6 +34,12 @@ class KafkaSettings(BaseModel):
     replication_factor: int = Field(default=1, ge=1, le=10)
     session_timeout_ms: int = Field(default=6_000, ge=2_000, le=300_000)
     heartbeat_interval_ms: int = Field(default=1_000, ge=200, le=100_000)
+    max_poll_interval_ms: int = Field(
+        default=20_000,
+        ge=5_000,
+        le=600_000,
+        description="a member busy for longer loses its partitions; others wait no longer for it to rejoin",
+    )
     request_timeout_ms: int = Field(default=30_000, ge=1_000, le=600_000)
 
 
