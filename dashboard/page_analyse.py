@@ -1,0 +1,12 @@
+"""A recording that is uploaded, through the pipeline of the ward."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import views
+
+
+def show() -> None:
+    """Show the page."""
+    st.caption(views.NOTICE)

@@ -1,0 +1,12 @@
+"""Whether the system can be trusted now."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import views
+
+
+def show() -> None:
+    """Show the page."""
+    st.caption(views.NOTICE)

@@ -1,0 +1,71 @@
+"""What all sessions of a server process share: one consumer, one sender of commands, one store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard.feed import Feed
+from dashboard.settings import DashboardSettings, load_dashboard_settings
+from inference.command_sender import CommandSender
+from inference.errors import StoreError
+from inference.recorder_settings import load_recorder_settings
+from inference.store import Store
+from ingest.errors import IngestError
+from ingest.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Something that is not to be had, and why, with the way out."""
+
+    why: str
+
+
+@st.cache_resource(show_spinner=False)
+def settings() -> Settings:
+    """Broker, topics, limits."""
+    return load_settings()
+
+
+@st.cache_resource(show_spinner=False)
+def dashboard_settings() -> DashboardSettings:
+    """What this dashboard holds and allows."""
+    return load_dashboard_settings()
+
+
+@st.cache_resource(show_spinner=False)
+def feed() -> Feed:
+    """Return the one consumer of this server process."""
+    return Feed(settings()).start()
+
+
+@st.cache_resource(show_spinner=False, ttl=30.0)
+def sender() -> CommandSender | Missing:
+    """Return what sends the commands of staff."""
+    if settings().commands.key is None:
+        return Missing("no commands: WARDWAVE_COMMANDS__KEY is not set (docs/commands.md)")
+    try:
+        return _sender()
+    except IngestError as error:
+        return Missing(f"no commands: {error}")
+
+
+@st.cache_resource(show_spinner=False)
+def _sender() -> CommandSender:
+    return CommandSender(settings())
+
+
+@st.cache_resource(show_spinner=False, ttl=30.0)
+def store() -> Store | Missing:
+    """Return what the recorder has written."""
+    try:
+        return _store()
+    except StoreError as error:
+        return Missing(f"no stored alarms, strips and trends: {error} (start `wardwave record`)")
+
+
+@st.cache_resource(show_spinner=False)
+def _store() -> Store:
+    return Store(load_recorder_settings().url.get_secret_value())
