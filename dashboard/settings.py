@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,6 +15,11 @@ class DashboardSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    access_log: Path | None = Field(default=None, description="file of who did what, JSON lines")
+    access_log_mb: int = Field(
+        default=20, ge=1, le=10_000, description="a larger one is rotated; nine are kept"
+    )
+    max_upload_mb: int = Field(default=200, ge=1, le=4_000, description="largest file that a page takes")
     history_minutes: float = Field(default=10.0, ge=1, le=60, description="of every trace, to scroll back")
 
 
