@@ -1,4 +1,4 @@
-"""Reading the store: alarms and their lives, strips, trends, audit trail, verdicts.
+"""Reading the store: alarms and their lives, strips, labels, trends, audit trail, verdicts.
 
 What the recorder wrote, as frozen records. Times are ns since the epoch, spans ``since_ns <= t < until_ns``.
 """
@@ -12,13 +12,16 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from inference.errors import StoreError
 from inference.store_engine import check_revision, connect, reason, shown
+from inference.store_labels import AlarmLabel, read_label
+from inference.store_query import AlarmFilter, alarms_asked, label_in, number_of_alarms, within
 from inference.store_rows import read_signal
 from inference.store_schema import (
+    alarm_labels,
     alarm_steps,
     alarms,
     audit,
@@ -44,12 +47,13 @@ class StoredAlarm:
     """The newest step of an alarm.
 
     ``record`` is its JSON as it came, fields that this version does not know included. ``strip_complete`` is
-    ``None`` as long as there is no strip.
+    ``None`` as long as there is no strip, ``label`` is the one that counts.
     """
 
     alarm: Alarm
     record: str
     strip_complete: bool | None
+    label: AlarmLabel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +135,47 @@ class Store:
         StoreError
             The database does not answer. So for all functions here.
         """
-        asked = select(alarms.c.record, strips.c.complete).outerjoin(strips)
-        for column, wanted in ((alarms.c.bed, bed), (alarms.c.kind, kind), (alarms.c.priority, priority)):
-            if wanted is not None:
-                asked = asked.where(column == str(wanted))
-        asked = asked.where(*_within(alarms.c.raised_ns, since_ns, until_ns))
-        asked = asked.order_by(alarms.c.raised_ns.desc(), alarms.c.id).limit(limit)
+        wanted = AlarmFilter(
+            beds=() if bed is None else (bed,),
+            kinds=() if kind is None else (kind,),
+            priorities=() if priority is None else (priority,),
+            since_ns=since_ns,
+            until_ns=until_ns,
+        )
+        return self.find(wanted, limit=limit)
+
+    def find(self, wanted: AlarmFilter, *, limit: int = 200, offset: int = 0) -> list[StoredAlarm]:
+        """Alarms that fit a filter, by the time at which they were raised, the newest first."""
+        return self._alarms(alarms_asked(wanted).limit(limit).offset(offset))
+
+    def count(self, wanted: AlarmFilter) -> int:
+        """How many alarms fit a filter."""
         with self._reading() as connection:
-            return [
-                StoredAlarm(_decode_alarm(record), record, complete)
-                for record, complete in connection.execute(asked)
-            ]
+            return connection.execute(number_of_alarms(wanted)).scalar_one()
 
     def alarm(self, alarm_id: str) -> StoredAlarm | None:
         """One alarm; ``None`` where it is not known."""
-        asked = select(alarms.c.record, strips.c.complete).outerjoin(strips).where(alarms.c.id == alarm_id)
+        found = self._alarms(alarms_asked(AlarmFilter()).where(alarms.c.id == alarm_id))
+        return found[0] if found else None
+
+    def _alarms(self, asked: Select[tuple[object, ...]]) -> list[StoredAlarm]:
         with self._reading() as connection:
-            row = connection.execute(asked).first()
-        return None if row is None else StoredAlarm(_decode_alarm(row[0]), *row)
+            return [
+                StoredAlarm(_decode_alarm(row["record"]), row["record"], row["complete"], label_in(row))
+                for row in connection.execute(asked).mappings()
+            ]
+
+    def beds(self) -> list[str]:
+        """Beds that ever had an alarm, in order."""
+        with self._reading() as connection:
+            return list(connection.scalars(select(alarms.c.bed).distinct().order_by(alarms.c.bed)))
+
+    def labels(self, alarm_id: str) -> list[AlarmLabel]:
+        """Every label of an alarm, the newest first: that one counts."""
+        asked = select(alarm_labels).where(alarm_labels.c.alarm_id == alarm_id)
+        with self._reading() as connection:
+            rows = connection.execute(asked.order_by(alarm_labels.c.number.desc())).mappings()
+            return [read_label(row) for row in rows]
 
     def with_strip(self) -> list[str]:
         """Ids of all alarms that have a strip, in order of its begin."""
@@ -196,7 +223,7 @@ class Store:
         )
         asked = (
             select(table)
-            .where(table.c.bed == bed, table.c.signal == signal, *_within(at, since_ns, until_ns))
+            .where(table.c.bed == bed, table.c.signal == signal, *within(at, since_ns, until_ns))
             .order_by(at.desc())
             .limit(MOST_ROWS)
         )
@@ -240,21 +267,12 @@ class Store:
         until_ns: int | None,
         limit: int,
     ) -> list[str]:
-        asked = select(table.c.record).where(*_within(at, since_ns, until_ns))
+        asked = select(table.c.record).where(*within(at, since_ns, until_ns))
         if bed is not None:
             asked = asked.where(table.c.bed == bed)
         asked = asked.order_by(at.desc(), *table.primary_key).limit(limit)
         with self._reading() as connection:
             return list(connection.scalars(asked))
-
-
-def _within(at: ColumnElement[int], since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bool]]:
-    bounds = []
-    if since_ns is not None:
-        bounds.append(at >= since_ns)
-    if until_ns is not None:
-        bounds.append(at < until_ns)
-    return bounds
 
 
 def _second(row: RowMapping) -> TrendPoint:

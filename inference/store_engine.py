@@ -154,7 +154,8 @@ def check_revision(engine: Engine) -> None:
     StoreError
         It is older, newer, not Wardwave's, or cannot be reached.
     """
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    scripts = ScriptDirectory.from_config(_config())
+    head = scripts.get_current_head()
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
         raise StoreError(f"{shown(engine.url)}: no such file; 'wardwave record' makes it")
     try:
@@ -162,11 +163,13 @@ def check_revision(engine: Engine) -> None:
             found = _revision(connection)
     except SQLAlchemyError as error:
         raise StoreError(f"{shown(engine.url)}: {reason(error)}") from error
-    if found != head:
-        raise StoreError(
-            f"{shown(engine.url)} has schema {found or 'none'}, this version of Wardwave reads {head}; "
-            "run 'wardwave record' of the newer of both"
-        )
+    if found == head:
+        return
+    older = found is None or found in {script.revision for script in scripts.walk_revisions()}
+    way_out = "run 'wardwave record' once to bring it up to date" if older else "update Wardwave"
+    raise StoreError(
+        f"{shown(engine.url)} has schema {found or 'none'}, this version of Wardwave reads {head}; {way_out}"
+    )
 
 
 def reason(error: SQLAlchemyError) -> str:

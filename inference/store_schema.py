@@ -1,4 +1,4 @@
-"""Tables of the store: alarms with their lives and strips, audit trail, verdicts, trends.
+"""Tables of the store: alarms with lives, strips and labels, audit trail, verdicts, trends.
 
 Times are ns since the epoch (UTC). What came over the wire is kept whole as text too (``record``), so that
 fields which this version does not know are not lost. No table holds a patient's name.
@@ -103,6 +103,19 @@ strip_signals: Final = Table(
     ForeignKeyConstraint(["alarm_id"], [strips.c.alarm_id], ondelete="CASCADE"),
 )
 """Waveforms of a strip. ``channels``, ``gain`` and ``baseline`` are JSON lists; ``samples`` is zlib."""
+
+alarm_labels: Final = Table(
+    "alarm_labels",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("alarm_id", Text, ForeignKey(alarms.c.id, ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("reviewer", Text, nullable=False),
+    Column("labelled_ns", BigInteger, nullable=False),
+    Index(None, "alarm_id", "number"),
+)
+"""What reviewers said of alarms; rows are added, never changed, and the highest number counts."""
 
 audit: Final = Table(
     "audit",

@@ -1,0 +1,80 @@
+"""Which alarms are asked for, as statements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sqlalchemy import ColumnElement, RowMapping, Select, Subquery, func, select
+
+from inference.store_labels import AlarmLabel, Label, newest_labels, read_label
+from inference.store_schema import alarms, strips
+from inference.types import AlarmState, Priority
+
+NO_LABEL: Final = "none"
+"""Asks for alarms that nobody has labelled yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmFilter:
+    """What alarms must be to be shown; an empty tuple asks nothing.
+
+    ``since_ns <= raised_ns < until_ns``, by the device's clock.
+    """
+
+    beds: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    priorities: tuple[Priority, ...] = ()
+    states: tuple[AlarmState, ...] = ()
+    labels: tuple[Label | Literal["none"], ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+
+def alarms_asked(wanted: AlarmFilter) -> Select[tuple[object, ...]]:
+    """Record, whether the strip is complete, and the label that counts; the newest first."""
+    newest = newest_labels()
+    asked = select(alarms.c.record, strips.c.complete, *newest.c).select_from(alarms)
+    asked = asked.outerjoin(strips, strips.c.alarm_id == alarms.c.id)
+    asked = asked.outerjoin(newest, newest.c.alarm_id == alarms.c.id)
+    return asked.where(*_conditions(wanted, newest)).order_by(alarms.c.raised_ns.desc(), alarms.c.id)
+
+
+def number_of_alarms(wanted: AlarmFilter) -> Select[int]:
+    """How many there are."""
+    newest = newest_labels()
+    asked = select(func.count()).select_from(alarms)
+    if wanted.labels:
+        asked = asked.outerjoin(newest, newest.c.alarm_id == alarms.c.id)
+    return asked.where(*_conditions(wanted, newest))
+
+
+def label_in(row: RowMapping) -> AlarmLabel | None:
+    """Label of a row of :func:`alarms_asked`."""
+    return None if row["number"] is None else read_label(row)
+
+
+def within(at: ColumnElement[int], since_ns: int | None, until_ns: int | None) -> list[ColumnElement[bool]]:
+    """Bounds of a time."""
+    bounds = []
+    if since_ns is not None:
+        bounds.append(at >= since_ns)
+    if until_ns is not None:
+        bounds.append(at < until_ns)
+    return bounds
+
+
+def _conditions(wanted: AlarmFilter, newest: Subquery) -> list[ColumnElement[bool]]:
+    conditions = within(alarms.c.raised_ns, wanted.since_ns, wanted.until_ns)
+    for column, among in (
+        (alarms.c.bed, wanted.beds),
+        (alarms.c.kind, wanted.kinds),
+        (alarms.c.priority, wanted.priorities),
+        (alarms.c.state, wanted.states),
+    ):
+        if among:
+            conditions.append(column.in_([str(value) for value in among]))
+    if wanted.labels:
+        known = newest.c.label.in_([str(label) for label in wanted.labels if label != NO_LABEL])
+        conditions.append(known | newest.c.label.is_(None) if NO_LABEL in wanted.labels else known)
+    return conditions
