@@ -1,0 +1,217 @@
+"""What an edited table of alarm settings asks for: changes as commands, and what is wrong with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pydantic import ValidationError
+
+from inference.alarm_spec import ANY, FIELDS, AlarmSetting, AlarmSpec, Values
+from inference.catalog import Catalogue, first_error
+from inference.commands import SetAlarm, Value
+from inference.errors import BadSetting
+from inference.types import Bed, Priority
+
+EDITED: Final = ("enabled", "priority", "limit", "on_delay_s", "off_delay_s")
+"""Fields that the table edits. How many beats make a run is not among them: beds do not tell theirs."""
+ORDERED: Final = (("ecg/hr_low", "ecg/hr_high"), ("ecg/extreme_bradycardia", "ecg/extreme_tachycardia"))
+"""Limits of which the first must be under the second, or one of the alarms always stands."""
+RESET: Final = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One alarm of one bed as it is set; ``source`` is the layer that says so."""
+
+    key: str
+    condition: str
+    enabled: bool
+    priority: Priority
+    limit: float | None
+    unit: str
+    bounds: str
+    on_delay_s: float
+    off_delay_s: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be set of one alarm; ``after`` is the row as it will be, ``None`` after a reset."""
+
+    action: SetAlarm
+    lines: tuple[str, ...]
+    before: Row
+    after: Row | None
+
+
+def table(catalogue: Catalogue, status: Bed, signals: Iterable[str]) -> tuple[Row, ...]:
+    """Return the alarms of a bed's signals as rows, graver first as in the catalogue.
+
+    A bed's record names what has a limit or is set otherwise than the catalogue says; the rest is as there.
+    """
+    told = {f"{one.signal}/{one.kind}": one for one in status.settings}
+    wanted = {"ecg", *signals, *(one.signal for one in status.settings if one.source != "default")}
+    rows = []
+    for key, spec in _alarms(catalogue, wanted):
+        row, found = _row(key, spec), told.get(key)
+        if found is not None:
+            row = replace(row, **{name: getattr(found, name) for name in (*EDITED, "source")})
+        rows.append(row)
+    return tuple(rows)
+
+
+def _alarms(catalogue: Catalogue, signals: Iterable[str]) -> list[tuple[str, AlarmSpec]]:
+    names = sorted(signals, key=lambda name: (name != "ecg", name))
+    own = [(spec.key, spec) for name in names for spec in catalogue.of_signal(name)]
+    every = [(f"{name}/{spec.kind}", spec) for name in names for spec in catalogue.of_signal(ANY)]
+    return own + every
+
+
+def _row(key: str, spec: AlarmSpec) -> Row:
+    """Return an alarm as the catalogue sets it."""
+    bounds, setting = spec.limit, AlarmSetting.of(spec)
+    return Row(
+        key,
+        spec.condition,
+        setting.enabled,
+        setting.priority,
+        setting.limit,
+        bounds.unit if bounds is not None else "",
+        f"{bounds.least:g} to {bounds.most:g}" if bounds is not None else "",
+        setting.on_delay_s,
+        setting.off_delay_s,
+        setting.source,
+    )
+
+
+def changes(before: Sequence[Row], edited: Sequence[Mapping[str, object]]) -> list[Change]:
+    """Return what an edited table asks for, alarm by alarm.
+
+    Parameters
+    ----------
+    before : sequence of Row
+        The table as it was shown.
+    edited : sequence of mapping
+        Its rows now: each field of :data:`EDITED`, and :data:`RESET`.
+    """
+    found = []
+    for row, now in zip(before, edited, strict=True):
+        if now.get(RESET) is True:
+            unset: dict[str, Value] = dict.fromkeys(FIELDS)
+            line = f"{row.key}: back to what lies under the bed's own setting"
+            found.append(Change(SetAlarm(row.key, unset), (line,), row, None))
+            continue
+        values = {name: _value(now.get(name)) for name in EDITED}
+        new = {name: value for name, value in values.items() if value != getattr(row, name)}
+        if new:
+            lines = tuple(
+                f"{row.key} {name}: {_shown(getattr(row, name))} → {_shown(value)}"
+                for name, value in new.items()
+            )
+            found.append(Change(SetAlarm(row.key, new), lines, row, _after(row, new)))
+    return found
+
+
+def _value(given: object) -> Value:
+    """Read a cell; an empty one is ``None``."""
+    if given is None or isinstance(given, bool | str):
+        return given
+    if isinstance(given, int | float):
+        return None if math.isnan(given) else float(given)
+    return str(given)
+
+
+def _after(row: Row, new: Mapping[str, Value]) -> Row:
+    """Return the row with values over it that are of its types; what is not is refused anyway."""
+    enabled, limit = new.get("enabled", row.enabled), new.get("limit", row.limit)
+    priority = new.get("priority", row.priority)
+    return replace(
+        row,
+        enabled=enabled if isinstance(enabled, bool) else row.enabled,
+        priority=Priority(priority) if priority in set(Priority) else row.priority,
+        limit=limit if isinstance(limit, float) else row.limit,
+    )
+
+
+def problems(catalogue: Catalogue, before: Sequence[Row], asked: Sequence[Change]) -> list[str]:
+    """Say what is wrong with changes: one line for each field, with its value and bounds."""
+    found = [line for change in asked for line in _of_change(catalogue, change)]
+    after = {row.key: row for row in before}
+    after |= {change.before.key: change.after for change in asked if change.after is not None}
+    # What lies under a bed's setting is not known here.
+    unknown = {change.before.key for change in asked if change.after is None}
+    touched = {change.before.key for change in asked} - unknown
+    for low, high in ORDERED:
+        if {low, high} & touched and not {low, high} & unknown and {low, high} <= after.keys():
+            under, over = after[low].limit, after[high].limit
+            if under is not None and over is not None and under >= over:
+                found.append(
+                    f"{low} limit={under:g} is not under {high} limit={over:g}: one of them would always "
+                    "stand; move one of the two"
+                )
+    return found
+
+
+def _of_change(catalogue: Catalogue, change: Change) -> list[str]:
+    row, found = change.before, []
+    if change.after is None:
+        own = row.source == "bed"
+        return (
+            [] if own else [f"{row.key}: nothing is set for this bed, it is the {row.source}'s; untick Reset"]
+        )
+    whole = {name: getattr(row, name) for name in EDITED}
+    for name, value in change.action.values.items():
+        if value is None:
+            found.append(f"{row.key}: {name} is empty: give a value, or tick Reset to unset it")
+            continue
+        found += _check(catalogue, row.key, {**whole, name: value})
+    # Delay and priority may each be right and not fit together.
+    return found or _check(catalogue, row.key, {**whole, **change.action.values})
+
+
+def _check(catalogue: Catalogue, key: str, values: Mapping[str, Value]) -> list[str]:
+    try:
+        catalogue.check(key, Values.model_validate(values), "refused")
+    except ValidationError as error:
+        return [f"refused: {key}: {first_error(error)}"]
+    except BadSetting as error:
+        return [str(error)]
+    return []
+
+
+def quieter(asked: Sequence[Change]) -> list[str]:
+    """Name the alarms of high priority that changes switch off or make less than high."""
+    found = []
+    for change in asked:
+        row, after = change.before, change.after
+        if after is None or row.priority is not Priority.HIGH or not row.enabled:
+            continue
+        if not after.enabled:
+            found.append(f"{row.key} will not be raised")
+        elif after.priority is not Priority.HIGH:
+            found.append(f"{row.key} will be of {after.priority} priority: it does not latch then")
+    return found
+
+
+def profile_lines(catalogue: Catalogue, status: Bed | None, profile: str) -> list[str]:
+    """Say which limits another profile changes; what site, ward or bed set stays over it."""
+    if status is None:
+        return []
+    new = catalogue.settings([("profile", catalogue.profile(profile))])
+    lines = []
+    for one in status.settings:
+        setting = new.get(f"{one.signal}/{one.kind}")
+        limit = setting.limit if setting is not None else None
+        if one.source in ("default", "profile") and limit is not None and limit != one.limit:
+            lines.append(f"{one.signal}/{one.kind} {_shown(one.limit)} → {limit:g} {one.unit or ''}".strip())
+    return lines
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "empty" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

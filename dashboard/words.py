@@ -1,0 +1,19 @@
+"""Words for the screen: labels from the wire as text, times that run down."""
+
+from __future__ import annotations
+
+
+def plain(label: str) -> str:
+    """Escape a label for Markdown: it came over the wire or from a keyboard."""
+    return "".join(f"\\{char}" if char in r"\`*_{}[]()<>#+-.!|$~:^&" else char for char in label)
+
+
+def countdown(seconds: float) -> str:
+    """Format a time that is left ("1:05"); what is over is "0:00"."""
+    whole = max(0, round(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def count(number: int, one: str) -> str:
+    """Count things ("1 alarm", "3 alarms")."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
