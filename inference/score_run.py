@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from inference.beat_classes import BeatPredictor
 from inference.bedside import Bedside
+from inference.monitor import Outcome
 from inference.predictor import Predictor
 from inference.types import Alarm
 from ingest.continuity import Continuity, Piece
@@ -66,31 +67,43 @@ def play(
         part = records[begin : begin + AT_ONCE]
         sources = [source for record in part for source in read_sources([record], [bed_of(record)])]
         clock = VirtualClock()
-        for alarm in _play(sources, Bedside(predictor, clock, beats), clock, settings):
-            alarms[alarm.bed].append(alarm)
+        steps = play_sources(sources, Bedside(predictor, clock, beats), clock, settings)
+        seconds = round(max((source.signal.duration_s for source in sources), default=0.0))
+        for outcome in tqdm(steps, total=seconds, unit="s", desc=f"{len(part)} records", disable=None):
+            for alarm in outcome.alarms:
+                alarms[alarm.bed].append(alarm)
     return alarms
 
 
-def _play(
+def play_sources(
     sources: Sequence[Source], bedside: Bedside, clock: VirtualClock, settings: IngestSettings
-) -> list[Alarm]:
+) -> Iterator[Outcome]:
+    """Push signals that are in memory, a second of each in turn; yield what each second gave.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Not empty; one per bed and signal kind.
+    bedside : Bedside
+        Fresh; its clock is ``clock``.
+    clock : VirtualClock
+        Set to the end of each second before it is judged.
+    settings : IngestSettings
+        Limits of continuity.
+    """
     lines = {(source.bed, source.signal.kind): Continuity(settings) for source in sources}
     streams = [
         source_chunks(source, START_NS, source.signal.n_samples, CHUNK_S, "score") for source in sources
     ]
-    n_beds = len({source.bed for source in sources})
-    seconds = round(max((source.signal.duration_s for source in sources), default=0.0))
-    alarms: list[Alarm] = []
     offset = 0
-    for turn in tqdm(_turns(streams), total=seconds, unit="s", desc=f"{n_beds} records", disable=None):
+    for turn in _turns(streams):
         clock.now_ns = max(chunk.end_ns for chunk in turn)
         pieces: list[tuple[str, Piece]] = []
         for chunk in turn:
             line = lines[chunk.bed, chunk.kind]
             pieces.extend((chunk.bed, piece) for piece in line.push(chunk, offset, chunk.end_ns // 1_000_000))
             offset += 1
-        alarms.extend(bedside.push(pieces).alarms)
-    return alarms
+        yield bedside.push(pieces)
 
 
 def _turns(streams: Sequence[Iterator[Chunk]]) -> Iterator[list[Chunk]]:
