@@ -35,6 +35,7 @@ COMMANDS = {
     "verdict": "training.verdict_cli",
     "dashboard": "dashboard.cli",
     "demo": "dashboard.cli",
+    "users": "dashboard.users_cli",
 }
 NOTICE = "Research software. Not a medical device: do not use it to decide about people."
 

@@ -3,6 +3,8 @@
 ::
 
     DashboardError
+    ├── UsersError    the users file cannot be used, or a user cannot be made so
+    ├── Unguarded     other machines could reach a dashboard that nobody signs in to
     ├── PortInUse     the dashboard's port belongs to another program
     └── ChildDied     a process that the demo needs has ended
 """
@@ -14,6 +16,14 @@ class DashboardError(Exception):
     """Root of all errors of :mod:`dashboard`."""
 
     retriable = False
+
+
+class UsersError(DashboardError):
+    """The users file cannot be used, or a user cannot be made so; names the way out."""
+
+
+class Unguarded(DashboardError):
+    """Other machines could reach a dashboard that nobody signs in to; names the ways out."""
 
 
 class PortInUse(DashboardError):

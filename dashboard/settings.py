@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dashboard.users import Role
 from ingest.errors import SettingsError
 
 
@@ -15,6 +16,29 @@ class DashboardSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    users: Path | None = Field(default=None, description="file of local users (wardwave users)")
+    oidc: bool = Field(default=False, description="people sign in by OIDC; [auth] in secrets.toml says where")
+    oidc_name_claim: str = Field(
+        default="email", min_length=1, description="names the user in logs and audits"
+    )
+    oidc_role_claim: str = Field(default="groups", min_length=1, description="holds groups or roles")
+    oidc_roles: dict[str, Role] = Field(
+        default={}, description="role of each value of that claim; who has none is refused"
+    )
+    idle_minutes: float = Field(
+        default=15.0, ge=1, le=1_440, description="without a touch, then clinicians and admins are signed out"
+    )
+    viewer_idle_minutes: float = Field(
+        default=0.0, ge=0, le=1_440, description="the same for viewers; 0: never, for screens on the wall"
+    )
+    session_hours: float = Field(
+        default=12.0, ge=0.25, le=72, description="then clinicians and admins sign in again"
+    )
+    tls_certificate: Path | None = Field(default=None, description="PEM; the dashboard then speaks https")
+    tls_key: Path | None = Field(default=None, description="PEM, of the certificate")
+    hosts: tuple[str, ...] = Field(
+        default=(), description="names that browsers may call this server by (default: any behind a sign-in)"
+    )
     access_log: Path | None = Field(default=None, description="file of who did what, JSON lines")
     access_log_mb: int = Field(
         default=20, ge=1, le=10_000, description="a larger one is rotated; nine are kept"
