@@ -13,7 +13,17 @@ from typing import Final
 import msgspec
 
 from inference.commands import Command
-from inference.types import Alarm, Audit, Bed, DeadLetter, DeviceAlarm, PredictionBatch, Verdict, VitalBatch
+from inference.types import (
+    Alarm,
+    Audit,
+    Bed,
+    DeadLetter,
+    DeviceAlarm,
+    PredictionBatch,
+    Verdict,
+    VitalBatch,
+    WorkerStatus,
+)
 
 OUTPUTS: Final[dict[str, type[msgspec.Struct]]] = {
     "predictions-1.json": PredictionBatch,
@@ -24,6 +34,7 @@ OUTPUTS: Final[dict[str, type[msgspec.Struct]]] = {
     "bed-1.json": Bed,
     "device_alarm-1.json": DeviceAlarm,
     "verdict-1.json": Verdict,
+    "worker_status-1.json": WorkerStatus,
     "command-1.json": Command,
 }
 """File name and type of each record; a device's own alarm and a command are sent to Wardwave."""

@@ -245,3 +245,72 @@ class DeadLetter(msgspec.Struct, frozen=True, tag_field="schema", tag="dead_lett
     key_base64: str | None
     headers: dict[str, str]
     value_base64: str
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How far behind the end of a partition a process reads.
+
+    ``seconds`` is the age of the newest record read, 0 where all is read, ``None`` where nothing was yet.
+    """
+
+    partition: int
+    records: int
+    seconds: float | None
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds of one stage in the last half minute: median, 99th percentile, number of values."""
+
+    p50_ms: float
+    p99_ms: float
+    n: int
+
+
+class ClockAhead(msgspec.Struct, frozen=True):
+    """How far a device's clock is ahead of the broker's (s, negative: behind), over the last minute."""
+
+    bed: str
+    signal: str
+    ahead_s: float
+
+
+class LoadedModel(msgspec.Struct, frozen=True):
+    """A network in use, and the SHA-256 of its weights."""
+
+    name: str
+    sha256: str
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="worker_status/1"):
+    """What a process says of itself every two seconds (docs/system.md), keyed by ``member``.
+
+    ``state`` is running or, in the last record of one that leaves, stopped. ``role`` is infer, record or
+    judge. ``partitions`` are those held of ``n_partitions``. ``counts`` and ``dead_letters`` (by reason)
+    count since the start, ``rates`` are per second over the last ten.
+    """
+
+    member: str
+    role: str
+    state: str
+    host: str
+    pid: int
+    started_ns: int
+    emitted_ns: int
+    version: str
+    code_commit: str
+    libraries: dict[str, str]
+    group: str
+    partitions: list[int]
+    n_partitions: int
+    beds: int
+    lag: list[Lag]
+    rates: dict[str, float]
+    latencies: dict[str, Latency]
+    counts: dict[str, int]
+    dead_letters: dict[str, int]
+    clocks: list[ClockAhead]
+    models: list[LoadedModel]
+    device: str
+    rss_bytes: int
+    cpu_share: float
+    threads: int

@@ -236,6 +236,7 @@ def _topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
         topics.verdicts: {"retention.ms": str(30 * _DAY_MS)},
         # A dead letter holds its record in base64.
         topics.dead_letters: {"retention.ms": str(7 * _DAY_MS), "max.message.bytes": str(2 * int(limit))},
+        topics.status: {"retention.ms": str(_HOUR_MS), **stamped},
     }
 
 

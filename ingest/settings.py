@@ -59,6 +59,7 @@ class Topics(BaseModel):
     device_alarms: str = "biosignals.device_alarms"
     verdicts: str = "biosignals.verdicts"
     dead_letters: str = "biosignals.dlq"
+    status: str = "biosignals.status"
 
 
 class IngestSettings(BaseModel):
