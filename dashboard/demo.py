@@ -1,4 +1,4 @@
-"""The demo: broker, beds, worker and dashboard in one go, as child processes on the real path."""
+"""The demo: broker, beds, worker, recorder and dashboard in one go, as child processes on the real path."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typing import Final
 
 from dashboard.alarm_watch import AlarmWatch
 from dashboard.children import Child
+from dashboard.demo_memory import MemoryGrowth
 from dashboard.errors import DashboardError
 from dashboard.recorded import RecordedBed, episode_table, find_recordings
 from dashboard.serve import check_port
@@ -34,6 +35,7 @@ DEMO_PARTITIONS: Final = 8
 _ADDRESS: Final = "127.0.0.1"
 _SOURCES: Final = ("simulate", "replay")
 _KEY: Final = "WARDWAVE_COMMANDS__KEY"
+_STORE: Final = "WARDWAVE_RECORDER__URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,10 @@ class Demo:
         watch = stack.enter_context(AlarmWatch(settings))
         device = ["--device", options.device] if options.device else []
         self._start("worker", ["infer", "--stats", str(folder / "worker.json"), *device], folder)
+        if not os.environ.get(_STORE):
+            # Simulated patients are forgotten with the demo.
+            self._environment[_STORE] = f"sqlite:///{folder / 'store.sqlite'}"
+        self._start("recorder", ["record"], folder)
         self._start("dashboard", ["dashboard", "--port", str(options.port), "--address", _ADDRESS], folder)
         url = f"http://{_ADDRESS}:{options.port}"
         if not self._wait_ready(folder / "worker.json", url):
@@ -204,7 +210,7 @@ class Demo:
     def _watch(self, watch: AlarmWatch) -> bool:
         """Pass on alarms until the time is over; return whether it was ended by a signal."""
         began = said = time.monotonic()
-        memory = _MemoryGrowth(self._broker)
+        memory = MemoryGrowth(self._broker)
         while not self._stopping:
             self._check()
             for line in watch.poll(0.25):
@@ -251,7 +257,7 @@ class Demo:
         return lost
 
     def _stop_children(self) -> None:
-        for name in (*_SOURCES, "worker", "dashboard"):
+        for name in (*_SOURCES, "worker", "recorder", "dashboard"):
             if name in self._children:
                 self._children[name].stop()
 
@@ -270,32 +276,6 @@ class Demo:
         finally:
             for number, handler in held.items():
                 signal.signal(number, handler)
-
-
-class _MemoryGrowth:
-    """How fast the broker's memory grows, once the first seconds are over."""
-
-    def __init__(self, broker: EmbeddedBroker | None) -> None:
-        self._broker = broker
-        self._began = time.monotonic()
-        self._first: tuple[float, int] | None = None
-        self._last: tuple[float, int] | None = None
-
-    def measure(self, now: float) -> None:
-        if self._broker is None or (self._last is not None and now - self._last[0] < 1.0):
-            return
-        self._last = (now, self._broker.memory_bytes())
-        if self._first is None and now - self._began > 10.0:
-            self._first = self._last
-
-    def __str__(self) -> str:
-        if self._last is None:
-            return "broker memory: not ours to measure"
-        held = f"broker memory: {self._last[1] / 1e6:.0f} MB"
-        if self._first is None or self._last[0] - self._first[0] < 10.0:
-            return held
-        rate = (self._last[1] - self._first[1]) / 1e6 / (self._last[0] - self._first[0]) * 3_600
-        return f"{held}, growing by {rate:.0f} MB an hour (it keeps all and stops itself at a bound)"
 
 
 def _answers(url: str) -> bool:
