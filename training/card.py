@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import shutil
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import torch
 
+from ingest import version
 from models.cnn_lstm import cost_of
 from models.spec import ModelSpec
 from training.loop import State
@@ -21,22 +19,8 @@ Value = str | int | float | bool | None | list[float] | list[str]
 
 
 def code_commit() -> str:
-    """Commit of the working tree, '+' where its files differ from it; 'unknown' outside a repository."""
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    root = Path(__file__).parent.parent
-
-    def ask(*words: str) -> str:
-        done = subprocess.run([git, *words], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    if not ask("ls-files", "--", "training/card.py"):
-        # Installed below another project's repository: its commit would say nothing of this code.
-        return "unknown"
-    commit = ask("rev-parse", "--short=12", "HEAD")
-    changed = ask("status", "--porcelain", "--untracked-files=no", "--", "models", "training", "ingest")
-    return (commit + ("+" if changed else "")) or "unknown"
+    """Commit of the code that makes models (:func:`ingest.version.code_commit`)."""
+    return version.code_commit("models", "training", "ingest")
 
 
 def flatten(tree: dict[str, object], prefix: str = "") -> dict[str, Value]:

@@ -8,12 +8,12 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 import torch
 
+from ingest.version import libraries
 from models import store
 from models.cnn_lstm import CnnLstm
 from models.spec import ModelSpec
@@ -96,16 +96,6 @@ def score(
     return Scored(model, spec, scored, evaluation)
 
 
-def _versions() -> dict[str, str]:
-    found = {"Python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
-
-
 def _device(name: str) -> str:
     if name.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(name)
@@ -149,7 +139,7 @@ def gather(
         round(seconds + time.monotonic() - began, 1),
         _device(device),
         datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        _versions(),
+        libraries(*PACKAGES),
     )
     return Report(scored.spec, facts, evaluation, summaries, history_of(card, scored.spec))
 
