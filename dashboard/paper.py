@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 
 SPEED_MM_S: Final = 25.0
 GAIN_MM_MV: Final = 10.0
@@ -28,7 +30,7 @@ _RIGHT_MM: Final = 4.0
 _HEAD_MM: Final = 9.0
 _FOOT_MM: Final = 7.0
 _LEAST_MM, _MOST_MM = 20.0, 50.0
-_MM_PER_INCH: Final = 25.4
+MM_PER_INCH: Final = 25.4
 _NAME_CHARACTERS: Final = 24
 _TEXT_CHARACTERS: Final = 110
 
@@ -55,7 +57,9 @@ class PaperMark:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ink:
+class Ink:
+    """Colours of a sheet."""
+
     paper: str
     fine: str
     bold: str
@@ -66,8 +70,8 @@ class _Ink:
     heat: str
 
 
-_LIGHT: Final = _Ink("#fffdfb", "#f6dcd8", "#e6aaa3", "#14181c", "#3a424a", "#b3261e", "#b3261e", "#f2a33c")
-_DARK: Final = _Ink("#0e1216", "#1d252c", "#36434e", "#5dff8f", "#c3ccd4", "#ffb340", "#ff7d7d", "#b06a00")
+LIGHT: Final = Ink("#fffdfb", "#f6dcd8", "#e6aaa3", "#14181c", "#3a424a", "#b3261e", "#b3261e", "#f2a33c")
+DARK: Final = Ink("#0e1216", "#1d252c", "#36434e", "#5dff8f", "#c3ccd4", "#ffb340", "#ff7d7d", "#b06a00")
 
 
 def paper_strip(
@@ -112,26 +116,26 @@ def paper_strip(
     """
     length_s = min(len(samples_mv) / fs_hz, MAX_S)
     samples_mv = samples_mv[: round(length_s * fs_hz)]
-    ink = _DARK if dark else _LIGHT
+    ink = DARK if dark else LIGHT
     centred = samples_mv - _medians(samples_mv)
     heights = [_height_mm(centred[:, at]) for at in range(centred.shape[1])]
     width_mm = _LEFT_MM + max(length_s, 1.0) * SPEED_MM_S + _RIGHT_MM
     height_mm = _HEAD_MM + sum(heights) + _FOOT_MM
-    figure, axes = _sheet(width_mm, height_mm, px_per_mm, ink)
+    figure, axes = sheet(width_mm, height_mm, px_per_mm, ink)
     top_mm = height_mm - _HEAD_MM
     area = (_LEFT_MM, width_mm - _RIGHT_MM, _FOOT_MM, top_mm)
-    _grid(axes, area, ink)
+    draw_grid(axes, area, ink)
     if weight is not None:
-        _heat(axes, weight[: len(samples_mv)], fs_hz, area, ink)
+        draw_heat(axes, weight[: len(samples_mv)], fs_hz, area, ink)
     x_mm = _LEFT_MM + np.arange(len(samples_mv)) / fs_hz * SPEED_MM_S
     upper_mm = top_mm
     for at, height in enumerate(heights):
         middle_mm = upper_mm - height / 2
         y_mm = np.clip(centred[:, at] * GAIN_MM_MV, -height / 2, height / 2) + middle_mm
         axes.plot(x_mm, y_mm, color=ink.trace, linewidth=1.0, solid_joinstyle="round")
-        _calibration(axes, middle_mm, ink)
-        name = _plain(names[at], _NAME_CHARACTERS)
-        _write(axes, _LEFT_MM + 1.5, upper_mm - 3.2, name, ink.text, weight="bold")
+        draw_calibration(axes, middle_mm, ink)
+        name = drawable(names[at], _NAME_CHARACTERS)
+        write(axes, _LEFT_MM + 1.5, upper_mm - 3.2, name, ink.text, weight="bold")
         upper_mm -= height
     _marks(axes, marks, length_s, area, ink)
     _words(axes, title, begin_s, length_s, (width_mm, height_mm), ink)
@@ -145,9 +149,15 @@ def _png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def _plain(text: str, most: int) -> str:
-    """What a font can draw, not endless."""
-    kept = "".join(char if char.isprintable() else "?" for char in text)
+@lru_cache(maxsize=1)
+def _glyphs() -> frozenset[int]:
+    """Characters of Matplotlib's font: of every other one it would warn, and draw a box."""
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
+
+
+def drawable(text: str, most: int) -> str:
+    """What the font can draw, not endless."""
+    kept = "".join(char if char.isprintable() and ord(char) in _glyphs() else "?" for char in text)
     return kept if len(kept) <= most else kept[: most - 1] + "…"
 
 
@@ -164,9 +174,10 @@ def _height_mm(centred_mv: Samples) -> float:
     return float(np.clip(np.ceil(needed_mm / 10) * 10, _LEAST_MM, _MOST_MM))
 
 
-def _sheet(width_mm: float, height_mm: float, px_per_mm: float, ink: _Ink) -> tuple[Figure, Axes]:
-    size = (width_mm / _MM_PER_INCH, height_mm / _MM_PER_INCH)
-    figure = Figure(figsize=size, dpi=px_per_mm * _MM_PER_INCH, facecolor=ink.paper)
+def sheet(width_mm: float, height_mm: float, px_per_mm: float, ink: Ink) -> tuple[Figure, Axes]:
+    """Make a figure whose axes count millimetres from its lower left corner."""
+    size = (width_mm / MM_PER_INCH, height_mm / MM_PER_INCH)
+    figure = Figure(figsize=size, dpi=px_per_mm * MM_PER_INCH, facecolor=ink.paper)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_xlim(0, width_mm)
     axes.set_ylim(0, height_mm)
@@ -174,7 +185,8 @@ def _sheet(width_mm: float, height_mm: float, px_per_mm: float, ink: _Ink) -> tu
     return figure, axes
 
 
-def _grid(axes: Axes, area: tuple[float, float, float, float], ink: _Ink) -> None:
+def draw_grid(axes: Axes, area: tuple[float, float, float, float], ink: Ink) -> None:
+    """Draw squares of 1 and 5 mm into an area (left, right, bottom, top; mm)."""
     left, right, bottom, top = area
     for step, colour, width in ((1.0, ink.fine, 0.4), (5.0, ink.bold, 0.6)):
         columns = np.arange(left, right + 1e-6, step)
@@ -184,9 +196,10 @@ def _grid(axes: Axes, area: tuple[float, float, float, float], ink: _Ink) -> Non
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, zorder=0))
 
 
-def _heat(
-    axes: Axes, weight: Samples, fs_hz: float, area: tuple[float, float, float, float], ink: _Ink
+def draw_heat(
+    axes: Axes, weight: Samples, fs_hz: float, area: tuple[float, float, float, float], ink: Ink
 ) -> None:
+    """Shade an area from its left end on by weights of 0 to 1."""
     left, _, bottom, top = area
     right = left + len(weight) / fs_hz * SPEED_MM_S
     shade = np.clip(np.nan_to_num(weight), 0.0, 1.0)[None, :]
@@ -196,7 +209,7 @@ def _heat(
     axes.imshow(image, extent=(left, right, bottom, top), aspect="auto", interpolation="bilinear", zorder=0.5)
 
 
-def _calibration(axes: Axes, middle_mm: float, ink: _Ink) -> None:
+def draw_calibration(axes: Axes, middle_mm: float, ink: Ink) -> None:
     """1 mV over 0.2 s, left of the line."""
     x = np.array([3.0, 4.5, 4.5, 9.5, 9.5, 11.0])
     y = middle_mm - GAIN_MM_MV / 2 + np.array([0, 0, 1, 1, 0, 0]) * GAIN_MM_MV
@@ -208,7 +221,7 @@ def _marks(
     marks: Sequence[PaperMark],
     length_s: float,
     area: tuple[float, float, float, float],
-    ink: _Ink,
+    ink: Ink,
 ) -> None:
     left, _, bottom, top = area
     for mark in marks:
@@ -219,26 +232,26 @@ def _marks(
             axes.plot([x_mm, x_mm], [bottom, top], color=ink.event, linewidth=1.2, linestyle=(0, (4, 2)))
             # Beside the line, on the side where there is room.
             ha, dx = ("left", 1.0) if mark.at_s < length_s * 0.6 else ("right", -1.0)
-            _write(axes, x_mm + dx, bottom + 1.2, _plain(mark.text, 60), ink.event, ha=ha, weight="bold")
+            write(axes, x_mm + dx, bottom + 1.2, drawable(mark.text, 60), ink.event, ha=ha, weight="bold")
         else:
             colour = ink.text if mark.text == "N" else ink.ectopic
-            _write(axes, x_mm, top + 0.8, _plain(mark.text, 3), colour, ha="center")
+            write(axes, x_mm, top + 0.8, drawable(mark.text, 3), colour, ha="center")
 
 
 def _words(
-    axes: Axes, title: str, begin_s: float, length_s: float, size_mm: tuple[float, float], ink: _Ink
+    axes: Axes, title: str, begin_s: float, length_s: float, size_mm: tuple[float, float], ink: Ink
 ) -> None:
     width_mm, height_mm = size_mm
-    _write(
-        axes, _LEFT_MM, height_mm - 4.2, _plain(title, _TEXT_CHARACTERS), ink.text, size=8.5, weight="bold"
+    write(
+        axes, _LEFT_MM, height_mm - 4.2, drawable(title, _TEXT_CHARACTERS), ink.text, size=8.5, weight="bold"
     )
     scale = f"{SPEED_MM_S:g} mm/s  {GAIN_MM_MV:g} mm/mV"
-    _write(axes, width_mm - _RIGHT_MM, 1.4, scale, ink.text, ha="right")
+    write(axes, width_mm - _RIGHT_MM, 1.4, scale, ink.text, ha="right")
     every_s = 1 if length_s <= 12 else 5
     for second in range(0, int(length_s) + 1, every_s):
         # The scale stands at the right end.
         if second * SPEED_MM_S < length_s * SPEED_MM_S - 45:
-            _write(axes, _LEFT_MM + second * SPEED_MM_S, 2.4, _clock(begin_s + second), ink.text)
+            write(axes, _LEFT_MM + second * SPEED_MM_S, 2.4, _clock(begin_s + second), ink.text)
 
 
 def _clock(seconds: float) -> str:
@@ -248,7 +261,7 @@ def _clock(seconds: float) -> str:
     return f"{head}:{int(rest):02d}"
 
 
-def _write(
+def write(
     axes: Axes,
     x_mm: float,
     y_mm: float,
