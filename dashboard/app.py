@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import page_alarms, page_analyse, page_bed, page_models, page_system, page_ward, views
+from dashboard import access, page_alarms, page_analyse, page_bed, page_models, page_system, page_ward, views
 
 st.set_page_config(
     page_title="Wardwave",
@@ -14,6 +14,7 @@ st.set_page_config(
     initial_sidebar_state="collapsed",
 )
 st.html(views.PAGE_STYLE)
+access.guard()
 
 BED = st.Page(page_bed.show, title="Bed", url_path="bed")
 
@@ -23,7 +24,7 @@ def ward() -> None:
     page_ward.show(BED)
 
 
-st.navigation(
+page = st.navigation(
     [
         st.Page(ward, title="Ward", default=True),
         BED,
@@ -33,4 +34,7 @@ st.navigation(
         st.Page(page_system.show, title="System", url_path="system"),
     ],
     position="top",
-).run()
+)
+access.user_line()
+access.enter(page.title)
+page.run()

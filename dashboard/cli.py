@@ -11,7 +11,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve = subparsers.add_parser(
         "dashboard",
         help="serve the ward in a browser",
-        description="Serves the ward. It has no sign-in, so it listens on this machine only by default.",
+        description="Serves the ward. Other machines may reach it only where people sign in "
+        "(docs/dashboard-access.md); without, it listens on this machine alone.",
     )
     serve.add_argument("--port", type=int, default=8501)
     serve.add_argument("--address", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
@@ -48,16 +49,20 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_dashboard(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     from dashboard import serve
+    from dashboard.settings import load_dashboard_settings
     from ingest.settings import load_settings
 
-    settings = load_settings()
+    settings, own = load_settings(), load_dashboard_settings()
+    serve.check_guarded(args.address, own)
     serve.check_port(args.address, args.port)
-    if serve.is_loopback(args.address):
-        print(f"dashboard on http://{_host(args.address)}:{args.port} (this machine only: it has no sign-in)")
-    else:
+    guarded = own.users is not None or own.oidc
+    scheme = "https" if own.tls_certificate is not None else "http"
+    where = f"{scheme}://{_host(args.address)}:{args.port}"
+    print(f"dashboard on {where} ({'people sign in' if guarded else 'this machine only: nobody signs in'})")
+    if scheme == "http" and not serve.is_loopback(args.address):
         print(
-            f"dashboard on {args.address}:{args.port}. WARNING: other machines may reach it and it has no "
-            "sign-in; put a proxy with a login before it"
+            "WARNING: passwords cross the network in clear unless a proxy before it speaks https, or "
+            "WARDWAVE_DASHBOARD__TLS_CERTIFICATE and __TLS_KEY are set"
         )
     print(f"reading from {settings.kafka.bootstrap_servers}; Ctrl-C stops it", flush=True)
     serve.serve(args.address, args.port)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
+import signal
 import socket
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
-from dashboard.errors import DashboardError, PortInUse
-
-log = logging.getLogger(__name__)
+from dashboard.errors import DashboardError, PortInUse, Unguarded, UsersError
+from dashboard.settings import DashboardSettings, load_dashboard_settings
+from dashboard.users import UsersFile
 
 APP: Final = Path(__file__).with_name("app.py")
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 THEME: Final[dict[str, str]] = {
-    "theme_base": "dark",
-    "theme_primaryColor": "#35d6ff",
-    "theme_backgroundColor": "#05080b",
-    "theme_secondaryBackgroundColor": "#101a21",
-    "theme_textColor": "#dfe7ee",
+    "theme.base": "dark",
+    "theme.primaryColor": "#35d6ff",
+    "theme.backgroundColor": "#05080b",
+    "theme.secondaryBackgroundColor": "#101a21",
+    "theme.textColor": "#dfe7ee",
 }
 
 
@@ -61,23 +64,82 @@ def check_port(address: str, port: int) -> None:
             ) from error
 
 
-def serve(address: str, port: int) -> None:
-    """Serve the dashboard until SIGINT or SIGTERM."""
-    from streamlit.web import bootstrap
+def check_guarded(address: str, settings: DashboardSettings) -> None:
+    """Refuse to let other machines reach a dashboard that nobody signs in to.
 
-    options: dict[str, object] = {
-        "server_address": address,
-        "server_port": port,
-        "server_headless": True,
-        "server_fileWatcherType": "none",
-        "server_runOnSave": False,
-        "server_showEmailPrompt": False,
-        "browser_gatherUsageStats": False,
-        "browser_serverAddress": "localhost" if is_loopback(address) else address,
-        "client_toolbarMode": "minimal",
-        "client_showErrorDetails": "type",
-        "global_developmentMode": False,
+    Raises
+    ------
+    Unguarded
+        No sign-in is configured and the address is not this machine's own; names the ways out.
+    DashboardError
+        A sign-in is configured by which nobody could sign in.
+    """
+    if settings.oidc:
+        from dashboard import oidc
+
+        oidc.check_configured(settings)
+    if settings.users is not None:
+        users = [record for record in UsersFile(settings.users).users() if not record.disabled]
+        if not users and not settings.oidc:
+            raise UsersError(
+                f"{settings.users}: nobody could sign in; add somebody: wardwave users add NAME --role admin"
+            )
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise DashboardError("WARDWAVE_DASHBOARD__TLS_CERTIFICATE and __TLS_KEY: set both or none")
+    if settings.users is None and not settings.oidc and not is_loopback(address):
+        raise Unguarded(
+            f"--address {address}: other machines could reach the dashboard and command alarms, for nobody "
+            "signs in. Name a users file (WARDWAVE_DASHBOARD__USERS=FILE, then: wardwave users add NAME "
+            "--role admin) or an OIDC provider (WARDWAVE_DASHBOARD__OIDC=true; docs/dashboard-access.md), "
+            "or stay on --address 127.0.0.1"
+        )
+
+
+def options(address: str, port: int, settings: DashboardSettings) -> dict[str, object]:
+    """Return Streamlit's options."""
+    guarded = settings.users is not None or settings.oidc
+    # Without a sign-in, a page of another site that makes its name point here must not get in.
+    hosts = settings.hosts or (() if guarded else LOOPBACK)
+    return {
+        "server.address": address,
+        "server.port": port,
+        "server.headless": True,
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "server.showEmailPrompt": False,
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,
+        "server.allowedHosts": list(hosts),
+        "server.maxUploadSize": settings.max_upload_mb,
+        # The pages' binary feeds hardly shrink, and each socket's compressor holds memory.
+        "server.enableWebsocketCompression": False,
+        "server.enableStaticServing": False,
+        "server.sslCertFile": str(settings.tls_certificate) if settings.tls_certificate else None,
+        "server.sslKeyFile": str(settings.tls_key) if settings.tls_key else None,
+        "browser.gatherUsageStats": False,
+        "browser.serverAddress": "localhost" if is_loopback(address) else address,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "type",
+        "global.developmentMode": False,
         **THEME,
     }
-    bootstrap.load_config_options(flag_options=options)
-    bootstrap.run(str(APP), False, [], options)
+
+
+def serve(address: str, port: int) -> None:
+    """Serve the dashboard until SIGINT or SIGTERM."""
+    import streamlit as st
+
+    from dashboard import gate, sign_in
+
+    settings = load_dashboard_settings()
+    app = st.App(APP, routes=sign_in.routes(), middleware=gate.middleware())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The server stops on them in good order and then raises them again.
+        signal.signal(number, _leave)
+    app.run(
+        config={name: value for name, value in options(address, port, settings).items() if value is not None}
+    )
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)

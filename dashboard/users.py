@@ -168,6 +168,7 @@ class UsersFile:
         UsersError
             A local user has that name.
         """
+        name = name.strip().casefold()
 
         def change(users: dict[str, Record]) -> None:
             if name in users:
