@@ -12,17 +12,11 @@ from typing import Final
 
 from dashboard.errors import DashboardError, PortInUse, Unguarded, UsersError
 from dashboard.settings import DashboardSettings, load_dashboard_settings
+from dashboard.theme import THEME
 from dashboard.users import UsersFile
 
 APP: Final = Path(__file__).with_name("app.py")
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-THEME: Final[dict[str, str]] = {
-    "theme.base": "dark",
-    "theme.primaryColor": "#35d6ff",
-    "theme.backgroundColor": "#05080b",
-    "theme.secondaryBackgroundColor": "#101a21",
-    "theme.textColor": "#dfe7ee",
-}
 
 
 def is_loopback(address: str) -> bool:
