@@ -66,7 +66,7 @@ def run_infer(args: argparse.Namespace) -> int:
         if network is not None:
             logging.getLogger(__name__).info("model %s on %s", describe(network.spec), network.device)
     kafka.ensure_topics(settings)
-    options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats)
+    options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats, str(predictor.device))
     Worker(settings, predictor, options, beats).run(stop.is_set)
     return 0
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from kafka import TopicPartition
+
 from inference.no_data import StreamKey
 from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import DeadLetter
@@ -234,6 +236,21 @@ def dead_letter(record: RawRecord, bad: BadChunk, most_bytes: int) -> DeadLetter
         key_base64=None if key is None else base64.b64encode(key[:MOST_KEY_BYTES]).decode(),
         headers=kept,
         value_base64=base64.b64encode(value[:most_bytes]).decode(),
+    )
+
+
+def unreadable(part: TopicPartition, offset: int) -> DeadLetter:
+    """The letter of a record that was stepped over: its frame is damaged and its bytes are not known."""
+    return DeadLetter(
+        reason="malformed",
+        detail="the record's frame is damaged; it was stepped over and its bytes are not known",
+        topic=part.topic,
+        partition=part.partition,
+        offset=offset,
+        timestamp_ms=-1,
+        key_base64=None,
+        headers={},
+        value_base64="",
     )
 
 

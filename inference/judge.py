@@ -22,14 +22,15 @@ from kafka.structs import OffsetAndMetadata
 from inference import device_alarms
 from inference.device_alarms import KIND_OF
 from inference.errors import NotJudged
-from inference.intake import RawRecord, dead_letter
+from inference.intake import RawRecord, dead_letter, unreadable
 from inference.judge_past import NEEDED_S, WAIT_S, BedPast, BedViews
 from inference.judge_reader import PastReader, Progress
 from inference.judge_words import facts_of, reasons_in_words
 from inference.publish import Outputs
 from inference.reading import RawReader
 from inference.stats import Stats
-from inference.types import DeadLetter, DeviceAlarm, Verdict
+from inference.status import JUDGE, Standing, StatusReporter, lag_of
+from inference.types import DeadLetter, DeviceAlarm, LoadedModel, Verdict
 from inference.verdict_beats import BeatSource
 from ingest import kafka
 from ingest.errors import BadChunk
@@ -59,6 +60,7 @@ IDLE_MS: Final = 500
 BUSY_MS: Final = 20
 MOST_AT_ONCE: Final = 16
 STATS_S: Final = 1.0
+VERDICT_OUT: Final = "receipt_to_verdict_out"
 
 
 @dataclass(slots=True)
@@ -121,6 +123,13 @@ class Judge:
         self._next: dict[int, int] = {}
         """Offset after the last alarm that was taken, of each partition."""
         self._committed: dict[int, int] = {}
+        self._read_ms: dict[TopicPartition, int] = {}
+        """Broker's time of the newest alarm that was taken, of each partition."""
+        models = [
+            LoadedModel(model.spec.name, model.spec.sha256),
+            LoadedModel(model.spec.beats_model, model.spec.beats_sha256),
+        ]
+        self._status = StatusReporter(settings, JUDGE, settings.kafka.group_id + GROUP_SUFFIX, models)
 
     def _home(self, bed: str) -> int:
         return kafka.partition_for(bed, self._settings.kafka.partitions)
@@ -140,6 +149,7 @@ class Judge:
             for record in records:
                 self._take(record)
             self._next[part.partition] = records[-1].offset + 1
+            self._read_ms[part] = records[-1].timestamp
         assigned = {part.partition for part in self._consumer.assignment()}
         # Another judge has these partitions now, and reads them from the last commit.
         self._cases = [case for case in self._cases if case.record.partition in assigned]
@@ -149,6 +159,12 @@ class Judge:
         self._cases = [case for case in self._cases if not self._settle(case)]
         self._commit()
         self._write_stats()
+        self._status.tell(self.stats, self._standing)
+
+    def _standing(self) -> Standing:
+        numbers = [part.partition for part in self._consumer.assignment()]
+        beds = {case.alarm.bed for case in self._cases}
+        return Standing(numbers, lag_of(self._consumer, self._read_ms), len(beds))
 
     def _take(self, record: RawRecord) -> None:
         self.stats.counts["device_alarms"] += 1
@@ -236,30 +252,21 @@ class Judge:
         self._outputs.send_verdict(said)
         words = {True: "stands", False: "probably false", None: said.detail}[said.stands]
         self.stats.counts["unjudged" if said.stands is None else "verdicts"] += 1
-        self.stats.latencies_ms.append(said.emitted_ns / 1e6 - record.timestamp)
+        took_ms = said.emitted_ns / 1e6 - record.timestamp
+        self.stats.latencies_ms.append(took_ms)
+        self.stats.stages.note(VERDICT_OUT, took_ms)
         logger.info("bed %s, %s at %d: %s", said.bed, said.kind, said.time_ns, words)
 
     def _refuse(self, letter: DeadLetter) -> None:
         self._outputs.send_dead_letter(letter)
         self.stats.counts["dead_letters"] += 1
+        self.stats.dead_letters[letter.reason] += 1
         where = f"{letter.topic}/{letter.partition}@{letter.offset}"
         logger.warning("%s refused: %s: %s", where, letter.reason, letter.detail)
 
     def _unreadable(self, part: TopicPartition, offset: int) -> None:
         self._next[part.partition] = offset + 1
-        self._refuse(
-            DeadLetter(
-                reason="malformed",
-                detail="the record's frame is damaged; it was stepped over and its bytes are not known",
-                topic=part.topic,
-                partition=part.partition,
-                offset=offset,
-                timestamp_ms=-1,
-                key_base64=None,
-                headers={},
-                value_base64="",
-            )
-        )
+        self._refuse(unreadable(part, offset))
 
     def _commit(self) -> None:
         """Flush what was said, then commit what it answers."""
@@ -298,6 +305,7 @@ class Judge:
         self._producer.close(timeout=FLUSH_S)
         self._stats_due_s = -math.inf
         self._write_stats()
+        self._status.close()
 
 
 def _seen(found: BedViews) -> str:

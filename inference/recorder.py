@@ -16,9 +16,10 @@ from typing import Final
 from kafka.errors import KafkaError
 from sqlalchemy import exc
 
-from inference.recorder_session import MAX_RECORDS, Session
+from inference.recorder_session import GROUP_SUFFIX, MAX_RECORDS, Session
 from inference.recorder_settings import RecorderSettings
 from inference.stats import Stats
+from inference.status import RECORD, Standing, StatusReporter
 from inference.store_engine import connect, reason, shown, upgrade
 from inference.store_retention import Retention
 from inference.store_write import StoreWriter
@@ -66,6 +67,8 @@ class Recorder:
         self._retention: Retention | None = None
         self._retention_due_s = 0.0
         self._stats_due_s = 0.0
+        self._session: Session | None = None
+        self._status: StatusReporter | None = None
         logger.info("recording into %s", shown(self._engine.url))
 
     def run(self, stopped: Callable[[], bool]) -> None:
@@ -85,6 +88,8 @@ class Recorder:
                 self._pause(stopped)
         self._engine.dispose()
         self._write_stats()
+        if self._status is not None:
+            self._status.close()
 
     @property
     def _counts(self) -> Counter[str]:
@@ -97,7 +102,11 @@ class Recorder:
             time.sleep(0.1)
 
     def _record(self, stopped: Callable[[], bool]) -> None:
-        session = Session(self._settings, self._writer, self._counts)
+        session = self._session = Session(self._settings, self._writer, self._stats)
+        # Not before a broker has answered.
+        self._status = self._status or StatusReporter(
+            self._settings, RECORD, self._settings.kafka.group_id + GROUP_SUFFIX
+        )
         try:
             commit_due_s = time.monotonic() + COMMIT_S
             while not stopped():
@@ -112,6 +121,7 @@ class Recorder:
                     time.sleep(max(0.0, PACE_S - (time.monotonic() - began_s)))
             session.commit()
         finally:
+            self._session = None
             session.close()
 
     def _delete_old(self, now_s: float) -> None:
@@ -126,7 +136,12 @@ class Recorder:
             else:
                 self._counts["deleted_rows"] += deleted
 
+    def _standing(self) -> Standing:
+        return Standing() if self._session is None else self._session.standing()
+
     def _write_stats(self) -> None:
+        if self._status is not None:
+            self._status.tell(self._stats, self._standing)
         now_s = time.monotonic()
         if self._stats_path is None or now_s < self._stats_due_s:
             return

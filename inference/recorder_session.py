@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from typing import Final
 
 from kafka import TopicPartition
@@ -20,6 +19,8 @@ from kafka.structs import OffsetAndMetadata
 from inference.raw_history import RawHistory
 from inference.reading import Polled, RawReader
 from inference.recorder_intake import RecordIntake
+from inference.stats import Stats
+from inference.status import Standing, lag_of
 from inference.store_retention import DAY_NS
 from inference.store_write import Batch, Minute, StoreWriter
 from inference.strip_cutter import LOOK_BACK_S, StripCutter, Wanted
@@ -33,6 +34,7 @@ MAX_RECORDS: Final = 2_000
 CUT_S: Final = 2.0
 """Longest time for strips in one round."""
 COMMIT_MS: Final = 10_000
+STORED: Final = "receipt_to_stored"
 STRIP_AGE_NS: Final = DAY_NS
 """Kafka keeps raw signals for a day; older alarms get no strip."""
 
@@ -46,19 +48,22 @@ class Session:
         Broker and topics.
     writer : StoreWriter
         The store.
-    counts : Counter
+    stats : Stats
         Counts what was done.
     """
 
-    def __init__(self, settings: Settings, writer: StoreWriter, counts: Counter[str]) -> None:
+    def __init__(self, settings: Settings, writer: StoreWriter, stats: Stats) -> None:
         self._settings = settings
         self._writer = writer
-        self._counts = counts
+        self._stats = stats
+        self._counts = counts = stats.counts
         self._history = RawHistory(settings)
         self._cutter = StripCutter(settings.ingest, self._history)
         self._intake = RecordIntake(settings.topics, self._cutter, counts)
         self._numbers: set[int] = set()
         self._next: dict[TopicPartition, int] = {}
+        self._read_ms: dict[TopicPartition, int] = {}
+        """Broker's time of the newest record read of each partition."""
         self._minutes: set[Minute] = set()
         self._consumer = kafka.consumer(
             settings,
@@ -86,10 +91,12 @@ class Session:
             for record in records:
                 self._intake.take(record, batch)
             self._next[part] = records[-1].offset + 1
+            self._read_ms[part] = records[-1].timestamp
         self._cut(batch)
         if batch:
             new = self._new_alarms(batch)
             self._writer.write(batch)
+            self._note_stored(polled)
             self._minutes |= batch.minutes()
             for number, wanted in new:
                 self._cutter.want(number, wanted, time.monotonic())
@@ -97,6 +104,15 @@ class Session:
         self._counts["strips_wanted"] = self._cutter.n_wanted
         self._counts["partitions"] = len(self._numbers)
         return sum(map(len, polled.values()))
+
+    def _note_stored(self, polled: Polled) -> None:
+        now_ms = time.time() * 1e3
+        stored = [records[-1].timestamp for part, records in polled.items() if not self._is_raw(part)]
+        self._stats.stages.note(STORED, *(now_ms - at_ms for at_ms in stored))
+
+    def standing(self) -> Standing:
+        """What this session holds now."""
+        return Standing(sorted(self._numbers), lag_of(self._consumer, self._read_ms))
 
     def _cut(self, batch: Batch) -> None:
         now_s = time.monotonic()
@@ -108,6 +124,9 @@ class Session:
         part = self._raw(number)
         end = self._consumer.highwater(part)
         return end is not None and bool(self._consumer.position(part) >= end)
+
+    def _is_raw(self, part: TopicPartition) -> bool:
+        return bool(part.topic == self._settings.topics.raw)
 
     def _raw(self, number: int) -> TopicPartition:
         return TopicPartition(self._settings.topics.raw, number)
@@ -127,7 +146,7 @@ class Session:
     def _follow_assignment(self, polled: Polled) -> None:
         """Take up partitions that are new here, let go of those that went (see inference/worker.py)."""
         parts: set[TopicPartition] = self._consumer.assignment()
-        numbers = {part.partition for part in parts if part.topic == self._settings.topics.raw}
+        numbers = {part.partition for part in parts if self._is_raw(part)}
         for number in self._numbers - numbers:
             self._cutter.drop(number)
         self._next = {part: offset for part, offset in self._next.items() if part in parts}
@@ -164,9 +183,7 @@ class Session:
         """
         self._writer.aggregate(self._minutes)
         self._minutes.clear()
-        offsets = {
-            part: offset for part, offset in self._next.items() if part.topic != self._settings.topics.raw
-        }
+        offsets = {part: offset for part, offset in self._next.items() if not self._is_raw(part)}
         for number in self._numbers:
             safe = self._cutter.safe_offset(number)
             if safe is not None:

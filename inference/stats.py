@@ -7,11 +7,45 @@ import os
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import psutil
 
+from inference.types import Latency
+from ingest.types import WideFloatArray
+
 REMEMBERED = 20_000
+RECENT_S: Final = 30.0
+"""Latencies of the stages are those of so long."""
+
+
+class Stages:
+    """How long the stages between the broker's receipt and an output took lately."""
+
+    def __init__(self) -> None:
+        self._new: dict[str, list[float]] = {}
+        self._past: dict[str, deque[tuple[float, WideFloatArray]]] = {}
+
+    def note(self, stage: str, *took_ms: float) -> None:
+        """Note how long a stage took, each time (ms)."""
+        self._new.setdefault(stage, []).extend(took_ms)
+
+    def summary(self, now_s: float) -> dict[str, Latency]:
+        """Figures of the last :data:`RECENT_S` up to a monotonic time; stages without any are left out."""
+        found = {}
+        for stage, new in self._new.items():
+            past = self._past.setdefault(stage, deque())
+            if new:
+                past.append((now_s, np.array(new)))
+                new.clear()
+            while past and past[0][0] < now_s - RECENT_S:
+                past.popleft()
+            if past:
+                values = np.concatenate([part for _, part in past])
+                p50, p99 = np.percentile(values, [50, 99])
+                found[stage] = Latency(round(float(p50), 1), round(float(p99), 1), len(values))
+        return found
 
 
 @dataclass(slots=True)
@@ -19,12 +53,14 @@ class Stats:
     """Counters and the latest latencies.
 
     A latency is the time in ms from the broker's receipt of a window's last chunk to the publishing of what
-    was said of it.
+    was said of it. ``dead_letters`` counts refused records by reason.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     alarm_latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    stages: Stages = field(default_factory=Stages)
 
     def summary(self) -> dict[str, float | int | None]:
         """Return all figures."""

@@ -161,12 +161,16 @@ class StreamSigns:
             self.silent_since_ns[slot] = chunk.start_ns
         self.silent_ns[slot] += chunk.end_ns - chunk.start_ns
 
-    def clock_off_s(self, slots: IntArray) -> WideFloatArray:
-        """How far device and broker are apart: median of the last minute's parts. NaN where nothing came."""
+    def clock_ahead_s(self, slots: IntArray) -> WideFloatArray:
+        """How far devices are ahead of the broker: median of the last minute's parts, NaN without any."""
         ordered = np.sort(self.ahead_s[slots], axis=1)
         count = np.maximum((~np.isnan(ordered)).sum(axis=1), 1)
         rows = np.arange(len(slots))
-        return np.asarray(np.abs((ordered[rows, (count - 1) // 2] + ordered[rows, count // 2]) / 2))
+        return np.asarray((ordered[rows, (count - 1) // 2] + ordered[rows, count // 2]) / 2)
+
+    def clock_off_s(self, slots: IntArray) -> WideFloatArray:
+        """How far device and broker are apart, whichever is ahead."""
+        return np.asarray(np.abs(self.clock_ahead_s(slots)))
 
     def times_ns(self, slots: IntArray, now_s: float) -> IntArray:
         """Broker's time: that of the newest record, and where none came since, as the worker's clock goes."""

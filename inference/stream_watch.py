@@ -18,6 +18,7 @@ from inference.alarms import AlarmEngine, Change, Conditions, EngineState
 from inference.catalog import load_catalogue
 from inference.no_data import NO_TIME, NoData, NoDataState, Silence, StreamKey
 from inference.stream_signs import BUCKET_MS, SOUNDS, SignsState, StreamSigns
+from inference.types import ClockAhead
 from ingest.types import NS_PER_S, Chunk, IntArray, SignalKind
 
 NO_DATA: Final = "no_data"
@@ -26,6 +27,7 @@ SPECS: Final = tuple(spec for spec in load_catalogue().of_signal(ANY) if spec.ki
 """What the engine here watches, in the order of its columns."""
 
 COLUMN: Final = {spec.kind: column for column, spec in enumerate(SPECS)}
+CLOCK_S: Final = 60.0
 WITH_ALARMS: Final = frozenset(kind for kind in SignalKind if load_catalogue().of_signal(kind.value))
 """Kinds of signal that have alarms of their own, so that a missing model matters."""
 
@@ -208,6 +210,18 @@ class StreamWatch:
             np.stack(onsets, axis=1),
             np.stack(values, axis=1),
         )
+
+    def clocks(self, most: int, now_s: float) -> list[ClockAhead]:
+        """Device clocks that are furthest off, the worst first; of signals that came in the last minute."""
+        slots = np.fromiter(self._keys, dtype=np.int64, count=len(self._keys))
+        slots = slots[self._signs.heard_s[slots] > now_s - CLOCK_S]
+        ahead_s = self._signs.clock_ahead_s(slots)
+        worst = np.argsort(-np.abs(ahead_s), kind="stable")[:most]
+        return [
+            ClockAhead(*self._keys[int(slots[i])], round(float(ahead_s[i]), 3))
+            for i in worst
+            if not np.isnan(ahead_s[i])
+        ]
 
     def mute(self, bed: str, on: bool, now_ns: int) -> list[StreamChange]:
         """Let no silence of a bed begin (standby), or watch again; give the ends of those that stand.

@@ -20,15 +20,15 @@ from kafka.structs import OffsetAndMetadata
 from inference.beat_classes import BeatPredictor
 from inference.bedside import Bedside
 from inference.catalog import load_catalogue
-from inference.intake import Taken
+from inference.gauges import Gauges
+from inference.intake import Taken, unreadable
 from inference.monitor import Outcome
 from inference.partitions import Partitions
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from inference.reading import Polled, RawReader
 from inference.site import load_site
-from inference.stats import Stats
-from inference.types import Alarm, DeadLetter, Priority
+from inference.types import Alarm, LoadedModel, Priority
 from ingest import kafka
 from ingest.settings import Settings
 
@@ -43,7 +43,7 @@ MAX_RECORDS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """How a worker paces itself.
+    """How a worker runs.
 
     Parameters
     ----------
@@ -53,11 +53,14 @@ class WorkerOptions:
         Least time between two polls, so that batches fill; part of the latency.
     stats : Path or None
         JSON file with counters, rewritten every second.
+    device : str
+        Where the networks compute, as its status says it.
     """
 
     snapshot_s: float = 30.0
     pace_s: float = 0.04
     stats: Path | None = None
+    device: str = "cpu"
 
 
 class Worker:
@@ -82,7 +85,6 @@ class Worker:
         options: WorkerOptions,
         beats: BeatPredictor | None = None,
     ) -> None:
-        self.stats = Stats()
         self._settings = settings
         self._options = options
         path = settings.alarms_file
@@ -99,7 +101,11 @@ class Worker:
         """Beds whose alarms changed by no raw record."""
         self._reader = RawReader(self._consumer, self._unreadable)
         self._ticked_s = -math.inf
-        self._logged_s: dict[str, float] = {}
+        models = [
+            LoadedModel(one.spec.name, one.spec.sha256) for one in (predictor, beats) if one is not None
+        ]
+        self._gauges = Gauges(settings, models, options.device, options.stats)
+        self.stats = self._gauges.stats
 
     def _home(self, bed: str) -> int:
         """Partition of a bed; intake refuses it anywhere else."""
@@ -111,16 +117,13 @@ class Worker:
         After an error nothing is committed: what was read may not have been judged, and a successor reads it
         again.
         """
-        next_stats_s = 0.0
         try:
             while not stopped():
                 began_s = time.monotonic()
                 self.step()
                 if began_s >= self._ticked_s + TICK_S:
                     self.tick()
-                if began_s >= next_stats_s:
-                    self._write_stats()
-                    next_stats_s = began_s + 1.0
+                self._gauges.tell(self._consumer, self._partitions, self._bedside.watch)
                 time.sleep(max(0.0, self._options.pace_s - (time.monotonic() - began_s)))
             self._commit(sorted(self._partitions.numbers))
         finally:
@@ -131,6 +134,7 @@ class Worker:
         # Joining the group goes on inside poll: short polls would draw it out.
         timeout_ms = 20 if len(self._partitions) else 500
         polled = self._reader.poll(timeout_ms, MAX_RECORDS)
+        received_ms = self._gauges.polled(polled)
         self._follow_assignment(polled)
         taken = Taken()
         for part, records in polled.items():
@@ -142,7 +146,6 @@ class Worker:
                 partition.take(record, taken)
             self._partitions.read_ms[part.partition] = records[-1].timestamp
             self.stats.counts["chunks_in"] += len(new)
-        received_ms = self._newest_receipt(polled)
         self._emit(taken, received_ms)
         self._leave_beds()
         self._leave_state(time.monotonic())
@@ -174,62 +177,23 @@ class Worker:
                 self._partitions.ends[part.partition] = int(mark)
                 self._partitions.positions[part.partition] = int(self._consumer.position(part))
 
-    def _newest_receipt(self, polled: Polled) -> dict[str, int]:
-        """When the broker got each bed's newest record of this poll, ms since the epoch."""
-        return {
-            record.key.decode(errors="replace"): record.timestamp
-            for records in polled.values()
-            for record in records
-            if record.key
-        }
-
     def _emit(self, taken: Taken, received_ms: dict[str, int]) -> None:
         for letter in taken.dead_letters:
             self._outputs.send_dead_letter(letter)
-            self._log_refusal(letter)
+        self._gauges.refused(taken.dead_letters)
         self._send_alarms(self._bedside.note(taken.technical))
         outcome = self._bedside.push(taken.pieces) if taken.pieces else Outcome()
+        self._gauges.predicted()
         self._outputs.send(outcome)
         # What may escalate is left at once, so that a successor counts from the same moment.
         self._dirty |= {alarm.bed for alarm in outcome.alarms if alarm.priority is Priority.HIGH}
-        self._count(taken, outcome, received_ms)
-
-    def _log_refusal(self, letter: DeadLetter) -> None:
-        """One line a reason and second: a device gone wild must not fill the disk."""
-        now_s = time.monotonic()
-        if now_s - self._logged_s.get(letter.reason, -math.inf) >= 1.0:
-            self._logged_s[letter.reason] = now_s
-            where = f"{letter.topic}/{letter.partition}@{letter.offset}"
-            logger.warning("%s: %s: %s", where, letter.reason, letter.detail)
+        self._gauges.sent(outcome, received_ms)
 
     def _unreadable(self, part: TopicPartition, offset: int) -> None:
         self.stats.counts["unreadable"] += 1
-        self._outputs.send_dead_letter(
-            DeadLetter(
-                reason="malformed",
-                detail="the record's frame is damaged; it was stepped over and its bytes are not known",
-                topic=part.topic,
-                partition=part.partition,
-                offset=offset,
-                timestamp_ms=-1,
-                key_base64=None,
-                headers={},
-                value_base64="",
-            )
-        )
-
-    def _write_stats(self) -> None:
-        if self._options.stats is None:
-            return
-        counts = self.stats.counts
-        counts["partitions"] = len(self._partitions)
-        counts["command_errors"] = self._partitions.commands.n_errors
-        for partition in self._partitions.values():
-            counts.update(partition.take_time_counts())
-        try:
-            self.stats.write(self._options.stats)
-        except OSError as error:
-            logger.warning("statistics not written: %s", error)
+        letter = unreadable(part, offset)
+        self._outputs.send_dead_letter(letter)
+        self._gauges.refused([letter])
 
     def _send_alarms(self, alarms: list[Alarm]) -> None:
         """Send steps that no raw record explains: a successor learns of them from the beds' state alone."""
@@ -237,20 +201,6 @@ class Worker:
             self._outputs.send_alarm(alarm)
             self._dirty.add(alarm.bed)
         self.stats.counts["alarms"] += len(alarms)
-
-    def _count(self, taken: Taken, outcome: Outcome, received_ms: dict[str, int]) -> None:
-        counts = self.stats.counts
-        counts["windows"] += len(outcome.predictions)
-        counts["alarms"] += len(outcome.alarms)
-        counts["dead_letters"] += len(taken.dead_letters)
-        now_ms = time.time() * 1e3
-        latencies = [
-            now_ms - received_ms[item.bed] for item in outcome.predictions if item.bed in received_ms
-        ]
-        self.stats.latencies_ms.extend(latencies)
-        self.stats.alarm_latencies_ms.extend(
-            now_ms - received_ms[alarm.bed] for alarm in outcome.alarms if alarm.bed in received_ms
-        )
 
     def _follow_assignment(self, polled: Polled) -> None:
         """Take up partitions that are new here, let go of those that went.
@@ -329,4 +279,4 @@ class Worker:
         self._consumer.close(autocommit=False)
         self._partitions.commands.close()
         self._producer.close(timeout=FLUSH_S)
-        self._write_stats()
+        self._gauges.close(self._partitions)
