@@ -12,9 +12,9 @@ from typing import Final, Protocol, TypeVar
 
 from kafka.errors import KafkaError
 
-from dashboard.access import User
 from dashboard.access_log import note
 from dashboard.shared import Missing
+from dashboard.users import User
 from dashboard.words import count
 from inference import commands
 from inference.commands import Action, Command, Transfer

@@ -110,7 +110,8 @@ def _editor(read: Read, bed: str) -> None:
         height=HEIGHT,
         width="stretch",
     )
-    asked = changes(opened.rows, edited.to_dict("records"))
+    cells = [{str(name): cell for name, cell in row.items()} for row in edited.to_dict("records")]
+    asked = changes(opened.rows, cells)
     st.session_state[f"{_key(bed)}-touched"] = bool(asked)
     if not asked:
         st.caption("Change a value; nothing is sent before you apply it.")
