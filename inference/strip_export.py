@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +28,12 @@ _STEPS: Final = 32_767
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Something at a time of the strip."""
+class Note:
+    """Something at a time of the strip; ``symbol`` is WFDB's, a comment where not said otherwise."""
 
     time_ns: int
     text: str
+    symbol: str = '"'
 
 
 def folder_name(alarm_id: str) -> str:
@@ -50,42 +52,71 @@ def export_wfdb(alarm: Alarm, strip: Strip, out: Path) -> list[Path]:
     list of Path
         The headers.
     """
-    import wfdb
-
     folder = out / folder_name(alarm.id)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for signal in strip.signals:
-        name = f"{signal.signal}_{signal.segment}"
-        digital, gain, baseline, form = _wfdb_samples(signal)
-        start = _moment(signal.start_ns)
-        wfdb.wrsamp(
+    return [
+        write_wfdb(
+            folder,
+            f"{signal.signal}_{signal.segment}",
+            signal,
+            alarmalarm_marks(alarm),
+            alarmalarm_comments(alarm, strip, signal),
+        )
+        for signal in strip.signals
+    ]
+
+
+def write_wfdb(
+    folder: Path, name: str, signal: StripSignal, notes: Sequence[Note], comments: Sequence[str]
+) -> Path:
+    """Write one record of one piece of signal.
+
+    Parameters
+    ----------
+    folder, name
+        Where, and the record's name.
+    signal : StripSignal
+        Its samples.
+    notes : sequence of Note
+        Annotations, in order of time; those outside of the signal are left out.
+    comments : sequence of str
+        Of the header; ASCII alone is kept.
+
+    Returns
+    -------
+    Path
+        The header.
+    """
+    import wfdb
+
+    digital, gain, baseline, form = _wfdb_samples(signal)
+    start = _moment(signal.start_ns)
+    wfdb.wrsamp(
+        name,
+        fs=signal.fs_hz,
+        units=[signal.scale.unit] * len(signal.channels),
+        sig_name=_labels(signal, 80),
+        d_signal=digital,
+        fmt=[form] * len(signal.channels),
+        adc_gain=gain,
+        baseline=baseline,
+        base_date=start.date(),
+        base_time=start.time(),
+        comments=[_ascii(text) for text in comments],
+        write_dir=str(folder),
+    )
+    places = [(place, note) for note in notes if (place := _place(signal, note.time_ns)) is not None]
+    if places:
+        wfdb.wrann(
             name,
+            "atr",
+            np.array([place for place, _ in places]),
+            symbol=[note.symbol for _, note in places],
+            aux_note=[_ascii(note.text) for _, note in places],
             fs=signal.fs_hz,
-            units=[signal.scale.unit] * len(signal.channels),
-            sig_name=_labels(signal, 80),
-            d_signal=digital,
-            fmt=[form] * len(signal.channels),
-            adc_gain=gain,
-            baseline=baseline,
-            base_date=start.date(),
-            base_time=start.time(),
-            comments=_comments(alarm, strip, signal),
             write_dir=str(folder),
         )
-        places = [(place, mark.text) for mark in _marks(alarm) if (place := _place(signal, mark)) is not None]
-        if places:
-            wfdb.wrann(
-                name,
-                "atr",
-                np.array([place for place, _ in places]),
-                symbol=['"'] * len(places),
-                aux_note=[_ascii(text) for _, text in places],
-                fs=signal.fs_hz,
-                write_dir=str(folder),
-            )
-        written.append(folder / f"{name}.hea")
-    return written
+    return folder / f"{name}.hea"
 
 
 def export_edf(alarm: Alarm, strip: Strip, out: Path) -> list[Path]:
@@ -138,20 +169,21 @@ def _write_edf(path: Path, alarm: Alarm, strip: Strip, signal: StripSignal) -> N
         padding = -n_samples % per_record
         padded = np.pad(digital, ((0, padding), (0, 0)), constant_values=MISSING_INT16)
         writer.writeSamples([np.ascontiguousarray(column) for column in padded.T], digital=True)
-        for text in _comments(alarm, strip, signal):
-            writer.writeAnnotation(0.0, -1, text)
-        for mark in _marks(alarm):
-            if _place(signal, mark) is not None:
+        for text in alarm_comments(alarm, strip, signal):
+            writer.writeAnnotation(0.0, -1, _ascii(text))
+        for mark in alarm_marks(alarm):
+            if _place(signal, mark.time_ns) is not None:
                 writer.writeAnnotation((mark.time_ns - signal.start_ns) / NS_PER_S, -1, mark.text)
         gone = np.concatenate([signal.missing.any(axis=1), np.ones(padding, dtype=np.bool_)])
         for first, last in _runs(gone):
             writer.writeAnnotation(first / signal.fs_hz, (last - first) / signal.fs_hz, "missing")
 
 
-def _marks(alarm: Alarm) -> list[Mark]:
+def alarm_marks(alarm: Alarm) -> list[Note]:
+    """Onset of an alarm and when it was raised."""
     marks = [
-        Mark(alarm.onset_ns, f"onset {alarm.kind}"),
-        Mark(alarm.raised_ns, f"raised {alarm.priority.value}: {alarm.message}"),
+        Note(alarm.onset_ns, f"onset {alarm.kind}"),
+        Note(alarm.raised_ns, f"raised {alarm.priority.value}: {alarm.message}"),
     ]
     return sorted(marks, key=lambda mark: mark.time_ns)
 
@@ -162,17 +194,15 @@ def _place(signal: StripSignal, mark: Mark) -> int | None:
     return place if 0 <= place < len(signal.samples) else None
 
 
-def _comments(alarm: Alarm, strip: Strip, signal: StripSignal) -> list[str]:
+def alarm_comments(alarm: Alarm, strip: Strip, signal: StripSignal) -> list[str]:
+    """What a file says of the alarm whose strip it holds."""
     return [
-        _ascii(text)
-        for text in (
-            NOTICE,
-            f"alarm {alarm.id}",
-            f"bed {alarm.bed}, device {signal.device}",
-            f"{alarm.kind}, {alarm.priority.value} priority: {alarm.message}",
-            f"start_ns {signal.start_ns} (device time, ns since 1970-01-01 UTC)",
-            f"strip {'complete' if strip.complete else 'not complete: signals ended before it did'}",
-        )
+        NOTICE,
+        f"alarm {alarm.id}",
+        f"bed {alarm.bed}, device {signal.device}",
+        f"{alarm.kind}, {alarm.priority.value} priority: {alarm.message}",
+        f"start_ns {signal.start_ns} (device time, ns since 1970-01-01 UTC)",
+        f"strip {'complete' if strip.complete else 'not complete: signals ended before it did'}",
     ]
 
 
