@@ -59,8 +59,8 @@ def export_wfdb(alarm: Alarm, strip: Strip, out: Path) -> list[Path]:
             folder,
             f"{signal.signal}_{signal.segment}",
             signal,
-            alarmalarm_marks(alarm),
-            alarmalarm_comments(alarm, strip, signal),
+            alarm_marks(alarm),
+            alarm_comments(alarm, strip, signal),
         )
         for signal in strip.signals
     ]
@@ -188,9 +188,9 @@ def alarm_marks(alarm: Alarm) -> list[Note]:
     return sorted(marks, key=lambda mark: mark.time_ns)
 
 
-def _place(signal: StripSignal, mark: Mark) -> int | None:
-    """Sample of a mark; ``None`` outside of the signal."""
-    place = round((mark.time_ns - signal.start_ns) / NS_PER_S * signal.fs_hz)
+def _place(signal: StripSignal, time_ns: int) -> int | None:
+    """Sample at a time; ``None`` outside of the signal."""
+    place = round((time_ns - signal.start_ns) / NS_PER_S * signal.fs_hz)
     return place if 0 <= place < len(signal.samples) else None
 
 
