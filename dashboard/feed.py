@@ -18,8 +18,9 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from dashboard.system_state import MOST_LETTERS, Refused, SystemState
 from dashboard.ward import Ward
-from inference.types import Alarm, Bed, PredictionBatch, VitalBatch
+from inference.types import Alarm, Bed, PredictionBatch, VitalBatch, WorkerStatus
 from ingest.errors import BadChunk, BrokerError, IngestError
 from ingest.kafka import consumer, end_offsets, offsets_for_times
 from ingest.settings import Settings
@@ -39,6 +40,7 @@ TRACE_HISTORY_S: Final = 20.0
 ALARM_HISTORY_S: Final = 12 * 3_600.0
 BED_HISTORY_S: Final = 150.0
 """Workers say how each bed is set once a minute."""
+LETTER_HISTORY_S: Final = 3_600.0
 
 
 def reach(bootstrap_servers: str, timeout_s: float = 2.0) -> None:
@@ -84,16 +86,21 @@ class RecordReader:
         Filled.
     settings : Settings
         Names of the topics, limits on chunks.
+    system : SystemState or None
+        Filled with what processes say of themselves and what they refused; a new one by default.
     """
 
-    def __init__(self, ward: Ward, settings: Settings) -> None:
+    def __init__(self, ward: Ward, settings: Settings, system: SystemState | None = None) -> None:
         self._ward = ward
+        self._system = system or SystemState()
         self._topics = settings.topics
         self._limits = settings.ingest
         self._vitals = msgspec.json.Decoder(VitalBatch)
         self._predictions = msgspec.json.Decoder(PredictionBatch)
         self._alarms = msgspec.json.Decoder(Alarm)
         self._beds = msgspec.json.Decoder(Bed)
+        self._status = msgspec.json.Decoder(WorkerStatus)
+        self._letters = msgspec.json.Decoder(Refused)
         self.n_unreadable = 0
 
     def read(self, record: Record, age_s: float) -> None:
@@ -128,6 +135,10 @@ class RecordReader:
             self._ward.add_alarm(self._alarms.decode(value))
         elif record.topic == self._topics.beds:
             self._ward.add_bed(self._beds.decode(value), age_s)
+        elif record.topic == self._topics.status:
+            self._system.add_status(self._status.decode(value), age_s)
+        elif record.topic == self._topics.dead_letters:
+            self._system.add_dead_letter(self._letters.decode(value), record.timestamp)
 
 
 class Feed:
@@ -143,10 +154,12 @@ class Feed:
 
     def __init__(self, settings: Settings, ward: Ward | None = None) -> None:
         self.ward = ward or Ward()
-        self.reader = RecordReader(self.ward, settings)
+        self.system = SystemState()
+        self.reader = RecordReader(self.ward, settings, self.system)
         self._settings = settings
         topics = settings.topics
-        self._topics = (topics.raw, topics.vitals, topics.predictions, topics.alarms, topics.beds)
+        live = (topics.raw, topics.vitals, topics.predictions, topics.alarms, topics.beds)
+        self._topics = (*live, topics.status, topics.dead_letters)
         self._live_from: dict[TopicPartition, int] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dashboard-feed", daemon=True)
@@ -242,10 +255,17 @@ class Feed:
         )
         for partition in new:
             start = starts.get(partition)
+            if start is not None and partition.topic == self._settings.topics.dead_letters:
+                # Each may be as large as a record can be.
+                start = max(start, ends[partition] - MOST_LETTERS)
             client.seek(partition, ends[partition] if start is None else start)
         return found | assigned
 
     def _history_s(self, topic: str) -> float:
         topics = self._settings.topics
-        histories = {topics.alarms: ALARM_HISTORY_S, topics.beds: BED_HISTORY_S}
+        histories = {
+            topics.alarms: ALARM_HISTORY_S,
+            topics.beds: BED_HISTORY_S,
+            topics.dead_letters: LETTER_HISTORY_S,
+        }
         return histories.get(topic, TRACE_HISTORY_S)

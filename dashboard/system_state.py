@@ -1,0 +1,168 @@
+"""What the processes say of themselves and which records they refused, as the feed hears it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from inference.types import WorkerStatus
+
+STOPPED: Final = "stopped"
+MOST_MEMBERS: Final = 200
+"""Whoever may write to the topic must not fill this process."""
+MOST_LETTERS: Final = 500
+LONGEST: Final = 300
+FORGET_S: Final = 900.0
+FORGET_STOPPED_S: Final = 120.0
+"""A process that said goodbye is shown for so long, one that fell silent longer."""
+
+
+class Refused(msgspec.Struct, frozen=True, tag_field="schema", tag="dead_letter/1"):
+    """A dead letter without its bytes."""
+
+    reason: str
+    detail: str
+    topic: str
+    partition: int
+    offset: int
+    key_base64: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A refused record; ``key`` is the bed that it was sent for, as far as it can be read."""
+
+    received_ms: int
+    reason: str
+    detail: str
+    topic: str
+    partition: int
+    offset: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The newest status of a process, and how old it is."""
+
+    status: WorkerStatus
+    age_s: float
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it said goodbye."""
+        return self.status.state == STOPPED
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSnapshot:
+    """All of it at one moment.
+
+    Attributes
+    ----------
+    members : tuple of Member
+        By role, then by member.
+    letters : tuple of Letter
+        The newest refused records, newest first.
+    refused : dict of str to int
+        Refused records by reason since ``listening_s`` ago, those of a short history before included.
+    worker_age_s : float or None
+        Since any worker spoke; None where none ever did.
+    listening_s : float
+        How long this dashboard has listened.
+    """
+
+    members: tuple[Member, ...]
+    letters: tuple[Letter, ...]
+    refused: dict[str, int]
+    worker_age_s: float | None
+    listening_s: float
+
+
+class SystemState:
+    """Filled by the feed's thread, read by the pages.
+
+    Parameters
+    ----------
+    clock : callable
+        Monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._members: dict[str, tuple[WorkerStatus, float]] = {}
+        self._letters: deque[Letter] = deque(maxlen=MOST_LETTERS)
+        self._refused: Counter[str] = Counter()
+        self._worker_at_s: float | None = None
+        self._since_s = clock()
+
+    def add_status(self, status: WorkerStatus, age_s: float) -> None:
+        """Take in what a process said ``age_s`` ago."""
+        now_s = self._clock()
+        with self._lock:
+            known = self._members.get(status.member)
+            if known is not None and known[0].emitted_ns > status.emitted_ns:
+                return
+            self._members[status.member] = (status, now_s - age_s)
+            if status.role == "infer" and status.state != STOPPED:
+                self._worker_at_s = max(self._worker_at_s or now_s - age_s, now_s - age_s)
+            self._forget(now_s)
+
+    def _forget(self, now_s: float) -> None:
+        for member, (status, at_s) in list(self._members.items()):
+            kept_s = FORGET_STOPPED_S if status.state == STOPPED else FORGET_S
+            if now_s - at_s > kept_s:
+                del self._members[member]
+        while len(self._members) > MOST_MEMBERS:
+            del self._members[min(self._members, key=lambda member: self._members[member][1])]
+
+    def add_dead_letter(self, letter: Refused, timestamp_ms: int) -> None:
+        """Take in a dead letter that the broker got at a time (ms since the epoch)."""
+        new = Letter(
+            timestamp_ms,
+            letter.reason[:LONGEST],
+            letter.detail[:LONGEST],
+            letter.topic[:LONGEST],
+            letter.partition,
+            letter.offset,
+            _text(letter.key_base64),
+        )
+        with self._lock:
+            self._letters.append(new)
+            known = new.reason in self._refused or len(self._refused) < MOST_MEMBERS
+            self._refused[new.reason if known else "other"] += 1
+
+    def snapshot(self) -> SystemSnapshot:
+        """What is known now."""
+        now_s = self._clock()
+        with self._lock:
+            self._forget(now_s)
+            members = [Member(status, max(0.0, now_s - at_s)) for status, at_s in self._members.values()]
+            letters, refused = tuple(self._letters), dict(self._refused)
+            worker_at_s = self._worker_at_s
+        return SystemSnapshot(
+            tuple(sorted(members, key=lambda one: (one.status.role, one.status.member))),
+            tuple(sorted(letters, key=lambda one: -one.received_ms)),
+            refused,
+            None if worker_at_s is None else max(0.0, now_s - worker_at_s),
+            now_s - self._since_s,
+        )
+
+
+def _text(key_base64: str | None) -> str:
+    """A record's key as text, whatever it is."""
+    if key_base64 is None:
+        return ""
+    try:
+        return base64.b64decode(key_base64, validate=True).decode(errors="replace")[:LONGEST]
+    except (binascii.Error, ValueError):
+        return "?"
