@@ -24,9 +24,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--file", type=Path, help="instead of WARDWAVE_DASHBOARD__USERS")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="add a user; asks for the password")
+    add = actions.add_parser("add", help="add a user; asks for the password", allow_abbrev=False)
     add.add_argument("--role", required=True, choices=ROLES)
-    password = actions.add_parser("password", help="set another password; ends the user's sessions")
+    password = actions.add_parser(
+        "password", help="set another password; ends the user's sessions", allow_abbrev=False
+    )
     for one in (add, password):
         one.add_argument(
             "--password-stdin", action="store_true", help="read it from the first line of standard input"
