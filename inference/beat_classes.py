@@ -39,6 +39,8 @@ class BeatPredictor:
         Name of a shipped model or path of a card.
     device : str or None
         A torch device; by default CUDA where there is one.
+    sizes : tuple of int or None
+        Batch sizes, ascending; by default those of a ward.
 
     Raises
     ------
@@ -46,7 +48,7 @@ class BeatPredictor:
         The model's steps are no beats, or it sees something else of them than this version makes.
     """
 
-    def __init__(self, model: str, device: str | None = None) -> None:
+    def __init__(self, model: str, device: str | None = None, sizes: tuple[int, ...] | None = None) -> None:
         self.device = pick_device(device)
         self._network, self.spec = store.load(model, self.device)
         front_end = self._network.front_end
@@ -62,7 +64,7 @@ class BeatPredictor:
         self.width = front_end.width
         self.beats = round(self.spec.window_s)
         self._gains = np.array(self.spec.beat_gains, dtype=np.float64)
-        self._sizes = CPU_BATCH_SIZES if self.device.type == "cpu" else BATCH_SIZES
+        self._sizes = sizes or (CPU_BATCH_SIZES if self.device.type == "cpu" else BATCH_SIZES)
         for size in self._sizes:
             self.labels(np.zeros((size, self.beats, self.width), dtype=np.float32), -1)
             self.features(np.zeros((size, ROW), dtype=np.float32))

@@ -8,6 +8,8 @@
     ├── NotJudged           what there is says too little about an alarm: it counts as true
     ├── UnfitModel          the model's card asks for what this worker does not do
     ├── BadSetting          an alarm's setting is unknown or out of its bounds: the rest stays as it was
+    ├── BadUpload           a recording cannot be analysed: names the file, the field and the way out
+    ├── AnalysisStopped     an analysis was cancelled, or used up its time or memory
     └── StoreError          the recorder's database cannot be used: names it, never its password
 """
 
@@ -40,6 +42,14 @@ class UnfitModel(InferenceError):
 
 class BadSetting(InferenceError):
     """A setting of an alarm is unknown, or out of its bounds."""
+
+
+class BadUpload(InferenceError):
+    """A recording that was handed in for analysis is refused."""
+
+
+class AnalysisStopped(InferenceError):
+    """An analysis did not come to its end: cancelled, or out of time or memory."""
 
 
 class StoreError(InferenceError):
