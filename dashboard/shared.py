@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.feed import Feed
 from dashboard.settings import DashboardSettings, load_dashboard_settings
+from dashboard.ward import Ward
 from inference.command_sender import CommandSender
 from inference.errors import StoreError
 from inference.recorder_settings import load_recorder_settings
@@ -38,7 +39,8 @@ def dashboard_settings() -> DashboardSettings:
 @st.cache_resource(show_spinner=False)
 def feed() -> Feed:
     """Return the one consumer of this server process."""
-    return Feed(settings()).start()
+    ward = Ward(history_s=60.0 * dashboard_settings().history_minutes)
+    return Feed(settings(), ward).start()
 
 
 @st.cache_resource(show_spinner=False, ttl=30.0)

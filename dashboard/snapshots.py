@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from inference.types import Alarm, Bed
-from ingest.types import FloatArray, SignalKind
+from inference.types import Alarm, Beat, Bed, Prediction
+from ingest.types import FloatArray, IntArray, SignalKind, WideFloatArray
 
 LIVE_S: Final = 5.0
 """Raw chunks newer than this: the signal comes."""
@@ -43,6 +43,56 @@ class TraceWindow:
     stream: StreamSnapshot
     first_index: int
     samples: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class LeadOff:
+    """A span of device time in which the device said that a lead was off."""
+
+    channel: int
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceHistory:
+    """All that is held of a trace.
+
+    ``knots`` are (sample index, device time in ns), in order: time is linear in the index between two of
+    them and by the rate after the last. The newest sample ends at ``window.stream.head_ns``.
+    """
+
+    window: TraceWindow
+    knots: tuple[tuple[float, int], ...]
+    lead_off: tuple[LeadOff, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BedHistory:
+    """What a bed's page scrolls back through: traces, and beats and alarms of the same time.
+
+    ``newest`` is the newest prediction on the ECG, ``None`` where there is none.
+    """
+
+    bed: str
+    traces: tuple[TraceHistory, ...]
+    beats: tuple[Beat, ...]
+    alarms: tuple[Alarm, ...]
+    newest: Prediction | None
+
+
+@dataclass(frozen=True, slots=True)
+class VitalHistory:
+    """Numbers of one signal over the last hour, oldest first; NaN where there was no valid number.
+
+    Shapes (n,): ``times_ns`` device time, rates per minute, ``quality`` 0 to 1.
+    """
+
+    signal: str
+    times_ns: IntArray
+    heart_rate_bpm: WideFloatArray
+    ventricular_per_min: WideFloatArray
+    quality: WideFloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,27 @@ from typing import Final
 import numpy as np
 
 from dashboard.decimation import PeakDecimator
-from dashboard.snapshots import StreamSnapshot, TraceWindow
-from ingest.types import NS_PER_S, UNIT_SCALES, Chunk, FloatArray
+from dashboard.history import Int16Array, Knots, LeadOffs, SoundRing
+from dashboard.snapshots import StreamSnapshot, TraceHistory, TraceWindow
+from ingest.types import NS_PER_S, UNIT_SCALES, Chunk, FloatArray, SignalKind
 
 TOLERANCE_S: Final = 0.05
 """A chunk that starts this near to the end of the one before joins it: clocks of devices jitter and drift."""
 
 DEVICE_SILENCE_S: Final = 10.0
 """Another device may take over a signal after this silence, as in the worker."""
+
+SET_BACK_S: Final = 30.0
+"""A device that counts anew and whose clock is so far behind has begun anew."""
+
+FIRST_S: Final = 30.0
+"""The ring begins with so much and doubles as it fills: beds that come and go cost little."""
+
+MOST_BYTES: Final = 16 * 2**20
+"""Of one trace: 27 channels of 10 min; of more channels less is kept."""
+
+SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
+"""Kept at the device's rate, too, to be played back."""
 
 _epochs = itertools.count(1)
 
@@ -38,14 +51,19 @@ class Trace:
         "_decimator",
         "_end_ns",
         "_epoch",
+        "_floor",
         "_fresh_at",
         "_head",
         "_history_s",
+        "_knots",
         "_layout",
         "_lead_off",
+        "_lead_offs",
+        "_most",
         "_origin",
         "_ring",
         "_seq",
+        "_sound",
     )
 
     def __init__(self, chunk: Chunk, history_s: float) -> None:
@@ -58,10 +76,15 @@ class Trace:
         self._layout = (chunk.device, chunk.channels, chunk.fs_hz)
         self._origin = chunk
         self._decimator = PeakDecimator(chunk.fs_hz, n_channels)
-        capacity = max(2, round(self._history_s * self._decimator.fs_hz))
-        self._ring: FloatArray = np.full((capacity, n_channels), np.nan, dtype=np.float32)
+        display_hz = self._decimator.fs_hz
+        self._most = max(2, min(round(self._history_s * display_hz), MOST_BYTES // (4 * n_channels)))
+        size = max(2, min(self._most, round(FIRST_S * display_hz)))
+        self._ring: FloatArray = np.full((size, n_channels), np.nan, dtype=np.float32)
+        self._sound = SoundRing(chunk.fs_hz) if chunk.kind in SOUNDS else None
+        self._knots = Knots(display_hz, chunk.start_ns)
+        self._lead_offs = LeadOffs()
         self._epoch = next(_epochs)
-        self._head = 0
+        self._head = self._floor = 0
         self._end_ns = chunk.start_ns
         self._seq = chunk.seq - 1
         self._lead_off = chunk.lead_off
@@ -85,12 +108,12 @@ class Trace:
         if ahead_s > self._history_s or (ahead_s < -TOLERANCE_S and self._was_set_back(chunk, ahead_s)):
             self._start(chunk)
         elif ahead_s > TOLERANCE_S:
-            n_missing = round(ahead_s * chunk.fs_hz)
-            self._write(np.full((n_missing, samples.shape[1]), np.nan, dtype=np.float32))
+            self._skip(round(ahead_s * chunk.fs_hz))
         elif ahead_s < -TOLERANCE_S:
             samples = samples[round(-ahead_s * chunk.fs_hz) :]
             if samples.shape[0] == 0:
                 return False
+        self._note(chunk, chunk.n_samples - samples.shape[0])
         self._write(samples)
         self._end_ns = chunk.end_ns
         self._seq = chunk.seq
@@ -100,16 +123,75 @@ class Trace:
 
     def _was_set_back(self, chunk: Chunk, ahead_s: float) -> bool:
         """Whether the device's clock or counter began anew, unlike a chunk that is late or sent twice."""
-        restarted = chunk.seq < self._seq and ahead_s < -self._history_s
+        restarted = chunk.seq < self._seq and ahead_s < -SET_BACK_S
         return restarted or (chunk.seq > self._seq and ahead_s < -chunk.duration_s)
 
+    def _note(self, chunk: Chunk, n_known: int) -> None:
+        """Note when a chunk's samples after ``n_known`` ones were taken, and what leads were off."""
+        start_ns = chunk.start_ns + round(n_known / chunk.fs_hz * NS_PER_S)
+        self._knots.note(self._head + self._decimator.n_held / self._decimator.factor, start_ns)
+        self._lead_offs.note(chunk.lead_off, start_ns)
+
     def _write(self, samples: FloatArray) -> None:
-        thinned = self._decimator.push(samples)
+        if self._sound is not None:
+            self._sound.push(samples[:, 0])
+        self._keep(self._decimator.push(samples))
+
+    def _skip(self, n_samples: int) -> None:
+        """Let samples be missing; a long gap of a fast signal is never written out at its own rate."""
+        if self._sound is not None:
+            self._sound.skip(n_samples)
+        n_channels = self._ring.shape[1]
+        group = 2 * self._decimator.factor
+        begun = min(n_samples, -self._decimator.n_held % group)
+        n_groups, left = divmod(n_samples - begun, group)
+        for n_pushed, n_kept in ((begun, 2 * n_groups), (left, 0)):
+            self._keep(self._decimator.push(np.full((n_pushed, n_channels), np.nan, dtype=np.float32)))
+            self._keep(np.full((n_kept, n_channels), np.nan, dtype=np.float32))
+
+    def _keep(self, thinned: FloatArray) -> None:
+        head = self._head + thinned.shape[0]
+        self._make_room(head)
         capacity = self._ring.shape[0]
         kept = thinned[-capacity:]
-        head = self._head + thinned.shape[0]
         self._ring[np.arange(head - kept.shape[0], head) % capacity] = kept
         self._head = head
+
+    def _make_room(self, head: int) -> None:
+        """Let the ring grow until it holds the history."""
+        size = self._ring.shape[0]
+        if head - self._floor <= size or size == self._most:
+            return
+        shape = (min(self._most, max(2 * size, head - self._floor)), self._ring.shape[1])
+        wider: FloatArray = np.full(shape, np.nan, dtype=np.float32)
+        held = np.arange(max(self._floor, self._head - size), self._head)
+        wider[held % len(wider)] = self._ring[held % size]
+        self._ring = wider
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the samples."""
+        return self._ring.nbytes
+
+    def forget(self) -> None:
+        """Forget the past (another patient's); what comes joins on."""
+        self._floor = self._head
+        self._lead_offs = LeadOffs()
+        if self._sound is not None:
+            self._sound = SoundRing(self._sound.fs_hz)
+
+    def sound(self, newest_s: float) -> tuple[float, Int16Array, int] | None:
+        """Rate, newest samples and the device time after them; ``None`` where this is no sound."""
+        if self._sound is None:
+            return None
+        return self._sound.fs_hz, self._sound.newest(newest_s), self._end_ns
+
+    def history(self, now: float) -> TraceHistory:
+        """Copy all that is held."""
+        window = self.window(now, self._epoch, 0, 0.0)
+        return TraceHistory(
+            window, self._knots.since(window.first_index), self._lead_offs.spans(self._end_ns)
+        )
 
     def describe(self, now: float) -> StreamSnapshot:
         """Return what the trace is at monotonic time ``now``."""
@@ -124,7 +206,7 @@ class Trace:
             source_hz=chunk.fs_hz,
             fs_hz=self._decimator.fs_hz,
             epoch=self._epoch,
-            first_index=max(0, self._head - self._ring.shape[0]),
+            first_index=max(self._floor, self._head - self._ring.shape[0]),
             head_index=self._head,
             head_ns=self._end_ns - round(held_s * NS_PER_S),
             age_s=max(0.0, now - self._fresh_at),

@@ -11,7 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from dashboard.snapshots import LIVE_S, BedSnapshot, FindingSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
+from dashboard.history import HeardBeats, Int16Array, VitalRing
+from dashboard.snapshots import (
+    LIVE_S,
+    BedHistory,
+    BedSnapshot,
+    FindingSnapshot,
+    TraceWindow,
+    VitalHistory,
+    VitalSnapshot,
+    WardSnapshot,
+)
 from dashboard.traces import Trace
 from inference.types import Alarm, AlarmState, Bed, Prediction, Priority, Vital
 from ingest.types import Chunk, SignalKind
@@ -19,6 +29,8 @@ from ingest.types import Chunk, SignalKind
 MAX_BEDS: Final = 128
 MAX_CURRENT_ALARMS: Final = 1_000
 MAX_ALARMS: Final = 200
+MAX_SIGNALS: Final = 16
+"""Of whose numbers, and of whose predictions, a bed keeps: names come over the wire."""
 VITAL_LATE_S: Final = 6.0
 """An ECG whose newest vital signs are older is not analysed: the worker sends them every second."""
 VITAL_FIRST_S: Final = 10.0
@@ -28,13 +40,23 @@ PRIORITY_RANK: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2, P
 
 @dataclass(slots=True)
 class _Bed:
+    beats: HeardBeats
     traces: dict[SignalKind, Trace] = field(default_factory=dict)
     vitals: dict[str, tuple[Vital, float]] = field(default_factory=dict)
+    past_vitals: dict[str, VitalRing] = field(default_factory=dict)
     predictions: dict[str, tuple[Prediction, float]] = field(default_factory=dict)
     status: Bed | None = None
     status_at: float = 0.0
     ecg_since: float | None = None
     ecg_at: float = 0.0
+
+    def forget(self, history_s: float) -> None:
+        """Forget what was of another patient."""
+        self.beats = HeardBeats(history_s)
+        self.past_vitals.clear()
+        self.predictions.clear()
+        for trace in self.traces.values():
+            trace.forget()
 
     def note_ecg(self, fresh_at: float) -> None:
         """Note that ECG came; after a silence the worker is given time for its first numbers again."""
@@ -93,7 +115,7 @@ class Ward:
             if len(self._beds) >= MAX_BEDS:
                 self._refused += 1
                 return None
-            bed = self._beds[name] = _Bed()
+            bed = self._beds[name] = _Bed(HeardBeats(self._history_s))
         return bed
 
     def add_chunk(self, chunk: Chunk, age_s: float = 0.0) -> None:
@@ -119,6 +141,8 @@ class Ward:
             held = bed.vitals.get(vital.signal)
             if held is None or not _supersedes(held[0].time_ns, held[0], vital.time_ns, vital):
                 bed.vitals[vital.signal] = (vital, fresh_at)
+                if vital.signal in bed.past_vitals or len(bed.past_vitals) < MAX_SIGNALS:
+                    bed.past_vitals.setdefault(vital.signal, VitalRing(vital.signal)).add(vital)
 
     def add_prediction(self, prediction: Prediction, age_s: float = 0.0) -> None:
         """Take in a prediction, unless a newer one of the same bed, signal and model is held."""
@@ -126,7 +150,11 @@ class Ward:
         key = f"{prediction.signal}/{prediction.model}"
         with self._lock:
             bed = self._bed(prediction.bed)
-            if bed is None or (key not in bed.predictions and len(bed.predictions) >= 16):
+            if bed is None:
+                return
+            if prediction.signal == SignalKind.ECG:
+                bed.beats.add(prediction)
+            if key not in bed.predictions and len(bed.predictions) >= MAX_SIGNALS:
                 return
             held = bed.predictions.get(key)
             if held is None or not _supersedes(held[0].end_ns, held[0], prediction.end_ns, prediction):
@@ -161,6 +189,9 @@ class Ward:
                 return
             held = bed.status
             if held is None or (status.revision, status.emitted_ns) > (held.revision, held.emitted_ns):
+                # A new patient inherits nothing.
+                if held is not None and held.stay != status.stay:
+                    bed.forget(self._history_s)
                 bed.status, bed.status_at = status, self.clock() - age_s
 
     def set_connected(self, connected: bool, problem: str | None = None) -> None:
@@ -200,6 +231,44 @@ class Ward:
             held = self._beds.get(bed)
             trace = held.traces.get(kind) if held else None
             return trace.window(self.clock(), epoch, first_index, newest_s) if trace else None
+
+    def history(self, bed: str) -> BedHistory | None:
+        """Copy a bed's traces, with beats and alarms; ``None`` where nothing ever came."""
+        with self._lock:
+            held = self._beds.get(bed)
+            if held is None or not held.traces:
+                return None
+            now = self.clock()
+            traces = tuple(held.traces[kind].history(now) for kind in SignalKind if kind in held.traces)
+            newest = [one for one, _ in held.predictions.values() if one.signal == SignalKind.ECG]
+            alarms = [*self._current.values(), *self._past.values()]
+            return BedHistory(
+                bed=bed,
+                traces=traces,
+                beats=held.beats.since(min(trace.knots[0][1] for trace in traces)),
+                alarms=tuple(alarm for alarm in alarms if alarm.bed == bed),
+                newest=max(newest, key=lambda one: one.end_ns, default=None),
+            )
+
+    def vital_history(self, bed: str) -> tuple[VitalHistory, ...]:
+        """Copy the numbers of a bed's last hour, a signal each."""
+        with self._lock:
+            held = self._beds.get(bed)
+            return tuple(ring.read() for ring in held.past_vitals.values()) if held else ()
+
+    def audio(self, bed: str, kind: SignalKind, newest_s: float) -> tuple[float, Int16Array, int] | None:
+        """Copy the newest sound at the device's rate, at most a minute.
+
+        Returns
+        -------
+        (fs_hz, samples, end_ns) or None
+            Samples ``(n_samples,)`` of the first channel, int16 of full scale, -32768 where missing;
+            device time after the last. ``None`` where the bed sends no such sound.
+        """
+        with self._lock:
+            held = self._beds.get(bed)
+            trace = held.traces.get(kind) if held else None
+            return trace.sound(newest_s) if trace else None
 
     @staticmethod
     def _is_empty(bed: _Bed, now: float) -> bool:
