@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from inference.monitor import Outcome
 from inference.partitions import Partitions
 from inference.reading import Polled
-from inference.stats import Stats
+from inference.stats import ALARM_OUT, POLLED, PREDICTED, PREDICTION_OUT, SENT, Stats
 from inference.status import INFER, Standing, StatusReporter, lag_of
 from inference.stream_watch import StreamWatch
 from inference.types import DeadLetter, LoadedModel
@@ -23,11 +23,6 @@ from ingest.settings import Settings
 logger = logging.getLogger(__name__)
 
 FILE_S: Final = 1.0
-POLLED: Final = "receipt_to_poll"
-PREDICTED: Final = "poll_to_prediction"
-SENT: Final = "prediction_to_send"
-PREDICTION_OUT: Final = "receipt_to_prediction_out"
-ALARM_OUT: Final = "receipt_to_alarm_out"
 WORST_CLOCKS: Final = 20
 
 

@@ -28,7 +28,7 @@ from inference.judge_reader import PastReader, Progress
 from inference.judge_words import facts_of, reasons_in_words
 from inference.publish import Outputs
 from inference.reading import RawReader
-from inference.stats import Stats
+from inference.stats import VERDICT_OUT, Stats
 from inference.status import JUDGE, Standing, StatusReporter, lag_of
 from inference.types import DeadLetter, DeviceAlarm, LoadedModel, Verdict
 from inference.verdict_beats import BeatSource
@@ -60,7 +60,6 @@ IDLE_MS: Final = 500
 BUSY_MS: Final = 20
 MOST_AT_ONCE: Final = 16
 STATS_S: Final = 1.0
-VERDICT_OUT: Final = "receipt_to_verdict_out"
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from kafka.structs import OffsetAndMetadata
 from inference.raw_history import RawHistory
 from inference.reading import Polled, RawReader
 from inference.recorder_intake import RecordIntake
-from inference.stats import Stats
+from inference.stats import STORED, Stats
 from inference.status import Standing, lag_of
 from inference.store_retention import DAY_NS
 from inference.store_write import Batch, Minute, StoreWriter
@@ -34,7 +34,6 @@ MAX_RECORDS: Final = 2_000
 CUT_S: Final = 2.0
 """Longest time for strips in one round."""
 COMMIT_MS: Final = 10_000
-STORED: Final = "receipt_to_stored"
 STRIP_AGE_NS: Final = DAY_NS
 """Kafka keeps raw signals for a day; older alarms get no strip."""
 

@@ -19,6 +19,16 @@ REMEMBERED = 20_000
 RECENT_S: Final = 30.0
 """Latencies of the stages are those of so long."""
 
+POLLED: Final = "receipt_to_poll"
+PREDICTED: Final = "poll_to_prediction"
+SENT: Final = "prediction_to_send"
+PREDICTION_OUT: Final = "receipt_to_prediction_out"
+ALARM_OUT: Final = "receipt_to_alarm_out"
+STORED: Final = "receipt_to_stored"
+VERDICT_OUT: Final = "receipt_to_verdict_out"
+ACK: Final = "send_to_acknowledged"
+"""From sending a status to its being on all replicas, as every output goes."""
+
 
 class Stages:
     """How long the stages between the broker's receipt and an output took lately."""

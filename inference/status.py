@@ -21,7 +21,7 @@ import psutil
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from inference.stats import Stats
+from inference.stats import ACK, Stats
 from inference.types import ClockAhead, Lag, LoadedModel, WorkerStatus
 from ingest import kafka, version
 from ingest.errors import BrokerError
@@ -36,8 +36,6 @@ STOPPED: Final = "stopped"
 INFER: Final = "infer"
 RECORD: Final = "record"
 JUDGE: Final = "judge"
-ACK: Final = "send_to_acknowledged"
-"""Stage: from sending a status to its being on all replicas, as every output goes."""
 
 LIBRARIES: Final = ("kafka-python", "msgspec", "numpy", "scipy", "torch")
 _BLOCK_MS: Final = 5_000

@@ -17,13 +17,22 @@ import pytest
 from kafka import TopicPartition
 
 from inference import status
-from inference.gauges import ALARM_OUT, POLLED, PREDICTED, PREDICTION_OUT, SENT
-from inference.judge import VERDICT_OUT, Judge
+from inference.judge import Judge
 from inference.recorder import Recorder
-from inference.recorder_session import STORED
 from inference.recorder_settings import RecorderSettings
-from inference.stats import RECENT_S, Stages
-from inference.status import ACK, Rates, lag_of
+from inference.stats import (
+    ACK,
+    ALARM_OUT,
+    POLLED,
+    PREDICTED,
+    PREDICTION_OUT,
+    RECENT_S,
+    SENT,
+    STORED,
+    VERDICT_OUT,
+    Stages,
+)
+from inference.status import Rates, lag_of
 from inference.stream_watch import StreamWatch
 from inference.types import ClockAhead, Lag, LoadedModel, WorkerStatus
 from inference.verdict_views import shipped
