@@ -16,12 +16,10 @@ from typing import Final, Protocol
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from dashboard.snapshots import WardSnapshot
+from dashboard.history import Int16Array
+from dashboard.snapshots import StreamSnapshot, WardSnapshot
 from ingest.types import MISSING_INT16, NS_PER_S, SignalKind
-
-Int16Array = npt.NDArray[np.int16]
 
 HISTORY_S: Final = 60.0
 """Held in the browser for play-back; the first feed of a view brings it."""
@@ -195,14 +193,14 @@ def build_sound_feed(source: SoundSource, session: SoundSession) -> bytes:
     """Return the next feed of this view and move its cursors on."""
     session.seq += 1
     shown = source.snapshot().bed(session.bed)
-    ages = {stream.kind: stream.age_s for stream in shown.streams} if shown else {}
+    streams = {stream.kind: stream for stream in shown.streams} if shown else {}
     headers: list[SoundStream] = []
     bodies: list[bytes] = []
     for kind in SOUNDS:
-        piece = _next_piece(source, session, kind) if kind in ages else None
+        piece = _next_piece(source, session, kind) if kind in streams else None
         if piece is not None:
             cursor, first, samples = piece
-            headers.append(_stream(session, kind, cursor, first, len(samples), ages[kind]))
+            headers.append(_stream(session, streams[kind], cursor, first, len(samples)))
             bodies.append(samples.astype("<i2").tobytes())
     text = msgspec.json.encode(SoundFeed(session.view, session.seq, headers))
     text += b" " * (len(text) % 2)
@@ -229,19 +227,20 @@ def _next_piece(
 
 
 def _stream(
-    session: SoundSession, kind: SignalKind, cursor: Cursor, first: int, count: int, age_s: float
+    session: SoundSession, shown: StreamSnapshot, cursor: Cursor, first: int, count: int
 ) -> SoundStream:
-    title, top_hz = SOUNDS[kind]
+    title, top_hz = SOUNDS[shown.kind]
+    others = f" (first of {len(shown.channels)} channels)" if len(shown.channels) > 1 else ""
     unsent_s = (cursor.head - (first + count) * cursor.factor) / cursor.fs_hz
     return SoundStream(
-        kind=kind,
-        title=title,
+        kind=shown.kind,
+        title=f"{title}: {shown.channels[0]}{others}",
         top_hz=top_hz,
         fs=cursor.fs_hz / cursor.factor,
         epoch=cursor.epoch,
         first=first,
         count=count,
         end_s=cursor.end_ns / NS_PER_S - unsent_s,
-        age=round(age_s, 2),
-        marks=session.marks(kind),
+        age=round(shown.age_s, 2),
+        marks=session.marks(shown.kind),
     )

@@ -20,18 +20,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from dashboard.history import Int16Array
 from dashboard.snapshots import BedSnapshot, StreamSnapshot, WardSnapshot
 from dashboard.sound_feed import (
     HISTORY_S,
     HeatRow,
-    Int16Array,
     Marks,
     SoundFeed,
     SoundSession,
     Span,
     build_sound_feed,
 )
-from ingest.types import MISSING_INT16, NS_PER_S, SignalKind
+from dashboard.ward import Ward
+from ingest.types import MISSING_INT16, NS_PER_S, Chunk, SignalKind
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = Path("/usr/bin/chromium")
@@ -205,6 +206,20 @@ def test_a_fast_sound_is_thinned_without_mirror_tones_and_holds_its_time() -> No
     first = min(samples)
     gap = np.flatnonzero(thinned == MISSING_INT16) + first
     assert (gap[0], gap[-1], len(gap)) == (25_000, 27_499, 2_500)
+
+
+def test_the_sound_of_a_real_ward_reaches_the_browser_whole() -> None:
+    ward, session, browser = Ward(), SoundSession("v", "bed-01"), Browser()
+    sound = np.random.default_rng(1).uniform(-0.5, 0.5, (20_000, 2)).astype(np.float32)
+    for seq, start in enumerate(range(0, 20_000, 1_000)):
+        jitter_ns = (seq % 3) * 5_000_000
+        start_ns = T0_NS + start * NS_PER_S // 4_000 + jitter_ns
+        samples = sound[start : start + 1_000]
+        ward.add_chunk(Chunk("bed-01", "s", LUNG, ("left <b>", "right"), 4_000.0, start_ns, seq, samples))
+        feed = build_sound_feed(ward, session)
+        browser.take(feed)
+    assert np.allclose(np.array(browser.sound) / 32_767, sound[:, 0], atol=1e-4)
+    assert read(feed)[0].streams[0].title == "Lung sound: left <b> (first of 2 channels)"
 
 
 def test_marks_of_models_travel_with_the_sound() -> None:

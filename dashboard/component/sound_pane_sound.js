@@ -91,7 +91,8 @@ class Sound {
     };
     const whole = alike(0);
     let period = 0;
-    let best = 0.25 * whole;
+    // What hardly changes in loudness has no cycles.
+    let best = whole > (0.05 * mean) ** 2 ? 0.25 * whole : Infinity;
     for (let lag = Math.ceil(least / COLUMN_S); lag <= most / COLUMN_S && lag < length / 2; lag++) {
       const likeness = alike(lag);
       if (likeness > best) [period, best] = [lag * COLUMN_S, likeness];
