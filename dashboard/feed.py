@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -178,6 +179,11 @@ class Feed:
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    @property
+    def topics(self) -> dict[str, int]:
+        """Topics that are read, each with the number of its partitions."""
+        return dict(Counter(part.topic for part in list(self._live_from)))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
