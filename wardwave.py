@@ -22,6 +22,7 @@ COMMANDS = {
     "schemas": "inference.cli",
     "record": "inference.recorder_cli",
     "strips": "inference.recorder_cli",
+    "labels": "inference.labels_cli",
     "judge-alarms": "inference.judge_cli",
     "train": "training.cli",
     "crossval": "training.cli",

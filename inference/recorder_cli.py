@@ -25,7 +25,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write alarms, strips, trends and the audit trail to a database",
         description=DESCRIPTION,
     )
-    _add_url(record)
+    add_url(record)
     record.add_argument("--stats", type=Path, help="JSON file with counters, rewritten every second")
     record.set_defaults(run=run_record)
     strips = subparsers.add_parser(
@@ -33,13 +33,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     actions = strips.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="list alarms, the newest first")
-    _add_url(listing)
+    add_url(listing)
     listing.add_argument("--bed", help="only this bed")
     listing.add_argument("--kind", help="only this kind of alarm")
     listing.add_argument("--limit", type=int, default=50, help="how many at most (50)")
     listing.set_defaults(run=run_list)
     export = actions.add_parser("export", help="write strips as WFDB or EDF+")
-    _add_url(export)
+    add_url(export)
     which = export.add_mutually_exclusive_group(required=True)
     which.add_argument("alarm_id", nargs="?", metavar="ALARM_ID", help="id as 'strips list' shows it")
     which.add_argument("--all", action="store_true", help="every strip there is")
@@ -48,7 +48,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     export.set_defaults(run=run_export)
 
 
-def _add_url(parser: argparse.ArgumentParser) -> None:
+def add_url(parser: argparse.ArgumentParser) -> None:
+    """Add what says which store is meant."""
     parser.add_argument(
         "--url",
         help="sqlite:///FILE or postgresql://USER@HOST/NAME, by default WARDWAVE_RECORDER__URL, else the "
@@ -77,7 +78,7 @@ def run_record(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print one line an alarm."""
-    with _open(args.url) as store:
+    with open_store(args.url) as store:
         for stored in store.alarms(bed=args.bed, kind=args.kind, limit=args.limit):
             alarm = stored.alarm
             raised = datetime.datetime.fromtimestamp(alarm.raised_ns / 1e9, datetime.UTC)
@@ -92,7 +93,7 @@ def run_export(args: argparse.Namespace) -> int:
     from inference.strip_export import export_edf, export_wfdb
 
     write = export_wfdb if args.format == "wfdb" else export_edf
-    with _open(args.url) as store:
+    with open_store(args.url) as store:
         for alarm_id in store.with_strip() if args.all else [args.alarm_id]:
             stored, strip = store.alarm(alarm_id), store.strip_of(alarm_id)
             if stored is None:
@@ -106,7 +107,8 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(url: str | None) -> Store:
+def open_store(url: str | None) -> Store:
+    """Open the store that is named, by the command line or the environment."""
     from inference.recorder_settings import load_recorder_settings
     from inference.store import Store
 
