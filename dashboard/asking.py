@@ -17,7 +17,7 @@ from dashboard.shared import Missing
 from dashboard.users import User
 from dashboard.words import count
 from inference import commands
-from inference.commands import Action, Command, Transfer
+from inference.commands import Acknowledge, Action, Command, Transfer
 from inference.errors import BadCommand, NotDelivered
 from inference.types import Audit, AuditChange, CommandOutcome
 from ingest.errors import IngestError
@@ -140,7 +140,9 @@ def _ask(sender: Sender | Missing, user: User, order: Order) -> Reply:
 
 
 def _reply(order: Order, answers: Sequence[Audit], n_expected: int) -> Reply:
-    changes = tuple(dict.fromkeys(_change(one) for answer in answers for one in answer.changes))
+    named = [one for answer in answers for one in answer.changes]
+    # Of alarms it would name ids, which tell people nothing; how many it were stands in the detail.
+    changes = () if isinstance(order.action, Acknowledge) else tuple(dict.fromkeys(map(_change, named)))
     refused = [answer for answer in answers if answer.outcome is CommandOutcome.REFUSED]
     if refused:
         # The second and third answers of a transfer come from other beds.

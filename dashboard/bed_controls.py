@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
 
+from dashboard import access
 from dashboard.asking import Order
 from dashboard.controls import (
     RENEWED_S,
     acknowledge_all,
     alarm_buttons,
+    alarm_line,
     button,
     may_command,
+    paused_words,
     press,
     replies,
-    sound_controls,
-    waiting,
+    sound_buttons,
 )
 from dashboard.limit_changes import profile_lines
 from dashboard.snapshots import WardSnapshot
-from dashboard.summary import alarm_text
 from dashboard.words import plain
 from inference.catalog import load_catalogue
 from inference.commands import MOST_LABEL, Action, Admit, Discharge, SetProfile, Standby, Transfer
-from inference.types import AlarmState, Bed
+from inference.types import Alarm, Bed
 
 Read = Callable[[], WardSnapshot]
 
 CONFIRM_S: Final = 60.0
 """A question that nobody answered is asked anew: the bed may have changed."""
 MOST_ALARMS: Final = 12
-"""Alarms with a button of their own, the gravest; the others wait until these are seen."""
+"""Alarms that are listed, the gravest; only these are acknowledged."""
+
+LINE: Final = 480
+"""Pixels of an alarm's text: the buttons beside stand under one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +66,37 @@ def alarm_controls(read_snapshot: Read, bed: str) -> None:
         shown = snapshot.bed(bed)
         status = shown.status if shown is not None else None
         st.markdown(_status_words(bed, status))
-        if shown is not None and may_command(snapshot):
-            listed = [one for one in shown.alarms if one.state is not AlarmState.ENDED][:MOST_ALARMS]
-            acknowledge_all(listed, bed, f"{bed}-all")
-            for alarm in listed:
-                text, buttons = st.columns([3, 2], vertical_alignment="center")
-                text.markdown(plain(alarm_text(alarm)))
-                with buttons:
-                    alarm_buttons(alarm, f"{bed}-one", bed)
-            more = len(waiting(shown.alarms)) - len(waiting(listed))
-            if more:
-                st.caption(f"{more} more wait; they are listed when these are seen.")
-            sound_controls([status] if status is not None else [], bed, f"{bed}-sound", bed=bed)
-            _standby(bed, status)
+        alarms = shown.alarms if shown is not None else ()
+        listed = alarms[:MOST_ALARMS]
+        may = shown is not None and may_command(snapshot)
+        if may:
+            # Above the alarms, which come and go: no button moves away under the pointer.
+            _buttons(bed, status, listed)
         replies(bed)
+        for alarm in listed:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                alarm_line(alarm, width=LINE)
+                if may:
+                    alarm_buttons(alarm, f"{bed}-one", bed)
+        if len(alarms) > len(listed):
+            st.caption(f"{len(alarms) - len(listed)} more stand; they are listed when these are over.")
 
     renewed()
+
+
+def _buttons(bed: str, status: Bed | None, listed: Sequence[Alarm]) -> None:
+    on = status is not None and status.standby
+    paused = status is not None and paused_words([status]) is not None
+    with st.container(horizontal=True):
+        acknowledge_all(listed, bed, f"{bed}-all")
+        sound_buttons(paused, bed, f"{bed}-sound", bed=bed)
+        button(
+            "End standby" if on else "Standby",
+            bed,
+            [Order(Standby(not on), bed)],
+            f"{bed}-standby-{'end' if on else 'begin'}",
+            hint='Standby silences "no data", and the bed says so. Physiological alarms stay awake.',
+        )
 
 
 def _status_words(bed: str, status: Bed | None) -> str:
@@ -91,25 +110,15 @@ def _status_words(bed: str, status: Bed | None) -> str:
     ]
     if status.standby:
         parts.append(f'STANDBY by {status.standby_by or "staff"}: "no data" is silent')
-    return f"**{plain(bed)}** {plain(' · '.join(parts))}"
-
-
-def _standby(bed: str, status: Bed | None) -> None:
-    on = status is not None and status.standby
-    button(
-        "End standby" if on else "Standby",
-        bed,
-        [Order(Standby(not on), bed)],
-        f"{bed}-standby-{'end' if on else 'begin'}",
-        hint='Standby silences "no data", and the bed says so. Physiological alarms stay awake.',
-    )
+    paused = paused_words([status])
+    return f"**{plain(bed)}** {plain(' · '.join(parts))}" + (f" · **{plain(paused)}**" if paused else "")
 
 
 def patient_controls(read_snapshot: Read, bed: str) -> None:
     """Show admission, discharge, transfer and profile. It stands still: nothing typed is lost.
 
     What forgets or moves a patient is asked once more before it is sent. Answers are shown by
-    :func:`alarm_controls`.
+    :func:`alarm_controls`, which says to viewers that they only look.
     """
 
     @st.fragment
@@ -126,6 +135,8 @@ def patient_controls(read_snapshot: Read, bed: str) -> None:
         with profile:
             _profile(read_snapshot, bed)
 
+    if not access.current_user().may_command:
+        return
     with st.expander("Admit, discharge, transfer, profile"):
         still()
 

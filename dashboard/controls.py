@@ -7,7 +7,7 @@ every second, says that it waits and then what came of it.
 
 from __future__ import annotations
 
-import hashlib
+import html
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal
@@ -20,7 +20,7 @@ from dashboard.snapshots import WardSnapshot
 from dashboard.summary import alarm_text
 from dashboard.words import count, countdown, plain
 from inference.commands import Acknowledge, PauseAudio, ResumeAudio
-from inference.types import Alarm, AlarmState, Bed
+from inference.types import Alarm, AlarmState, Bed, Priority
 from ingest.types import NS_PER_S
 
 __all__ = [
@@ -28,12 +28,15 @@ __all__ = [
     "alarm_buttons",
     "ask",
     "button",
+    "alarm_line",
     "may_command",
+    "paused_words",
     "press",
     "replies",
-    "sound_controls",
-    "ward_controls",
+    "sound_buttons",
     "waiting",
+    "ward_controls",
+    "why_not",
 ]
 
 RENEWED_S: Final = 1.0
@@ -42,31 +45,44 @@ PAUSES_S: Final = (120, 60, 300)
 BRIEFLY_S: Final = 0.3
 """Most answers come within it: the run that follows the press shows them."""
 APPLIED_S: Final = 10.0
-"""So long it stands that something was done; that it was not stands longer."""
+"""So long it stands that something was done; what was not done stands longer."""
 REFUSED_S: Final = 60.0
 MOST_LISTED: Final = 12
 """Alarms that a ward's list shows, and so acknowledges at once."""
+TURNS: Final = 256
 _ASKED: Final = "asked"
+_BADGE: Final = "padding:2px 10px;border-radius:4px;font-weight:700"
+_COLOURS: Final = {
+    Priority.HIGH: "background:#c81e1e;color:#fff",
+    Priority.MEDIUM: "background:#ffd42a;color:#1a1500",
+    Priority.LOW: "background:#0b3a47;color:#35d6ff",
+    Priority.TECHNICAL: "background:#0b3a47;color:#35d6ff",
+}
+
+
+def why_not(snapshot: WardSnapshot) -> str | None:
+    """Say why the user can command nothing now, with the way out; ``None`` where they can."""
+    user = access.current_user()
+    if not user.may_command:
+        return (
+            f"{user.name} ({user.role}) looks only: clinicians and admins acknowledge, pause, admit and set "
+            "limits."
+        )
+    if not snapshot.connected:
+        # Asked now, the broker would hold this page.
+        return f"No commands: the broker has not answered for {snapshot.silent_s:.0f} s."
+    sender = shared.sender()
+    if isinstance(sender, shared.Missing):
+        return f"{sender.why[:1].upper()}{sender.why[1:]}"
+    return None
 
 
 def may_command(snapshot: WardSnapshot) -> bool:
-    """Whether the user can command now; where not, the page says why, and the way out."""
-    user = access.current_user()
-    if not user.may_command:
-        st.caption(
-            plain(f"{user.name} ({user.role}) looks only: ")
-            + "clinicians and admins acknowledge, pause, admit and set limits."
-        )
-        return False
-    if not snapshot.connected:
-        # Asked now, the broker would hold this page.
-        st.warning(f"No commands: the broker has not answered for {snapshot.silent_s:.0f} s.")
-        return False
-    sender = shared.sender()
-    if isinstance(sender, shared.Missing):
-        st.warning(plain(f"{sender.why[:1].upper()}{sender.why[1:]}"))
-        return False
-    return True
+    """Whether the user can command now; where not, the page says why."""
+    why = why_not(snapshot)
+    if why is not None:
+        st.caption(plain(why))
+    return why is None
 
 
 def press(scope: str, label: str, orders: Sequence[Order]) -> None:
@@ -145,7 +161,6 @@ def button(
         help=None if hint is None else plain(hint),
         on_click=press,
         args=(scope, label, tuple(orders)),
-        width="stretch",
     )
 
 
@@ -157,80 +172,78 @@ def waiting(alarms: Iterable[Alarm]) -> list[Alarm]:
 def acknowledge_all(alarms: Sequence[Alarm], scope: str, key: str) -> None:
     """Show a button that acknowledges exactly ``alarms``, which stand on the screen.
 
-    The button's key hangs on what they are: a press on a button that was drawn before another alarm came is
-    that button's, and acknowledges what stood there.
+    It is another button whenever they are others: a press on one that was drawn before another alarm came
+    acknowledges what stood there.
     """
-    asked = waiting(alarms)
     by_bed: dict[str, list[str]] = {}
-    for one in asked:
+    for one in waiting(alarms):
         by_bed.setdefault(one.bed, []).append(one.id)
-    mark = hashlib.sha256("\n".join(sorted(one.id for one in asked)).encode()).hexdigest()[:12]
+    ids = [id_ for of_bed in by_bed.values() for id_ in of_bed]
     button(
-        f"Acknowledge {count(len(asked), 'alarm')}",
+        f"Acknowledge {count(len(ids), 'alarm')}",
         scope,
-        [Order(Acknowledge(ids), bed) for bed, ids in by_bed.items()],
-        f"{key}-acknowledge-{mark}",
+        [Order(Acknowledge(of_bed), bed) for bed, of_bed in by_bed.items()],
+        f"{key}-acknowledge-{_turn(key, ids)}",
         kind="primary",
-        disabled=not asked,
+        disabled=not ids,
         hint="Exactly those that are listed. A latched alarm that is over ends.",
     )
 
 
+def _turn(key: str, ids: Sequence[str]) -> int:
+    """Return a number that changes with ``ids``; so few that a session which stays open does not grow."""
+    held, turn = st.session_state.get(f"{key}-turn", (ids, 0))
+    if held != ids:
+        turn = (turn + 1) % TURNS
+    st.session_state[f"{key}-turn"] = (ids, turn)
+    return int(turn)
+
+
 def alarm_buttons(alarm: Alarm, key: str, scope: str = "alarms") -> None:
-    """Show what can be done with one alarm: acknowledge it, or who has; and its pause as it runs down.
+    """Show what can be done with one alarm: acknowledge it; and the pause of its sound as it runs down.
 
     To be called in a fragment that also calls :func:`replies`, and only where :func:`may_command`.
     """
-    if alarm.state is AlarmState.ENDED:
-        return
-    if alarm.state is AlarmState.ACKNOWLEDGED:
-        st.caption(f"seen by {plain(alarm.acknowledged_by or 'staff')}")
-    else:
+    if alarm.state in (AlarmState.ACTIVE, AlarmState.LATCHED):
         orders = [Order(Acknowledge([alarm.id]), alarm.bed)]
         button("Acknowledge", scope, orders, f"{key}-{alarm.id}", hint=f"{alarm.bed}: {alarm_text(alarm)}")
     left_s = _left_s(alarm.audio_paused_until_ns)
-    if left_s > 0:
-        st.caption(f"🔕 {countdown(left_s)}")
+    if left_s > 0 and alarm.state is not AlarmState.ENDED:
+        st.caption(f"sound paused {countdown(left_s)}")
+
+
+def alarm_line(alarm: Alarm, with_bed: bool = False, width: int | Literal["content"] = "content") -> None:
+    """Show an alarm in the colour of its priority; one that somebody has seen has a frame only."""
+    text = f"{alarm.bed}  {alarm_text(alarm)}" if with_bed else alarm_text(alarm)
+    seen = alarm.state is AlarmState.ACKNOWLEDGED
+    style = "border:1px solid" if seen else _COLOURS[alarm.priority]
+    st.html(f'<span style="{_BADGE};{style}">{html.escape(text)}</span>', width=width)
 
 
 def _left_s(until_ns: int | None) -> float:
     return 0.0 if until_ns is None else until_ns / NS_PER_S - time.time()
 
 
-def sound_controls(
-    statuses: Sequence[Bed], scope: str, key: str, *, bed: str | None = None, ward: str | None = None
+def sound_buttons(
+    paused: bool, scope: str, key: str, *, bed: str | None = None, ward: str | None = None
 ) -> None:
-    """Show whether the sound of a bed or ward is paused and for how long, with buttons to change it.
+    """Show the buttons for the sound of a bed or a ward (one of them); ``paused`` says whether it is."""
+    for seconds in PAUSES_S:
+        hint = "New alarms that are graver than what sounds now sound all the same."
+        order = Order(PauseAudio(float(seconds)), bed, ward)
+        button(f"Pause sound {seconds} s", scope, [order], f"{key}-pause-{seconds}", hint=hint)
+    button("Resume sound", scope, [Order(ResumeAudio(), bed, ward)], f"{key}-resume", disabled=not paused)
 
-    Parameters
-    ----------
-    statuses : sequence of Bed
-        How the beds concerned are set.
-    scope, key : str
-        Where the answer is shown; what the buttons' keys begin with.
-    bed, ward : str
-        Whose sound; one of them.
-    """
+
+def paused_words(statuses: Sequence[Bed]) -> str | None:
+    """Say of how many of some beds the sound is paused, for how long and by whom; ``None`` of none."""
     paused = [one for one in statuses if _left_s(one.audio_paused_until_ns) > 0]
-    if paused:
-        st.markdown(_paused_words(paused, None if bed is not None else len(statuses)))
-    columns = st.columns(len(PAUSES_S) + 1)
-    for column, seconds in zip(columns, PAUSES_S, strict=False):
-        with column:
-            label = f"Pause sound {seconds} s"
-            hint = "New alarms that are graver than what sounds now sound all the same."
-            order = Order(PauseAudio(float(seconds)), bed, ward)
-            button(label, scope, [order], f"{key}-pause-{seconds}", hint=hint)
-    with columns[-1]:
-        order = Order(ResumeAudio(), bed, ward)
-        button("Resume sound", scope, [order], f"{key}-resume", disabled=not paused)
-
-
-def _paused_words(paused: Sequence[Bed], n_beds: int | None) -> str:
-    last = max(paused, key=lambda one: one.audio_paused_until_ns or 0)
-    where = "" if n_beds in (None, len(paused)) else f" at {len(paused)} of {count(n_beds or 0, 'bed')}"
+    if not paused:
+        return None
+    left_s = max(_left_s(one.audio_paused_until_ns) for one in paused)
+    where = "" if len(paused) == len(statuses) else f" at {len(paused)} of {count(len(statuses), 'bed')}"
     names = ", ".join(sorted({one.audio_paused_by or "staff" for one in paused}))
-    return f"🔕 **Sound paused{where}: {countdown(_left_s(last.audio_paused_until_ns))}** by {plain(names)}"
+    return f"SOUND PAUSED{where} {countdown(left_s)} by {names}"
 
 
 def ward_controls(read_snapshot: Callable[[], WardSnapshot], scope: str = "ward") -> None:
@@ -245,15 +258,24 @@ def ward_controls(read_snapshot: Callable[[], WardSnapshot], scope: str = "ward"
         if may_command(snapshot):
             statuses = [bed.status for bed in snapshot.beds if bed.status is not None]
             for ward in sorted({one.ward for one in statuses}):
-                st.caption(f"Sound of ward {plain(ward)}")
-                of_ward = [one for one in statuses if one.ward == ward]
-                sound_controls(of_ward, scope, f"{scope}-{ward}", ward=ward)
+                _ward_sound(ward, [one for one in statuses if one.ward == ward], scope)
             alarms = waiting(snapshot.alarms)
             listed = alarms[:MOST_LISTED]
             acknowledge_all(listed, scope, scope)
-            st.markdown("  \n".join(plain(f"{one.bed}  {alarm_text(one)}") for one in listed))
+            replies(scope)
+            for one in listed:
+                alarm_line(one, with_bed=True)
             if len(alarms) > len(listed):
                 st.caption(f"{len(alarms) - len(listed)} more wait; they are listed when these are seen.")
-        replies(scope)
+        else:
+            replies(scope)
 
     renewed()
+
+
+def _ward_sound(ward: str, statuses: Sequence[Bed], scope: str) -> None:
+    words = paused_words(statuses)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        sound_buttons(words is not None, scope, f"{scope}-{ward}", ward=ward)
+        # Last in its row: the buttons stay where they are when it comes and goes.
+        st.markdown(f"Ward {plain(ward)}" + (f": **{plain(words)}**" if words else ""), width="content")

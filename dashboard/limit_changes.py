@@ -31,7 +31,6 @@ class Row:
     enabled: bool
     priority: Priority
     limit: float | None
-    unit: str
     bounds: str
     on_delay_s: float
     off_delay_s: float
@@ -80,8 +79,7 @@ def _row(key: str, spec: AlarmSpec) -> Row:
         setting.enabled,
         setting.priority,
         setting.limit,
-        bounds.unit if bounds is not None else "",
-        f"{bounds.least:g} to {bounds.most:g}" if bounds is not None else "",
+        f"{bounds.least:g} to {bounds.most:g} {bounds.unit}" if bounds is not None else "",
         setting.on_delay_s,
         setting.off_delay_s,
         setting.source,

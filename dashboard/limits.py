@@ -23,17 +23,18 @@ Read = Callable[[], WardSnapshot]
 HEIGHT: Final = 460
 """Pixels of the table: it scrolls, the changes under it stay in sight."""
 _COLUMNS: Final = {
-    "key": st.column_config.TextColumn("Alarm", pinned=True, width=190),
-    "enabled": st.column_config.CheckboxColumn("On", width=50),
-    "priority": st.column_config.SelectboxColumn("Priority", options=list(Priority), required=True, width=95),
-    "limit": st.column_config.NumberColumn("Limit", width=75),
-    "unit": st.column_config.TextColumn("Unit", width=70),
-    "bounds": st.column_config.TextColumn("From – to", width=90),
-    "on_delay_s": st.column_config.NumberColumn("On-delay (s)", width=95),
-    "off_delay_s": st.column_config.NumberColumn("Off-delay (s)", width=95),
+    "key": st.column_config.TextColumn("Alarm", pinned=True, width=185),
+    "enabled": st.column_config.CheckboxColumn("On", width=65),
+    "priority": st.column_config.SelectboxColumn(
+        "Priority", options=list(Priority), required=True, width=105
+    ),
+    "limit": st.column_config.NumberColumn("Limit", width=85),
+    "bounds": st.column_config.TextColumn("Least to most", width=130),
+    "on_delay_s": st.column_config.NumberColumn("On-delay (s)", width=125),
+    "off_delay_s": st.column_config.NumberColumn("Off-delay (s)", width=125),
     "source": st.column_config.TextColumn("Set by", width=75),
     RESET: st.column_config.CheckboxColumn(
-        "Reset", width=60, help="Unset what was set for this bed: profile, site and ward count again."
+        "Reset", width=85, help="Unset what was set for this bed: profile, site and ward count again."
     ),
     "condition": st.column_config.TextColumn("Raised when"),
 }
