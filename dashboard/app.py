@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import access, page_alarms, page_analyse, page_bed, page_models, page_system, page_ward, views
+from dashboard import (
+    access,
+    monitor,
+    page_alarms,
+    page_analyse,
+    page_bed,
+    page_models,
+    page_system,
+    page_wall,
+    page_ward,
+    shared,
+    views,
+)
 
 st.set_page_config(
     page_title="Wardwave",
@@ -17,6 +29,7 @@ st.html(views.PAGE_STYLE)
 access.guard()
 
 BED = st.Page(page_bed.show, title="Bed", url_path="bed")
+WALL = st.Page(page_wall.show, title="Wall", url_path="wall")
 
 
 def ward() -> None:
@@ -24,9 +37,11 @@ def ward() -> None:
     page_ward.show(BED)
 
 
+WARD = st.Page(ward, title="Ward", default=True)
 page = st.navigation(
     [
-        st.Page(ward, title="Ward", default=True),
+        WARD,
+        WALL,
         BED,
         st.Page(page_alarms.show, title="Alarms", url_path="alarms"),
         st.Page(page_analyse.show, title="Analyse", url_path="analyse"),
@@ -35,6 +50,10 @@ page = st.navigation(
     ],
     position="top",
 )
-access.user_line()
+access.user_line(visible=page is not WALL)
 access.enter(page.title)
+monitor.mount_sound(wall=page is WALL)
+if page not in (WARD, WALL, BED):
+    # Alarms sound whatever page is looked at; those with traces feed the bar themselves.
+    views.live_head(shared.feed().ward)
 page.run()

@@ -1,14 +1,24 @@
-"""The canvas component of the ward and of a bed, and the pipe that feeds it."""
+"""What lives in the browser: the canvas of the ward and of a bed, the bar with the sound, their feed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import streamlit as st
 
 _FOLDER: Final = Path(__file__).parent / "component"
-_SCRIPTS: Final = ("protocol.js", "trace.js", "sweep.js", "tile.js", "ward.js")
+_CANVAS: Final = (
+    "preferences.js",
+    "protocol.js",
+    "trace.js",
+    "sweep.js",
+    "tile.js",
+    "controls.js",
+    "ward.js",
+)
+_BAR: Final = ("preferences.js", "protocol.js", "sound.js", "bar.js")
 MM_PER_INCH: Final = 25.4
 BED_KEY: Final = "monitor"
 
@@ -21,9 +31,23 @@ _canvas = st.components.v2.component(
     "wardwave_monitor",
     html=_text("ward.html"),
     css=_text("ward.css"),
-    js="\n".join(_text(name) for name in _SCRIPTS),
+    js="\n".join(_text(name) for name in _CANVAS),
+)
+_bar = st.components.v2.component(
+    "wardwave_bar",
+    html=_text("bar.html"),
+    css=_text("bar.css"),
+    js="\n".join(_text(name) for name in _BAR),
 )
 _pipe = st.components.v2.component("wardwave_pipe", js=_text("pipe.js"))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a viewer has just chosen on the canvas; a ward of ``""`` is all wards."""
+
+    bed: str | None
+    ward: str | None
 
 
 def mount_canvas(
@@ -33,7 +57,9 @@ def mount_canvas(
     dpi: float = 96.0,
     mm_per_second: float = 25.0,
     gain_mm_per_mv: float = 10.0,
-) -> str | None:
+    wall: bool = False,
+    ward: str | None = None,
+) -> Chosen:
     """Mount the canvas of one page view, outside any fragment.
 
     Parameters
@@ -44,29 +70,47 @@ def mount_canvas(
         Calibrated grid (1 mm, 5 mm) behind the traces.
     dpi : float
         Pixels per inch of the display, as CSS counts them.
+    mm_per_second, gain_mm_per_mv : float
+        Sweep and gain; on the ward what the viewer chose there goes before.
+    wall : bool
+        Larger, without controls.
+    ward : str or None
+        The ward whose beds are shown, ``None`` for all.
 
     Returns
     -------
-    str or None
-        The bed that was just chosen by click or Enter.
+    Chosen
+        What was just chosen by click or key.
     """
     result = _canvas(
-        key=f"{BED_KEY}-{'bed' if grid else 'ward'}",
+        key=f"{BED_KEY}-{'bed' if grid else 'wall' if wall else 'ward'}",
         data={
             "view": view,
             "grid": grid,
             "pixelsPerMm": dpi / MM_PER_INCH,
             "mmPerSecond": mm_per_second,
             "gain": gain_mm_per_mv,
+            "wall": wall,
+            "ward": ward,
         },
         on_open_change=_nothing,
+        on_ward_change=_nothing,
     )
-    chosen = getattr(result, "open", None)
-    return chosen if isinstance(chosen, str) else None
+    bed, other = getattr(result, "open", None), getattr(result, "ward", None)
+    return Chosen(bed if isinstance(bed, str) else None, other if isinstance(other, str) else None)
+
+
+def mount_sound(*, wall: bool = False) -> None:
+    """Mount the bar: alarm sound, SOUND OFF, CONNECTION LOST, and the switches of sound and theme.
+
+    Once a page, in wall mode unseen: the canvas then says what the bar would. It is fed by any
+    :func:`send_feed` of the page.
+    """
+    _bar(key="wardwave-bar", data={"wall": wall})
 
 
 def send_feed(feed: bytes) -> None:
-    """Send one feed; to be called from a fragment."""
+    """Send one feed to canvas and bar; to be called from a fragment."""
     _pipe(key="wardwave-pipe", data=feed)
 
 

@@ -20,78 +20,23 @@ from typing import Final, Literal
 import msgspec
 import numpy as np
 
+from dashboard.headers import (
+    AlarmHeader,
+    BedHeader,
+    FeedHeader,
+    SoundHeader,
+    TraceHeader,
+    UrgentHeader,
+)
 from dashboard.snapshots import BedSnapshot, StreamSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
-from dashboard.summary import alarm_text, summarise
+from dashboard.summary import alarm_text, of_ward, soundings, summarise, wards_of
 from dashboard.ward import Ward
 from ingest.types import MISSING_INT16, FloatArray, SignalKind
 
 MAX_TRACES: Final = 12
+MAX_SOUNDS: Final = 64
 NUMBER_STALE_S: Final = 5.0
 """A number older than this is no longer shown."""
-
-
-class TraceHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """Where the samples of one signal lie and what they are."""
-
-    kind: str
-    device: str
-    unit: str
-    fs: float
-    epoch: int
-    first: int
-    count: int
-    head_s: float
-    age: float
-    channels: list[str]
-    lead_off: list[bool]
-    scale: float
-
-
-class AlarmHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One current alarm."""
-
-    priority: str
-    state: str
-    text: str
-
-
-class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One bed."""
-
-    bed: str
-    age: float | None
-    heart_rate: float | None
-    number_age: float | None
-    ventricular: float | None
-    quality: float | None
-    finding: str | None
-    unanalysed: float | None
-    standby: bool
-    paused: float | None
-    off: int
-    alarms: list[AlarmHeader]
-    traces: list[TraceHeader]
-
-
-class UrgentHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """The gravest alarm of the ward."""
-
-    bed: str
-    priority: str
-    text: str
-
-
-class FeedHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One feed; the head line is that of all beds, also on the page of one."""
-
-    view: str
-    seq: int
-    connected: bool
-    silent: float
-    counts: str
-    urgent: UrgentHeader | None
-    no_analysis: float | None
-    beds: list[BedHeader]
 
 
 @dataclass(slots=True)
@@ -113,6 +58,10 @@ class ViewSession:
         Token of this page view: a feed meant for another is ignored by the component.
     bed : str or None
         ``None`` for the ward, else the bed whose signals are all sent.
+    ward : str or None
+        Only the beds of this ward are shown and heard; ``None`` for all.
+    head_only : bool
+        No bed is sent: a page without traces that alarms all the same.
     history_s : float
         Seconds sent at first, so that the screen is not empty.
     """
@@ -120,6 +69,8 @@ class ViewSession:
     view: str
     bed: str | None = None
     history_s: float = 10.0
+    ward: str | None = None
+    head_only: bool = False
     seq: int = 0
     cursors: dict[tuple[str, SignalKind], Cursor] = field(default_factory=dict)
 
@@ -159,18 +110,24 @@ def build_feed(ward: Ward, session: ViewSession, snapshot: WardSnapshot) -> byte
     """Return the next feed of this view and move its cursors on."""
     session.seq += 1
     bodies: list[bytes] = []
-    beds = [bed for bed in snapshot.beds if session.bed in (None, bed.bed)]
-    summary = summarise(snapshot)
+    now_ns = time.time_ns()
+    shown = of_ward(snapshot, session.ward)
+    # A bed is shown on its page whatever its ward.
+    beds = shown.beds if session.bed is None else [bed for bed in snapshot.beds if bed.bed == session.bed]
+    summary = summarise(shown)
     urgent = summary.urgent
     header = FeedHeader(
         view=session.view,
         seq=session.seq,
+        sent=round(now_ns / 1e9, 3),
         connected=snapshot.connected,
         silent=round(snapshot.silent_s, 2),
         counts=summary.counts,
         urgent=UrgentHeader(urgent.bed, urgent.priority, urgent.text) if urgent else None,
         no_analysis=_tenths(summary.no_analysis_s),
-        beds=[_bed_header(ward, session, bed, bodies) for bed in beds],
+        sounds=[SoundHeader(one.id, one.level) for one in soundings(shown, now_ns)[:MAX_SOUNDS]],
+        wards=wards_of(snapshot),
+        beds=[] if session.head_only else [_bed_header(ward, session, bed, bodies) for bed in beds],
     )
     text = msgspec.json.encode(header)
     text += b" " * (-len(text) % 2)
@@ -191,11 +148,14 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         heart_rate=_rounded(shown.heart_rate_bpm if shown else None),
         number_age=round(vital.age_s, 2) if vital else None,
         ventricular=_rounded(shown.ventricular_per_min if shown else None),
+        respiratory_rate=None,  # no signal that the worker analyses gives one yet
         quality=_quality(vital),
         finding=_finding(bed),
         unanalysed=_tenths(bed.unanalysed_s),
         standby=bed.standby,
+        standby_by=bed.status.standby_by if bed.status else None,
         paused=_paused_s(bed),
+        paused_by=bed.status.audio_paused_by if bed.status else None,
         off=sum(not setting.enabled for setting in bed.status.settings) if bed.status else 0,
         alarms=[
             AlarmHeader(priority=alarm.priority, state=alarm.state, text=alarm_text(alarm))

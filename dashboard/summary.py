@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from dashboard.snapshots import BedSnapshot, WardSnapshot
 from dashboard.ward import PRIORITY_RANK
@@ -11,6 +11,8 @@ from inference.types import Alarm, AlarmState, Priority
 
 STALE_S: Final = 3.0
 """Without data for so long a bed is shown as NO DATA."""
+Level = Literal["high", "medium", "low"]
+LEVELS: Final[tuple[Level, ...]] = ("high", "medium", "low")
 _PREFIX: Final = {Priority.HIGH: "***", Priority.MEDIUM: "**", Priority.LOW: "*", Priority.TECHNICAL: "!!!"}
 
 
@@ -22,6 +24,14 @@ class Urgent:
     priority: Priority
     text: str
     active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sounding:
+    """Something that is to be heard; ``id`` tells what is new from what sounded before."""
+
+    id: str
+    level: Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,47 @@ def _no_analysis(snapshot: WardSnapshot) -> float | None:
     waits = [bed.unanalysed_s for bed in snapshot.beds if bed.live_ecg]
     waited = [wait for wait in waits if wait is not None]
     return min(waited) if waited and len(waited) == len(waits) else None
+
+
+def sound_level(priority: Priority, text: str) -> Level:
+    """Burst of an alarm: a technical one has that of its level, which its prefix tells (ALARMS.md)."""
+    if priority is Priority.HIGH or text.startswith("!!!"):
+        return "high"
+    return "medium" if priority is Priority.MEDIUM or text.startswith("!!") else "low"
+
+
+def soundings(snapshot: WardSnapshot, now_ns: int) -> list[Sounding]:
+    """Return what sounds now, the gravest first.
+
+    These are active alarms whose sound is not paused, and what the dashboard finds wrong itself.
+    Whether an alarm is covered by the pause of its bed is the worker's to say, for each alarm: a graver one,
+    a new high one and one that escalated sound all the same.
+    """
+    found: list[Sounding] = []
+    for bed in snapshot.beds:
+        for alarm in bed.alarms:
+            if alarm.state is AlarmState.ACTIVE and (alarm.audio_paused_until_ns or 0) <= now_ns:
+                found.append(Sounding(alarm.id, sound_level(alarm.priority, alarm_text(alarm))))
+        own = own_finding(bed)
+        paused = bed.status is not None and (bed.status.audio_paused_until_ns or 0) > now_ns
+        # The lowest of all priorities: every pause covers it. What a worker raised of it has its own life.
+        if own is not None and not paused and not any(alarm.kind == "no_data" for alarm in bed.alarms):
+            found.append(Sounding(f"{bed.bed}/{own.split(' ', 2)[1]}", sound_level(Priority.TECHNICAL, own)))
+    return sorted(found, key=lambda one: LEVELS.index(one.level))
+
+
+def of_ward(snapshot: WardSnapshot, ward: str | None) -> WardSnapshot:
+    """Return the beds and alarms of one ward; a bed that no worker has told of yet belongs to every ward."""
+    if ward is None:
+        return snapshot
+    beds = tuple(bed for bed in snapshot.beds if bed.status is None or bed.status.ward == ward)
+    names = {bed.bed for bed in beds}
+    return replace(snapshot, beds=beds, alarms=tuple(one for one in snapshot.alarms if one.bed in names))
+
+
+def wards_of(snapshot: WardSnapshot) -> list[str]:
+    """Return the wards that beds are in, in order."""
+    return sorted({bed.status.ward for bed in snapshot.beds if bed.status is not None})
 
 
 def gravest_bed(snapshot: WardSnapshot) -> str | None:

@@ -29,33 +29,89 @@ PAGE_STYLE: Final = """<style>
 [data-testid="stStatusWidget"] { display: none; }
 [data-testid="stElementContainer"] { opacity: 1 !important; transition: none !important; }
 [data-testid="stVerticalBlock"] { gap: .4rem; }
+[data-testid="stElementContainer"]:has([data-testid="stHtml"] style) { display: none; }
 /* Streamlit's box "server is not responding" would cover the beds; CONNECTION LOST says it. */
 [data-testid="stDialog"], [data-baseweb="modal"] { display: none !important; }
 .ward-head { display: flex; gap: 20px; align-items: center; font-size: 17px; font-weight: 700; }
 .ward-head span { padding: 3px 10px; border-radius: 4px; }
-.ward-head .high { background: #ff3b3b; color: #fff; }
+.ward-head .high { background: #c80d0d; color: #fff; }
 .ward-head .medium { background: #ffd42a; color: #1a1500; }
 .ward-head .low, .ward-head .technical { background: #0b3a47; color: #35d6ff; }
 .ward-head .warning { background: #fff; color: #000; }
-.ward-head .live { color: #3dff7c; }
+.ward-head .live { color: #3dff7c; background: #0c1318; }
+</style>"""
+
+WALL_STYLE: Final = """<style>
+[data-testid="stHeader"] { display: none; }
+[data-testid="stMainBlockContainer"] { padding: 0; }
+[data-testid="stMain"] { overflow: hidden; }
+[data-testid="stVerticalBlock"] { gap: 0; }
 </style>"""
 
 
 def new_view(bed: str | None, history_s: float) -> ViewSession:
     """Begin a page view: its first feed brings history, older feeds are ignored by the component."""
-    return ViewSession(view=uuid.uuid4().hex, bed=bed, history_s=history_s)
+    return ViewSession(view=uuid.uuid4().hex, bed=bed, history_s=history_s, ward=chosen_ward())
 
 
-def live_traces(ward: Ward, session: ViewSession) -> str | None:
-    """Show the canvas and keep feeding it; return the bed that was chosen, if any."""
-    chosen = mount_canvas(session.view, grid=session.bed is not None)
+def chosen_ward() -> str | None:
+    """The ward that this browser shows, by address (``?ward=``) or by choice; ``None`` for all."""
+    wanted = st.query_params.get("ward") or st.session_state.get("ward")
+    if not isinstance(wanted, str) or not wanted:
+        return None
+    st.session_state["ward"] = wanted
+    return wanted
 
-    @st.fragment(run_every=FEED_S)
+
+def live_traces(
+    ward: Ward,
+    session: ViewSession,
+    *,
+    mm_per_second: float = 25.0,
+    gain_mm_per_mv: float = 10.0,
+    wall: bool = False,
+) -> str | None:
+    """Show the canvas and keep feeding it; return the bed that was chosen, if any.
+
+    Parameters
+    ----------
+    ward : Ward
+        Where the data are.
+    session : ViewSession
+        One page view, from :func:`new_view`.
+    mm_per_second, gain_mm_per_mv : float
+        Sweep and gain.
+    wall : bool
+        Larger, without controls.
+    """
+    chosen = mount_canvas(
+        session.view,
+        grid=session.bed is not None,
+        mm_per_second=mm_per_second,
+        gain_mm_per_mv=gain_mm_per_mv,
+        wall=wall,
+        ward=session.ward,
+    )
+    if chosen.ward is not None:
+        st.session_state["ward"] = chosen.ward
+        st.query_params.pop("ward", None)
+        st.rerun()
+    _keep_feeding(ward, session, FEED_S)
+    return chosen.bed
+
+
+def live_head(ward: Ward) -> None:
+    """Keep the bar of a page without traces fed: it sounds and tells of a lost connection there, too."""
+    session = ViewSession(view=uuid.uuid4().hex, ward=chosen_ward(), head_only=True)
+    _keep_feeding(ward, session, LIST_S)
+
+
+def _keep_feeding(ward: Ward, session: ViewSession, every_s: float) -> None:
+    @st.fragment(run_every=every_s)
     def feed() -> None:
         send_feed(build_feed(ward, session, ward.snapshot()))
 
     feed()
-    return chosen
 
 
 def connection_line(snapshot: WardSnapshot) -> str | None:

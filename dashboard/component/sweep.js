@@ -3,15 +3,27 @@
 const ERASE_MM = 4;
 const GAINS_MM_PER_MV = [20, 10, 5, 2.5, 1.25];
 const COLOURS = {
-  ecg: "#3dff7c", eeg: "#e8eef5", lung_sound: "#ffb454", heart_sound: "#ff9bd2",
-  resp: "#ffe14d", pleth: "#4dd9ff", abp: "#ff6b6b",
+  dark: {
+    ecg: "#3dff7c", eeg: "#e8eef5", lung_sound: "#ffb454", heart_sound: "#ff9bd2",
+    resp: "#ffe14d", pleth: "#4dd9ff", abp: "#ff6b6b", other: "#e8eef5",
+  },
+  light: {
+    ecg: "#101820", eeg: "#1d2a5e", lung_sound: "#7a4200", heart_sound: "#8c1760",
+    resp: "#5e5200", pleth: "#005a75", abp: "#a01313", other: "#101820",
+  },
 };
 
+function colourOf(kind, light) {
+  const colours = light ? COLOURS.light : COLOURS.dark;
+  return colours[kind] ?? colours.other;
+}
+
 class Row {
-  constructor(trace, channel, label) {
+  constructor(trace, channel, label, light) {
     this.trace = trace;
     this.channel = channel;
     this.label = label;
+    this.colour = colourOf(trace.kind, light);
     this.drawn = null; // index up to which this row is drawn
     this.lap = null;
     this.gain = 10;
@@ -83,7 +95,7 @@ class Row {
 
   #stroke(context, end, pace, width) {
     const trace = this.trace;
-    context.strokeStyle = COLOURS[trace.kind] ?? "#e8eef5";
+    context.strokeStyle = this.colour;
     context.beginPath();
     let open = false;
     let previous = 0;

@@ -1,7 +1,9 @@
-// One bed: its label, traces, number, alarm and the age of its data. Labels from devices are set as text only.
+// One bed: its label, traces, numbers, alarm and the age of its data. Labels from devices are set as text only.
 
 const STALE_S = 3;
 const PRIORITIES = ["high", "medium", "low", "technical"];
+const NUMBER_STALE_S = 5;
+const TWO_ROWS_PX = 96; // a lower tile shows its first trace only
 
 function element(parent, tag, name) {
   const made = document.createElement(tag);
@@ -14,37 +16,49 @@ function show(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+function describe(node, text) {
+  if (node.getAttribute("aria-label") !== text) node.setAttribute("aria-label", text);
+}
+
 class Tile {
   constructor(parent, name, settings, open) {
     this.settings = settings;
-    this.node = element(parent, "section", "tile");
+    this.name = name;
+    this.opens = open !== null;
+    this.node = element(parent, "div", "tile");
     this.node.dataset.bed = name;
-    this.node.setAttribute("aria-label", `Bed ${name}`);
-    if (open) {
-      this.node.tabIndex = 0;
-      this.node.addEventListener("click", () => open(name));
-      this.node.addEventListener("keydown", (event) => event.key === "Enter" && open(name));
-    }
-    const head = element(this.node, "header", "head");
+    this.node.setAttribute("role", open ? "button" : "group");
+    if (open) this.node.addEventListener("click", () => open(name));
+    const head = element(this.node, "div", "head");
     show(element(head, "span", "bed"), name);
     this.alarm = element(head, "span", "alarm");
     this.age = element(head, "span", "age");
     this.screen = element(this.node, "div", "screen");
     this.canvas = element(this.screen, "canvas", "trace");
+    this.canvas.setAttribute("aria-hidden", "true");
     this.labels = element(this.screen, "div", "labels");
-    this.strip = element(this.screen, "div", "strip");
+    const low = element(this.screen, "div", "low-end");
+    this.notes = element(low, "div", "notes");
+    this.strip = element(low, "div", "strip");
     this.cover = element(this.screen, "div", "cover");
-    const numbers = element(this.node, "div", "numbers");
-    show(element(numbers, "span", "name"), "HR");
-    this.rate = element(numbers, "span", "rate");
-    show(element(numbers, "span", "unit"), "/min");
-    this.extra = element(numbers, "span", "extra");
+    this.#numbers(element(this.node, "div", "numbers"));
     this.context = this.canvas.getContext("2d");
     this.traces = new Map();
     this.clocks = new Map();
     this.rows = [];
     this.header = null;
     this.receivedAt = 0;
+  }
+
+  #numbers(numbers) {
+    show(element(numbers, "span", "name"), "HR");
+    show(element(numbers, "span", "unit"), "/min");
+    this.rate = element(numbers, "span", "rate");
+    this.ventricular = element(numbers, "span", "extra pvc");
+    this.breaths = element(numbers, "span", "extra rr");
+    this.quality = element(numbers, "span", "quality");
+    this.qualityBar = element(this.quality, "span", "filled");
+    this.qualityText = element(numbers, "span", "extra quality-text");
   }
 
   receive(header, now) {
@@ -83,20 +97,25 @@ class Tile {
     this.canvas.width = Math.max(1, Math.round(this.width * ratio));
     this.canvas.height = Math.max(1, Math.round(this.height * ratio));
     this.context.scale(ratio, ratio);
-    this.context.lineWidth = this.settings.grid ? 1.4 : 1.6;
+    this.context.lineWidth = this.settings.wall ? 2 : 1.5;
     this.context.lineJoin = "round";
     this.labels.replaceChildren();
     let shown = [...this.traces.values()].flatMap((trace) => trace.channels.map((_, channel) => [trace, channel]));
-    if (!this.settings.grid && this.height < 2 * 48) shown = shown.slice(0, 1);
+    if (!this.settings.grid && this.height < TWO_ROWS_PX) shown = shown.slice(0, 1);
     const height = this.height / Math.max(1, shown.length);
     this.rows = shown.map(([trace, channel], index) => {
       const label = element(this.labels, "span", "label");
       label.style.top = `${Math.round(index * height)}px`;
-      label.style.color = COLOURS[trace.kind] ?? "";
-      const row = new Row(trace, channel, label);
+      const row = new Row(trace, channel, label, this.settings.light);
+      label.style.color = row.colour;
       row.place(index * height, height);
       return row;
     });
+  }
+
+  // Another speed or gain: what is on the screen was drawn at the old one.
+  redraw() {
+    for (const row of this.rows) row.place(row.top, row.height);
   }
 
   #alarms(alarms) {
@@ -107,9 +126,17 @@ class Tile {
     show(this.alarm, first ? first.text + more : "");
   }
 
+  // Place in an order by priority: what nobody has seen before what was acknowledged or is over.
+  get urgency() {
+    const first = this.header?.alarms[0];
+    if (first) return 2 * PRIORITIES.indexOf(first.priority) + (first.state === "active" ? 0 : 1);
+    return this.node.classList.contains("stale") && !this.header?.standby ? 2 * PRIORITIES.indexOf("technical") : 99;
+  }
+
   draw(now) {
     const { pixelsPerMm, mmPerSecond, gain } = this.settings;
-    for (const row of this.rows) {
+    for (let index = 0; index < this.rows.length; index++) {
+      const row = this.rows[index];
       const clock = this.clocks.get(row.trace.device);
       if (clock) row.draw(this.context, clock.tick(now), this.width, pixelsPerMm, mmPerSecond, gain);
     }
@@ -127,21 +154,39 @@ class Tile {
     this.node.classList.toggle("stale", stale);
     show(this.age, Number.isFinite(age) ? `${age < 10 ? age.toFixed(1) : Math.floor(age)} s` : "");
     if (lost) show(this.cover, `CONNECTION LOST ${Math.floor(lostS)} s`);
-    else if (stale && header.standby) show(this.cover, "STANDBY");
+    else if (stale && header.standby) show(this.cover, header.standbyBy ? `STANDBY by ${header.standbyBy}` : "STANDBY");
     else if (stale) show(this.cover, Number.isFinite(age) ? `NO DATA ${Math.floor(age)} s` : "NO DATA");
     else show(this.cover, "");
     const unanalysed = !lost && !stale && header.unanalysed !== null;
     this.node.classList.toggle("unanalysed", unanalysed);
     show(this.strip, unanalysed ? `!!! NOT ANALYSED ${Math.floor(header.unanalysed + sinceFeed)} s: alarms suspended` : "");
-    const numberAge = header.numberAge === null ? Infinity : header.numberAge + sinceFeed;
-    const valid = !lost && !stale && header.heartRate !== null && numberAge < 5;
-    show(this.rate, valid ? String(header.heartRate) : "--");
-    const ventricular = valid && header.ventricular ? `PVC ${header.ventricular}/min` : "";
-    const pauseS = header.paused === null ? 0 : header.paused - sinceFeed;
-    const paused = pauseS > 0 ? `SOUND PAUSED ${Math.ceil(pauseS)} s` : "";
-    const standby = header.standby && !stale ? "STANDBY" : "";
-    const off = header.off ? `${header.off} ALARM${header.off > 1 ? "S" : ""} OFF` : "";
-    show(this.extra, [ventricular, off, paused, standby].filter(Boolean).join("  "));
+    const fresh = !lost && !stale && header.numberAge !== null && header.numberAge + sinceFeed < NUMBER_STALE_S;
+    this.#refreshNumbers(header, fresh);
+    this.#refreshNotes(header, sinceFeed, stale, lost);
     for (const row of this.rows) row.label.classList.toggle("off", Boolean(row.trace.leadOff[row.channel]));
+    const said = lost ? "connection lost" : [this.cover.textContent, this.alarm.textContent].filter(Boolean).join(", ");
+    const rate = fresh && header.heartRate !== null ? `heart rate ${header.heartRate}` : "no heart rate";
+    describe(this.node, `${this.name}: ${said || "no alarm"}, ${rate}`);
+  }
+
+  #refreshNumbers(header, fresh) {
+    const valid = fresh && header.heartRate !== null;
+    show(this.rate, valid ? String(header.heartRate) : "--");
+    show(this.ventricular, valid && header.ventricular !== null ? `PVC ${header.ventricular}/min` : "");
+    show(this.breaths, valid && header.respiratoryRate !== null ? `RR ${header.respiratoryRate}/min` : "");
+    const quality = fresh ? header.quality : null;
+    show(this.qualityText, quality === null ? "" : `Signal ${Math.round(100 * quality)} %`);
+    this.quality.hidden = quality === null;
+    this.qualityBar.style.width = `${Math.round(100 * (quality ?? 0))}%`;
+    this.quality.classList.toggle("poor", quality !== null && quality < 0.5);
+  }
+
+  #refreshNotes(header, sinceFeed, stale, lost) {
+    const pauseS = header.paused === null ? 0 : header.paused - sinceFeed;
+    const by = header.pausedBy ? ` by ${header.pausedBy}` : "";
+    const paused = pauseS > 0 ? `SOUND PAUSED ${Math.ceil(pauseS)} s${by}` : "";
+    const off = header.off ? `${header.off} ALARM${header.off > 1 ? "S" : ""} OFF` : "";
+    const standby = header.standby && !stale ? "STANDBY" : "";
+    show(this.notes, lost ? "" : [standby, paused, off].filter(Boolean).join("  ·  "));
   }
 }

@@ -1,6 +1,7 @@
 // The ward: one component for all beds. Mounted once a page; pipe.js brings the feeds.
 
-const LOST_S = 2.5;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const SETTLE_S = 2; // so long an order by priority stands before a tile moves again
 
 // Columns for which tiles come nearest to a monitor's strip, with few places left empty.
 function columnsFor(count, width, height) {
@@ -16,22 +17,28 @@ function columnsFor(count, width, height) {
 }
 
 class Ward {
-  constructor(root, settings, open) {
+  constructor(root, data, open, chooseWard) {
+    const settings = { ...data, light: isLight(root.host ?? root), sort: "label" };
+    if (!settings.grid) readChoices(settings);
     this.settings = settings;
     this.open = open;
-    this.node = root.querySelector(".ward");
-    this.banner = root.querySelector(".banner");
-    this.count = root.querySelector(".count");
-    this.urgent = root.querySelector(".urgent");
-    this.link = root.querySelector(".link");
-    this.time = root.querySelector(".time");
-    this.grid = root.querySelector(".grid");
+    this.chooseWard = chooseWard;
+    for (const name of ["ward", "banner", "count", "urgent", "link", "time", "grid", "controls", "notice", "soundoff"]) {
+      this[name] = root.querySelector(`.${name}`);
+    }
+    this.alert = root.querySelector('.said[role="alert"]');
+    this.status = root.querySelector('.said[role="status"]');
     this.grid.classList.toggle("paper", settings.grid);
-    this.node.classList.toggle("one", settings.grid);
+    this.ward.classList.toggle("one", settings.grid);
+    this.ward.classList.toggle("wall", settings.wall);
+    this.ward.classList.toggle("light", settings.light);
     this.grid.style.setProperty("--mm", `${settings.pixelsPerMm}px`);
     this.grid.replaceChildren();
     this.tiles = new Map();
-    this.seq = 0;
+    this.order = [];
+    this.sortedAt = -Infinity;
+    this.wards = "";
+    this.watch = new FeedWatch();
     this.feed = null;
     this.feedAt = this.now();
     this.frames = 0;
@@ -42,31 +49,67 @@ class Ward {
     this.observer.observe(this.grid);
     // A timer besides the frames: what is lost must show even where no frame is drawn.
     this.timer = setInterval(() => this.refresh(), 250);
-    requestAnimationFrame(() => this.frame());
+    // A tab that wakes shows at once that what it holds is old.
+    this.wake = () => this.refresh();
+    document.addEventListener("visibilitychange", this.wake);
+    this.leave = (event) => {
+      if (settings.wall && event.key === "Escape") location.assign(`./${location.search}`);
+    };
+    window.addEventListener("keydown", this.leave);
+    this.grid.onkeydown = (event) => this.#key(event);
+    this.#writeNotice();
+    if (!settings.grid && !settings.wall) this.#mountControls([]);
+    this.frame = this.frame.bind(this);
+    requestAnimationFrame(this.frame);
   }
 
   now() {
     return performance.now() / 1000;
   }
 
+  #mountControls(wards) {
+    mountControls(this.controls, this.settings, wards, (setting) => this.#changed(setting), this.chooseWard);
+  }
+
+  #changed(setting) {
+    if (setting === "sort") {
+      this.sortedAt = -Infinity;
+      this.#sort(this.now());
+      return;
+    }
+    for (const tile of this.tiles.values()) tile.redraw();
+    this.#writeNotice();
+  }
+
+  #writeNotice() {
+    show(
+      this.notice,
+      "Research software, no medical device: never rely on it for the care of a patient. " +
+        `${this.settings.mmPerSecond} mm/s, baseline filter 0.16 Hz (display only: do not read ST from it).`,
+    );
+  }
+
   receive(bytes) {
     const feed = decodeFeed(bytes);
-    if (feed.view !== this.settings.view || feed.seq <= this.seq) return;
+    if (feed.view !== this.settings.view || !this.watch.take(feed)) return;
     this.bytes += bytes.byteLength;
-    this.seq = feed.seq;
     this.feed = feed;
-    this.feedAt = this.now();
+    this.feedAt = this.watch.at;
     const names = feed.beds.map((bed) => bed.bed);
-    if (names.length !== this.tiles.size || names.some((name) => !this.tiles.has(name))) this.seat(names);
+    if (names.length !== this.tiles.size || names.some((name) => !this.tiles.has(name))) this.#seat(names);
     if (this.settings.grid) {
       const rows = feed.beds.flatMap((bed) => bed.traces).reduce((sum, trace) => sum + trace.channels.length, 0);
       this.grid.style.setProperty("--rows", String(Math.max(1, rows)));
     }
     for (const bed of feed.beds) this.tiles.get(bed.bed).receive(bed, this.feedAt);
+    if (this.controls.childElementCount > 0 && feed.wards.join("\n") !== this.wards) {
+      this.wards = feed.wards.join("\n");
+      this.#mountControls(feed.wards);
+    }
     this.refresh();
   }
 
-  seat(names) {
+  #seat(names) {
     for (const [name, tile] of this.tiles) {
       if (!names.includes(name)) {
         tile.node.remove();
@@ -75,82 +118,143 @@ class Ward {
     }
     for (const name of names) {
       if (!this.tiles.has(name)) this.tiles.set(name, new Tile(this.grid, name, this.settings, this.open));
-      this.grid.append(this.tiles.get(name).node);
     }
+    this.names = names;
+    this.sortedAt = -Infinity;
+    this.#sort(this.now());
     this.layOut();
+  }
+
+  // By label, or the gravest first; tiles of one urgency keep the order of their labels.
+  #sort(now) {
+    if (!this.names || now - this.sortedAt < SETTLE_S) return;
+    const tiles = this.names.map((name) => this.tiles.get(name));
+    if (this.settings.sort === "priority") tiles.sort((one, other) => one.urgency - other.urgency);
+    if (tiles.length === this.order.length && tiles.every((tile, index) => tile === this.order[index])) return;
+    const focused = this.order.find((tile) => tile.node.matches(":focus"));
+    tiles.forEach((tile, index) => {
+      if (this.grid.children[index] !== tile.node) this.grid.insertBefore(tile.node, this.grid.children[index] ?? null);
+    });
+    this.order = tiles;
+    this.sortedAt = now;
+    focused?.node.focus({ preventScroll: true });
+    this.#rove(focused ?? tiles[0]);
+  }
+
+  // One tile is reached by Tab, the others from there by arrows.
+  #rove(current) {
+    if (this.open === null) return;
+    for (const tile of this.order) tile.node.tabIndex = tile === current ? 0 : -1;
+  }
+
+  #key(event) {
+    if (this.open === null) return;
+    const index = this.order.findIndex((tile) => tile.node === event.target);
+    if (index < 0) return;
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      this.open(this.order[index].name);
+    }
+    const step = ARROWS[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const next = this.order[index + step[0] + step[1] * this.columns];
+    if (!next) return;
+    this.#rove(next);
+    next.node.focus();
   }
 
   layOut() {
     const count = Math.max(1, this.tiles.size);
-    const columns = columnsFor(count, this.grid.clientWidth, this.grid.clientHeight);
-    const rows = Math.ceil(count / columns);
-    this.grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+    this.columns = columnsFor(count, this.grid.clientWidth, this.grid.clientHeight);
+    const rows = Math.ceil(count / this.columns);
+    this.grid.style.gridTemplateColumns = `repeat(${this.columns}, minmax(0, 1fr))`;
     this.grid.style.gridTemplateRows = `repeat(${rows}, minmax(0, 1fr))`;
-    this.grid.style.setProperty("--tile", `${this.grid.clientHeight / rows}px`);
+    const height = this.grid.clientHeight / rows;
+    this.grid.style.setProperty("--tile", `${height}px`);
+    this.grid.classList.toggle("small", height < 150);
     for (const tile of this.tiles.values()) tile.layOut();
   }
 
   frame() {
     if (!this.running) return;
     const now = this.now();
-    if (now - this.feedAt < LOST_S) for (const tile of this.tiles.values()) tile.draw(now);
+    if (this.watch.silence() < LOST_S) {
+      for (let index = 0; index < this.order.length; index++) this.order[index].draw(now);
+    }
     this.frames++;
-    requestAnimationFrame(() => this.frame());
+    requestAnimationFrame(this.frame);
   }
 
   refresh() {
     const now = this.now();
-    const silence = now - this.feedAt;
+    const silence = this.watch.silence();
     const lost = silence > LOST_S ? silence : null;
-    for (const tile of this.tiles.values()) tile.refresh(now, lost);
+    // What a sleep hid from the clock of the frames counts, too.
+    const shown = this.feedAt + Math.max(now - this.feedAt, silence);
+    for (const tile of this.tiles.values()) tile.refresh(shown, lost);
+    this.#sort(now);
     const brokerLost = this.feed !== null && !this.feed.connected;
-    this.node.classList.toggle("lost", lost !== null);
-    this.node.classList.toggle("brokerlost", brokerLost && lost === null);
+    this.ward.classList.toggle("lost", lost !== null);
+    this.ward.classList.toggle("brokerlost", brokerLost && lost === null);
     const unanalysed = lost === null && !brokerLost && this.feed !== null && this.feed.noAnalysis !== null;
-    this.node.classList.toggle("unanalysed", unanalysed);
+    this.ward.classList.toggle("unanalysed", unanalysed);
     show(this.time, new Date().toLocaleTimeString("en-GB"));
     if (lost !== null) show(this.link, `CONNECTION LOST ${Math.floor(lost)} s`);
     else if (brokerLost) show(this.link, `BROKER LOST ${Math.floor(this.feed.silent + silence)} s`);
     else if (unanalysed) show(this.link, `NO ANALYSIS ${Math.floor(this.feed.noAnalysis + silence)} s`);
     else show(this.link, this.feed === null ? "waiting for data" : "live");
-    this.summary(lost !== null);
+    // On other pages the bar says it.
+    const sound = window.wardwaveSound;
+    const quiet = this.settings.wall && (sound?.off ?? true);
+    show(this.soundoff, quiet ? `SOUND OFF${sound?.state === "suspended" ? ": click or press a key" : ""}` : "");
+    this.#summary(lost !== null);
     const seconds = now - this.startedAt;
-    this.node.dataset.frames = String(this.frames);
-    this.node.dataset.fps = (this.frames / seconds).toFixed(1);
-    this.node.dataset.bytesPerSecond = (this.bytes / seconds).toFixed(0);
+    this.ward.dataset.frames = String(this.frames);
+    this.ward.dataset.fps = (this.frames / seconds).toFixed(1);
+    this.ward.dataset.bytesPerSecond = (this.bytes / seconds).toFixed(0);
   }
 
   // Of all beds, also on the page of one: counted by the server.
-  summary(lost) {
+  #summary(lost) {
     if (this.feed === null) return;
     show(this.count, this.feed.counts);
     const urgent = lost ? null : this.feed.urgent;
     show(this.urgent, urgent ? `${urgent.bed}  ${urgent.text}` : "");
     for (const priority of PRIORITIES) this.urgent.classList.toggle(priority, urgent?.priority === priority);
+    // Told once to who listens, not with every second that is counted in it.
+    const said = lost ? "Connection lost" : urgent ? `${urgent.bed} ${urgent.text}`.replace(/ \d+ s\b/g, "") : "";
+    const grave = lost || urgent?.priority === "high";
+    show(this.alert, grave ? said : "");
+    show(this.status, grave ? "" : said);
   }
 
   stop() {
     this.running = false;
     clearInterval(this.timer);
+    document.removeEventListener("visibilitychange", this.wake);
+    window.removeEventListener("keydown", this.leave);
     this.observer.disconnect();
   }
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
   const held = parentElement.wardwave;
+  const line = feedLine();
   if (held?.settings.view !== data.view) {
+    if (held) line.leave(held.sink);
     held?.stop();
-    const open = data.grid ? null : (name) => setTriggerValue("open", name);
-    parentElement.wardwave = new Ward(parentElement, data, open);
+    const open = data.grid || data.wall ? null : (name) => setTriggerValue("open", name);
+    const ward = new Ward(parentElement, data, open, (name) => setTriggerValue("ward", name ?? ""));
+    ward.sink = (bytes) => ward.receive(bytes);
+    parentElement.wardwave = ward;
+    line.join(ward.sink);
   }
-  const ward = parentElement.wardwave;
-  const line = (window.wardwaveFeed ??= { sink: null, waiting: [] });
-  const sink = (bytes) => ward.receive(bytes);
-  line.sink = sink;
-  for (const bytes of line.waiting.splice(0)) sink(bytes);
   return () => {
-    parentElement.wardwave?.stop();
+    const ward = parentElement.wardwave;
+    if (!ward) return;
+    ward.stop();
+    line.leave(ward.sink);
     parentElement.wardwave = undefined;
-    if (line.sink === sink) line.sink = null;
   };
 }

@@ -1,0 +1,129 @@
+// On every page, in its head: SOUND OFF, CONNECTION LOST, the switches of sound and theme. Its feeds are those of
+// the canvas, or of a page without one the head line alone.
+
+const LOST_SOUND_S = 3; // so long a loss lasts before it sounds: a tab that just woke gets its feed meanwhile
+const NO_FEED = { id: "connection lost", level: "high" };
+
+class Bar {
+  constructor(root, settings) {
+    this.settings = settings;
+    this.node = root.querySelector(".bar");
+    this.lostNode = root.querySelector(".lost");
+    this.offNode = root.querySelector(".soundoff");
+    this.soundSwitch = root.querySelector(".sound");
+    this.themeSwitch = root.querySelector(".theme");
+    this.node.classList.toggle("wall", settings.wall);
+    this.engine = window.wardwaveSound ??= new AlarmSound();
+    this.watch = new FeedWatch();
+    this.sounds = [];
+    this.problem = null;
+    this.lostTicks = 0;
+    this.neighbour = null;
+    this.soundSwitch.onclick = () => {
+      if (this.engine.off) this.engine.start();
+      else this.engine.mute();
+      this.refresh();
+    };
+    this.themeSwitch.onclick = () => chooseTheme(this.light ? "dark" : "light");
+    this.light = isLight(root.host ?? root);
+    this.themeSwitch.textContent = this.light ? "Dark" : "Light";
+    this.node.classList.toggle("light", this.light);
+    keepTheme(this.light);
+    this.timer = setInterval(() => this.refresh(), TICK_MS);
+    this.wake = () => this.refresh();
+    document.addEventListener("visibilitychange", this.wake);
+    this.refresh();
+  }
+
+  receive(bytes) {
+    const feed = decodeHeader(bytes);
+    if (!this.watch.take(feed)) return;
+    this.sounds = feed.sounds;
+    this.problem = feed.connected ? null : "BROKER LOST";
+    this.refresh();
+  }
+
+  // The bar stands left of who has signed in, however long the name.
+  #place() {
+    if (!this.neighbour?.isConnected) {
+      for (const host of document.querySelectorAll('[data-testid^="stBidiComponent"] *')) {
+        this.neighbour = host.shadowRoot?.querySelector(".who") ?? null;
+        if (this.neighbour) break;
+      }
+    }
+    const taken = this.neighbour && !this.neighbour.hidden ? innerWidth - this.neighbour.getBoundingClientRect().left : 0;
+    this.node.style.right = `${Math.round(Math.max(0, taken))}px`;
+  }
+
+  refresh() {
+    this.#place();
+    const silence = this.watch.lost();
+    this.lostTicks = silence === null ? 0 : this.lostTicks + 1;
+    const told = silence !== null ? `CONNECTION LOST ${Math.floor(silence)} s` : (this.problem ?? "");
+    if (this.lostNode.textContent !== told) this.lostNode.textContent = told;
+    const gone = this.lostTicks * TICK_MS > LOST_SOUND_S * 1000 || (silence === null && this.problem !== null);
+    // A page that has lost its server knows of no alarm any more: that is what it sounds.
+    this.engine.sound(gone ? [NO_FEED] : silence === null ? this.sounds : []);
+    const { off, state, bursts, level } = this.engine;
+    const why = { muted: "SOUND OFF", missing: "SOUND OFF: none here" }[state] ?? "SOUND OFF: click here";
+    const said = off ? why : "";
+    if (this.offNode.textContent !== said) this.offNode.textContent = said;
+    const does = off ? "Sound on" : "Mute";
+    if (this.soundSwitch.textContent !== does) this.soundSwitch.textContent = does;
+    Object.assign(this.node.dataset, {
+      context: state, level: level ?? "", high: bursts.high, medium: bursts.medium, low: bursts.low,
+    });
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    document.removeEventListener("visibilitychange", this.wake);
+  }
+}
+
+const TICK_MS = 250;
+
+function themeKey() {
+  return `stActiveTheme-${location.pathname}-v2`;
+}
+
+// Streamlit reads its theme once, from what the browser keeps for the path: so the page begins again where it differs.
+function chooseTheme(name) {
+  prefer("theme", name);
+  try {
+    localStorage.setItem(themeKey(), JSON.stringify(name === "light" ? "Light" : "Dark"));
+  } catch {
+    return;
+  }
+  location.reload();
+}
+
+function keepTheme(light) {
+  const wanted = preference("theme", "dark", ["dark", "light"]);
+  const mark = `wardwave.themed ${location.pathname} ${wanted}`;
+  if ((wanted === "light") === light) return;
+  try {
+    if (sessionStorage.getItem(mark) !== null) return; // tried once already: never reload for ever
+    sessionStorage.setItem(mark, "tried");
+  } catch {
+    return;
+  }
+  chooseTheme(wanted);
+}
+
+export default function ({ parentElement, data }) {
+  const line = feedLine();
+  if (!parentElement.wardwaveBar) {
+    const bar = new Bar(parentElement, data);
+    parentElement.wardwaveBar = bar;
+    parentElement.wardwaveSink = (bytes) => bar.receive(bytes);
+    line.join(parentElement.wardwaveSink);
+  }
+  const bar = parentElement.wardwaveBar;
+  bar.node.classList.toggle("wall", data.wall);
+  return () => {
+    bar.stop();
+    line.leave(parentElement.wardwaveSink);
+    parentElement.wardwaveBar = parentElement.wardwaveSink = undefined;
+  };
+}
