@@ -82,8 +82,12 @@ def check_signal(
     Raises
     ------
     BadUpload
-        A sound that is too long, an ECG with too many leads.
+        Too long, or an ECG with too many leads.
     """
+    if duration_s > limits.max_hours * 3600:
+        raise BadUpload(
+            f"{file}: {duration_s / 3600:,.1f} h long; at most {limits.max_hours:g} h: export a shorter part"
+        )
     if kind in SOUNDS and duration_s > limits.max_sound_hours * 3600:
         raise BadUpload(
             f"{file}: a sound of {duration_s / 3600:.1f} h; at most {limits.max_sound_hours:g} h: "

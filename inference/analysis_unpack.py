@@ -120,7 +120,7 @@ def _members(file: Upload, limits: AnalysisLimits) -> list[tuple[str, bytes]]:
                 left -= len(data)
                 if data.startswith(ZIP_MAGIC):
                     raise BadUpload(
-                        f"{archive}: {shown(info.filename)!r} is an archive within the archive; unpack it first"
+                        f"{archive}: {shown(info.filename)!r} is an archive in the archive; unpack it first"
                     )
                 members.append((_name_of(info.filename, archive), data))
             return members

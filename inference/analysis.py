@@ -1,0 +1,113 @@
+"""A whole recording, analysed as the ward would: the worker's pipeline over a file.
+
+:func:`inference.analysis_read.read_upload` reads, :func:`analyse` finds. Both are made to run in a child
+process (:mod:`inference.analysis_job`), since files come from anywhere.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from inference.analysis_ecg import IN_PIPELINE, Networks, Progress, analyse_ecg
+from inference.analysis_findings import EEG_STATEMENT, SOUND_STATEMENT, Findings
+from inference.analysis_limits import SOUNDS
+from inference.analysis_read import FileNote, Opened, ReadOptions
+from inference.analysis_sound import facts_of, sound_findings
+from inference.errors import BadUpload
+from ingest.settings import IngestSettings
+from ingest.types import SignalKind
+from models.spec import NOTICE
+
+LEAST_ECG_S: Final = 10.0
+"""A window and its hop: in less the network sees nothing."""
+
+_STATEMENTS: Final = {
+    SignalKind.ECG: "analysed: beats, heart rate, rhythms, alarms",
+    SignalKind.PLETH: "pulse, held against the ECG's alarms",
+    SignalKind.ABP: "pulse, held against the ECG's alarms",
+    SignalKind.RESP: "not analysed in this version",
+    SignalKind.EEG: EEG_STATEMENT,
+    SignalKind.LUNG_SOUND: SOUND_STATEMENT,
+    SignalKind.HEART_SOUND: SOUND_STATEMENT,
+}
+_LIBRARIES: Final = ("wardwave", "torch", "numpy", "scipy", "wfdb", "pyedflib", "soundfile")
+
+
+def analyse(
+    opened: Opened,
+    networks: Networks | None,
+    progress: Progress,
+    *,
+    files: Sequence[FileNote] = (),
+    options: ReadOptions | None = None,
+    settings: IngestSettings | None = None,
+) -> Findings:
+    """Find what there is in a recording.
+
+    Parameters
+    ----------
+    opened : Opened
+        Read.
+    networks : Networks or None
+        The ward's; may be None where there is no ECG.
+    progress : callable
+        Told the stage and the share of it that is done.
+    files, options : optional
+        Go into the findings.
+    settings : IngestSettings, optional
+        Limits of continuity.
+
+    Raises
+    ------
+    BadUpload
+        An ECG that is too short to be judged.
+    """
+    began = time.monotonic()
+    recording = opened.recording
+    kinds = {signal.kind: signal for signal in recording.signals}
+    ecg = None
+    if SignalKind.ECG in kinds and networks is not None:
+        if kinds[SignalKind.ECG].duration_s < LEAST_ECG_S:
+            raise BadUpload(
+                f"{recording.name}: an ECG of {kinds[SignalKind.ECG].duration_s:.1f} s; at least "
+                f"{LEAST_ECG_S:g} s are needed to judge a rhythm: give a longer part"
+            )
+        played = [signal for signal in recording.signals if signal.kind in IN_PIPELINE]
+        ecg = analyse_ecg(played, networks, settings or IngestSettings(), progress)
+    progress("signals", 0.0)
+    return Findings(
+        name=recording.name,
+        format=opened.format,
+        files=list(files),
+        duration_s=round(max(signal.duration_s for signal in recording.signals), 3),
+        signals=[facts_of(signal, _STATEMENTS[signal.kind]) for signal in recording.signals],
+        ecg=ecg,
+        sounds=[sound_findings(signal) for signal in recording.signals if signal.kind in SOUNDS],
+        models=networks.names() if ecg is not None and networks is not None else [],
+        settings=_settings_of(options or ReadOptions()),
+        versions={name: _version(name) for name in _LIBRARIES},
+        notes=opened.notes,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        took_s=round(time.monotonic() - began, 1),
+        notice=NOTICE,
+    )
+
+
+def _settings_of(options: ReadOptions) -> dict[str, str]:
+    return {
+        "alarm settings": "the catalogue's defaults, adult profile",
+        "kind": options.kind or "by the channels' names",
+        "rate": "the file's" if options.fs_hz is None else f"{options.fs_hz:g} Hz, given",
+        "channels": ", ".join(options.channels) or "all that are known",
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,180 @@
+"""What an analysis found, as plain data: written as JSON, shown by the dashboard, printed in a report.
+
+Times are seconds from the recording's first sample. Lists that belong together have the same length.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from inference.analysis_read import FileNote
+from inference.types import Priority
+
+SOUND_STATEMENT = (
+    "No network listens yet: crackles, wheezes and murmurs are not looked for in this version. "
+    "What is shown is the sound itself and whether it can be used."
+)
+EEG_STATEMENT = (
+    "No network reads the EEG yet: seizures are not looked for in this version. "
+    "What is shown is whether each channel can be used."
+)
+
+
+class AlarmFinding(msgspec.Struct, frozen=True):
+    """An alarm that the ward's monitor would have raised; ``end_s`` is None where it goes on to the end."""
+
+    signal: str
+    kind: str
+    priority: Priority
+    message: str
+    onset_s: float
+    raised_s: float
+    end_s: float | None
+    value: float | None
+    limit: float | None
+    unit: str | None
+    reasons: list[str]
+
+
+class Beats(msgspec.Struct, frozen=True):
+    """Beats with their AAMI class (N, S, V, F) and probability."""
+
+    times_s: list[float]
+    labels: list[str]
+    probabilities: list[float]
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """The numbers beside the trace, one a second; None where there is no valid number."""
+
+    times_s: list[float]
+    heart_rate_bpm: list[float | None]
+    ventricular_per_min: list[float | None]
+    usable: list[bool]
+
+
+class Windows(msgspec.Struct, frozen=True):
+    """What the network said of each window: ``probabilities`` by class, ``channels`` the lead it saw."""
+
+    length_s: float
+    ends_s: list[float]
+    channels: list[str]
+    quality: list[float]
+    probabilities: dict[str, list[float]]
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """A part of the recording in which nothing could be judged."""
+
+    begin_s: float
+    end_s: float
+
+
+class ChannelFact(msgspec.Struct, frozen=True):
+    """How one channel is: shares are 0 to 1, ``rms`` is about its mean, in the signal's unit."""
+
+    name: str
+    missing_share: float
+    flat_share: float
+    low: float
+    high: float
+    rms: float
+
+
+class SignalFacts(msgspec.Struct, frozen=True):
+    """A signal of the recording and what it was used for."""
+
+    signal: str
+    channels: list[ChannelFact]
+    unit: str
+    fs_hz: float
+    duration_s: float
+    statement: str
+
+
+class EcgFindings(msgspec.Struct, frozen=True):
+    """What the ECG's pipeline gave."""
+
+    alarms: list[AlarmFinding]
+    beats: Beats
+    rates: Rates
+    windows: Windows
+    unusable: list[Stretch]
+
+    def beat_counts(self) -> dict[str, int]:
+        """Beats of each class."""
+        return {label: self.beats.labels.count(label) for label in ("N", "S", "V", "F")}
+
+
+class SoundCycle(msgspec.Struct, frozen=True):
+    """What a network heard in one breath or one heart cycle, probability by class."""
+
+    begin_s: float
+    end_s: float
+    probabilities: dict[str, float]
+
+
+class SoundVerdict(msgspec.Struct, frozen=True):
+    """What a network says of a whole sound."""
+
+    label: str
+    probability: float
+    model: str
+
+
+class SoundFindings(msgspec.Struct, frozen=True):
+    """A sound: what can be measured, and what networks heard where there are any.
+
+    ``clipped_share`` is of its samples, ``silent_share`` of its pieces of 50 ms under −60 dB of full scale.
+    """
+
+    signal: str
+    peak_db: float
+    rms_db: float
+    clipped_share: float
+    silent_share: float
+    statement: str
+    cycles: list[SoundCycle] | None = None
+    verdict: SoundVerdict | None = None
+
+
+class Findings(msgspec.Struct, frozen=True, tag_field="schema", tag="analysis/1"):
+    """All of one analysis."""
+
+    name: str
+    format: str
+    files: list[FileNote]
+    duration_s: float
+    signals: list[SignalFacts]
+    ecg: EcgFindings | None
+    sounds: list[SoundFindings]
+    models: list[str]
+    settings: dict[str, str]
+    versions: dict[str, str]
+    notes: list[str]
+    made: str
+    took_s: float
+    notice: str
+
+
+def head_lines(findings: Findings) -> list[str]:
+    """What was found, in a few plain lines, gravest first."""
+    lines: list[str] = []
+    if findings.ecg is not None:
+        counts = {p: sum(a.priority is p for a in findings.ecg.alarms) for p in Priority}
+        said = ", ".join(f"{count} {priority}" for priority, count in counts.items() if count)
+        lines.append(f"Alarms: {said or 'none'}")
+        beats = findings.ecg.beat_counts()
+        lines.append("Beats: " + ", ".join(f"{count:,} {label}" for label, count in beats.items()))
+        rates = [rate for rate in findings.ecg.rates.heart_rate_bpm if rate is not None]
+        if rates:
+            middle = sorted(rates)[len(rates) // 2]
+            lines.append(f"Heart rate: {min(rates):.0f} to {max(rates):.0f} bpm, median {middle:.0f}")
+        unusable_s = sum(stretch.end_s - stretch.begin_s for stretch in findings.ecg.unusable)
+        lines.append(f"Not judged: {unusable_s:.0f} s of {findings.duration_s:.0f} s")
+    for sound in findings.sounds:
+        lines.append(
+            f"{sound.signal}: peak {sound.peak_db:.1f} dB, {sound.clipped_share:.1%} clipped, "
+            f"{sound.silent_share:.0%} silent"
+        )
+    return lines

@@ -1,0 +1,298 @@
+"""A recording that was handed in, read within bounds; the formats' readers are those of ``wardwave replay``.
+
+Files are written only to a folder that the caller gives and removes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from inference.analysis_headers import Head, check_edf, check_wav, check_wfdb, text_lines
+from inference.analysis_limits import AnalysisLimits, check_layout, check_signal
+from inference.analysis_unpack import Upload, shown, unpack
+from inference.errors import BadUpload
+from ingest.errors import BadRecording
+from ingest.readers import read_signal_files
+from ingest.recording import Recording, Signal, kind_of_channel
+from ingest.types import SignalKind
+
+ENDINGS: Final = (".hea", ".edf", ".bdf", ".wav", ".flac", ".csv", ".tsv")
+_MAGIC: Final = {
+    ".edf": (b"0       ",), ".bdf": (b"\xffBIOSEMI",), ".wav": (b"RIFF",), ".flac": (b"fLaC",),
+}  # fmt: skip
+_FORMATS: Final = {
+    ".hea": "WFDB", ".edf": "EDF", ".bdf": "BDF", ".wav": "WAV", ".flac": "FLAC", ".csv": "CSV",
+    ".tsv": "TSV",
+}  # fmt: skip
+_LOOKS_LIKE: Final = (
+    (b"ID3", "MP3"), (b"\xff\xfb", "MP3"), (b"\xff\xf3", "MP3"), (b"OggS", "Ogg"), (b"%PDF", "PDF"),
+    (b"<?xml", "XML"), (b"<", "HTML or XML"), (b"{", "JSON"), (b"PK", "a zip archive"),
+    (b"\x1f\x8b", "gzip"), (b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"0       ", "EDF"),
+    (b"\x7fELF", "a program"), (b"MZ", "a program"),
+)  # fmt: skip
+MAX_LEVEL: Final = 1e6
+"""Beyond it no value of any kind of signal is physical in its unit."""
+
+MIN_S: Final = 1.0
+MAX_COLUMNS_BYTES: Final = 20_000
+
+
+class ReadOptions(msgspec.Struct, frozen=True):
+    """What a file does not say itself.
+
+    ``kind`` is that of all channels; ``fs_hz`` the rate of a CSV without times; ``channels`` the ones that
+    are wanted (all where empty); ``record`` which recording of several.
+    """
+
+    kind: str | None = None
+    fs_hz: float | None = None
+    channels: tuple[str, ...] = ()
+    record: str | None = None
+
+
+class FileNote(msgspec.Struct, frozen=True):
+    """One file that was handed in: its name, size and SHA-256."""
+
+    name: str
+    n_bytes: int
+    sha256: str
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A recording with what has to be said of its reading."""
+
+    recording: Recording
+    format: str
+    notes: list[str]
+
+
+def note_files(files: Sequence[Upload]) -> list[FileNote]:
+    """What identifies files without keeping them."""
+    return [
+        FileNote(shown(file.name), len(file.data), hashlib.sha256(file.data).hexdigest()) for file in files
+    ]
+
+
+def read_upload(
+    files: Sequence[Upload], limits: AnalysisLimits, options: ReadOptions, folder: Path
+) -> Opened:
+    """Read what was handed in.
+
+    Parameters
+    ----------
+    files : sequence of Upload
+        One recording: WFDB (header and data, or a zip of them), EDF/BDF, WAV/FLAC or CSV.
+    limits : AnalysisLimits
+        Bounds.
+    options : ReadOptions
+        What the files do not say.
+    folder : Path
+        Empty; the caller removes it.
+
+    Raises
+    ------
+    BadUpload
+        One line that names the file, the field, the value and the way out.
+    """
+    _check_options(options)
+    found = unpack(files, limits)
+    name = _choose(found, options.record)
+    suffix = Path(name).suffix.lower()
+    notes: list[str] = []
+    if suffix == ".hea":
+        _write_record(name, found, check_wfdb(name, found, limits), folder)
+        path = folder / name
+    else:
+        _check_content(shown(name), suffix, found[name], options, limits, notes)
+        path = folder / f"recording{suffix}"
+        path.write_bytes(found[name])
+    title = shown(Path(name).stem)
+    recording = _read(path, shown(name), options, limits)
+    kept = _keep_channels(shown(name), recording, options.channels)
+    _check_signals(shown(name), kept, limits)
+    notes += [
+        f"channel {shown(channel)!r} is of no kind that is known: left out" for channel in kept.left_out
+    ]
+    return Opened(Recording(title, kept.signals, kept.left_out), _FORMATS[suffix], notes)
+
+
+def _check_options(options: ReadOptions) -> None:
+    if options.kind is not None and options.kind not in list(SignalKind):
+        raise BadUpload(f"kind {shown(options.kind)!r}: is none of {', '.join(SignalKind)}")
+    if options.fs_hz is not None and not 1.0 <= options.fs_hz <= 48_000.0:
+        raise BadUpload(f"rate {options.fs_hz:g} Hz: give 1 to 48000")
+
+
+def _choose(found: Mapping[str, bytes], wanted: str | None) -> str:
+    """The file that is the recording: a header, or the only file of a known ending."""
+    heads = [name for name in sorted(found) if Path(name).suffix.lower() in ENDINGS]
+    if not heads:
+        names = ", ".join(shown(name) for name in sorted(found)[:5])
+        if any(Path(name).suffix.lower() in (".dat", ".mat") for name in found):
+            raise BadUpload(f"{names}: signal files without their header; hand in the .hea file with them")
+        raise BadUpload(
+            f"{names}: no recording that can be read; give WFDB (.hea with .dat), EDF, BDF, WAV, FLAC or CSV"
+        )
+    whole = [name for name in heads if not _is_segment(name, found)]
+    if wanted is not None:
+        chosen = [name for name in whole if wanted in (name, Path(name).stem)]
+        if not chosen:
+            raise BadUpload(f"record {shown(wanted)!r}: there are {_names(whole)}")
+        return chosen[0]
+    if len(whole) != 1:
+        raise BadUpload(f"{len(whole)} recordings ({_names(whole)}); choose one of them (--record)")
+    return whole[0]
+
+
+def _names(names: Sequence[str]) -> str:
+    few = ", ".join(shown(Path(name).stem) for name in names[:8])
+    return f"{few}, ..." if len(names) > 8 else few
+
+
+def _is_segment(name: str, found: Mapping[str, bytes]) -> bool:
+    """Whether another header lists this one as its segment."""
+    if not name.endswith(".hea"):
+        return False
+    mark = Path(name).stem.encode()
+    return any(
+        other != name
+        and other.endswith(".hea")
+        and mark in [line.split()[0] for line in data.splitlines()[1:] if line.split()]
+        for other, data in found.items()
+    )
+
+
+def _write_record(name: str, found: Mapping[str, bytes], head: Head, folder: Path) -> None:
+    """Write a checked header, its segments and their data, and nothing else."""
+    headers = [name, *(f"{segment}.hea" for segment, _ in head.segments if segment != "~")]
+    for header in headers:
+        lines = [line.split() for line in text_lines(header, found[header])]
+        files = {words[0] for words in lines[1:] if words and words[0] in found}
+        for file in (header, *files):
+            (folder / file).write_bytes(found[file])
+
+
+def _check_content(
+    name: str, suffix: str, data: bytes, options: ReadOptions, limits: AnalysisLimits, notes: list[str]
+) -> None:
+    """Hold the content of a single file against its ending."""
+    if suffix in _MAGIC and (
+        not data.startswith(_MAGIC[suffix]) or (suffix == ".wav" and data[8:12] != b"WAVE")
+    ):
+        looks = next(
+            (what for begin, what in _LOOKS_LIKE if data.lstrip().startswith(begin)), "something else"
+        )
+        raise BadUpload(
+            f"{name}: its content is no {_FORMATS[suffix]} (it looks like {looks}); export it as "
+            f"{_FORMATS[suffix]}, do not just rename it"
+        )
+    if suffix in (".edf", ".bdf"):
+        check_edf(name, data, limits)
+    elif suffix == ".wav":
+        check_wav(name, data)
+    elif suffix in (".csv", ".tsv"):
+        _check_table(name, suffix, data, options, limits, notes)
+
+
+def _check_table(
+    name: str, suffix: str, data: bytes, options: ReadOptions, limits: AnalysisLimits, notes: list[str]
+) -> None:
+    """Bounds of a table, and what its head leaves open."""
+    lines = text_lines(name, data)
+    first = lines[0] if lines else ""
+    if first.lstrip().startswith(("<", "{", "%PDF")):
+        raise BadUpload(f"{name}: its content is no table; the first line names the channels: time_s,II,V1")
+    if len(first) > MAX_COLUMNS_BYTES:
+        raise BadUpload(f"{name}: line 1 has {len(first):,} characters; it names the channels: time_s,II,V1")
+    columns = first.split("\t" if suffix == ".tsv" else ",")
+    check_layout(name, [48_000.0] * len(columns), [len(lines) - 1] * len(columns), limits)
+    unitless = [column for column in columns if not any(mark in column for mark in "[(")]
+    if any(_is_ecg(column, options) for column in unitless):
+        notes.append("no unit in the head of the table: ECG values are taken as mV")
+
+
+def _is_ecg(column: str, options: ReadOptions) -> bool:
+    label = column.strip().strip('"')
+    return (options.kind or kind_of_channel(label)) == SignalKind.ECG
+
+
+def _read(path: Path, name: str, options: ReadOptions, limits: AnalysisLimits) -> Recording:
+    try:
+        if path.suffix in (".wav", ".flac"):
+            _check_sound(path, name, limits)
+        return read_signal_files(path, kind=options.kind, fs_hz=options.fs_hz)
+    except BadRecording as error:
+        # The folder is of no use to a reader of the message.
+        text = str(error).replace(str(path), name).replace(str(path.with_suffix("")), name)
+        raise BadUpload(shown_line(text.replace(f"{path.parent}/", ""))) from error
+    except MemoryError as error:
+        raise BadUpload(
+            f"{name}: needs more than {limits.memory_mb} MB to be read; export a shorter part"
+        ) from error
+
+
+def shown_line(text: str) -> str:
+    """One printable line of bounded length."""
+    kept = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return kept if len(kept) <= 400 else f"{kept[:397]}..."
+
+
+def _check_sound(path: Path, name: str, limits: AnalysisLimits) -> None:
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+    except (RuntimeError, OSError) as error:
+        raise BadUpload(
+            f"{name}: not readable as {path.suffix[1:].upper()}: damaged or truncated; export it again"
+        ) from error
+    check_layout(name, [float(info.samplerate)] * info.channels, [info.frames] * info.channels, limits)
+
+
+def _keep_channels(name: str, recording: Recording, wanted: Sequence[str]) -> Recording:
+    """The channels that are wanted; of each kind the signal with most channels, as a bed carries it."""
+    signals = recording.signals
+    if wanted:
+        known = [channel for signal in signals for channel in signal.channels]
+        absent = [channel for channel in wanted if channel not in known]
+        if absent:
+            there = ", ".join(shown(channel) for channel in known)
+            raise BadUpload(f"{name}: no channel {shown(absent[0])!r}; there are {there}")
+        signals = tuple(one for signal in signals if (one := _only(signal, wanted)) is not None)
+    best: dict[SignalKind, Signal] = {}
+    for signal in sorted(signals, key=lambda signal: -len(signal.channels)):
+        best.setdefault(signal.kind, signal)
+    left = [channel for signal in signals if best[signal.kind] is not signal for channel in signal.channels]
+    return Recording(recording.name, tuple(best.values()), (*recording.left_out, *left))
+
+
+def _only(signal: Signal, wanted: Sequence[str]) -> Signal | None:
+    at = [column for column, channel in enumerate(signal.channels) if channel in wanted]
+    if not at:
+        return None
+    names = tuple(signal.channels[column] for column in at)
+    return Signal(signal.kind, names, signal.unit, signal.fs_hz, signal.samples[:, at])
+
+
+def _check_signals(name: str, recording: Recording, limits: AnalysisLimits) -> None:
+    """Bounds of each kind, and values that are numbers."""
+    for signal in recording.signals:
+        check_signal(name, signal.kind, len(signal.channels), signal.duration_s, limits)
+        if signal.duration_s < MIN_S:
+            raise BadUpload(
+                f"{name}: {signal.kind} is {signal.duration_s:.3g} s long; at least {MIN_S:g} s is needed"
+            )
+        largest = np.fmax.reduce(np.abs(signal.samples), axis=None)
+        if np.isnan(largest):
+            raise BadUpload(f"{name}: {signal.kind} holds only missing samples; export it again")
+        if not largest <= MAX_LEVEL:
+            raise BadUpload(
+                f"{name}: {signal.kind} reaches {largest:g} {signal.unit}; at most {MAX_LEVEL:g}: "
+                "check its gain and unit"
+            )
