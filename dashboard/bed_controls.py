@@ -95,7 +95,6 @@ def _buttons(bed: str, status: Bed | None, listed: Sequence[Alarm]) -> None:
             bed,
             [Order(Standby(not on), bed)],
             f"{bed}-standby-{'end' if on else 'begin'}",
-            hint='Standby silences "no data", and the bed says so. Physiological alarms stay awake.',
         )
 
 

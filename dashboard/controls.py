@@ -150,7 +150,6 @@ def button(
     *,
     kind: Literal["primary", "secondary", "tertiary"] = "secondary",
     disabled: bool = False,
-    hint: str | None = None,
 ) -> None:
     """Show a button that sends ``orders`` when it is pressed, once for each press."""
     st.button(
@@ -158,7 +157,6 @@ def button(
         key=key,
         type=kind,
         disabled=disabled,
-        help=None if hint is None else plain(hint),
         on_click=press,
         args=(scope, label, tuple(orders)),
     )
@@ -186,7 +184,6 @@ def acknowledge_all(alarms: Sequence[Alarm], scope: str, key: str) -> None:
         f"{key}-acknowledge-{_turn(key, ids)}",
         kind="primary",
         disabled=not ids,
-        hint="Exactly those that are listed. A latched alarm that is over ends.",
     )
 
 
@@ -206,7 +203,7 @@ def alarm_buttons(alarm: Alarm, key: str, scope: str = "alarms") -> None:
     """
     if alarm.state in (AlarmState.ACTIVE, AlarmState.LATCHED):
         orders = [Order(Acknowledge([alarm.id]), alarm.bed)]
-        button("Acknowledge", scope, orders, f"{key}-{alarm.id}", hint=f"{alarm.bed}: {alarm_text(alarm)}")
+        button("Acknowledge", scope, orders, f"{key}-{alarm.id}")
     left_s = _left_s(alarm.audio_paused_until_ns)
     if left_s > 0 and alarm.state is not AlarmState.ENDED:
         st.caption(f"sound paused {countdown(left_s)}")
@@ -229,9 +226,8 @@ def sound_buttons(
 ) -> None:
     """Show the buttons for the sound of a bed or a ward (one of them); ``paused`` says whether it is."""
     for seconds in PAUSES_S:
-        hint = "New alarms that are graver than what sounds now sound all the same."
         order = Order(PauseAudio(float(seconds)), bed, ward)
-        button(f"Pause sound {seconds} s", scope, [order], f"{key}-pause-{seconds}", hint=hint)
+        button(f"Pause sound {seconds} s", scope, [order], f"{key}-pause-{seconds}")
     button("Resume sound", scope, [Order(ResumeAudio(), bed, ward)], f"{key}-resume", disabled=not paused)
 
 

@@ -110,6 +110,7 @@ def _editor(read: Read, bed: str) -> None:
         hide_index=True,
         height=HEIGHT,
         width="stretch",
+        placeholder="–",
     )
     cells = [{str(name): cell for name, cell in row.items()} for row in edited.to_dict("records")]
     asked = changes(opened.rows, cells)
@@ -122,8 +123,8 @@ def _editor(read: Read, bed: str) -> None:
     wrong = problems(load_catalogue(), opened.rows, asked)
     for line in wrong:
         st.error(plain(line))
-    apply, drop, _ = st.columns([2, 2, 4])
     ready = _confirmed(bed, asked) and not wrong
+    apply, drop, _ = st.columns([2, 2, 4])
     with apply:
         st.button(
             "Apply",
