@@ -61,6 +61,11 @@ def _register_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentP
     evaluate.add_argument(
         "--update-card", action="store_true", help="write the figures into the model's card"
     )
+    evaluate.add_argument(
+        "--update-curves",
+        action="store_true",
+        help="write ROC, precision-recall, calibration and confusion beside the card, for the dashboard",
+    )
     evaluate.add_argument("--device", default="cpu", help="cpu or cuda")
     _add_own(evaluate)
     evaluate.set_defaults(run=run_evaluate)
@@ -111,10 +116,12 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from training.layout import plain_layout
     from training.report import to_markdown, write_report
     from training.report_page import FOLDED
-    from training.report_run import gather, score, update_card
+    from training.report_run import gather, score, update_card, update_curves
     from training.task import CACHE
 
     began, data = time.monotonic(), data_of(args)
+    if (args.records is not None or args.side != "test") and args.update_curves:
+        raise BadRecipe("--update-curves: they are those of the model's own test patients")
     if args.records is not None and args.update_card:
         raise BadRecipe("--update-card: a card tells of its own test patients, not of --records")
     scored = score(args.model, data, args.side, args.device, own=own_of(args))
@@ -133,6 +140,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     )
     if args.update_card:
         update_card(report, scored, args.side, card)
+    if args.update_curves:
+        update_curves(report, card)
     files = write_report(report, args.out)
     print(to_markdown(report.evaluation, report.spec, report.facts.side, report.summaries, FOLDED))
     print("report: " + ", ".join(str(path) for path in files.values()))

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any, Final
 
+from models.curves import Classification, ClassCurves
 from models.spec import Interval
 from training.evaluation import Table
 from training.report import Report
@@ -63,6 +64,14 @@ def _summary(summary: Summary) -> dict[str, Any]:
         "reliability": summary.reliability,
         "worst": [asdict(one) for one in summary.worst],
     }
+
+
+def to_curves(summary: Summary) -> Classification:
+    """What a card's curves hold of a summary."""
+    plain = _summary(summary)
+    kept = {name: plain[name] for name in Classification.model_fields}
+    kept["classes"] = [{name: one[name] for name in ClassCurves.model_fields} for one in plain["classes"]]
+    return Classification.model_validate(clean(kept))
 
 
 def to_plain(report: Report) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 
 from ingest.version import libraries
-from models import store
+from models import curves, store
 from models.cnn_lstm import CnnLstm
 from models.spec import ModelSpec
 from training.card import code_commit
@@ -22,6 +22,7 @@ from training.errors import DataMissing
 from training.evaluation import Evaluation
 from training.report import Facts, Report, summaries_of
 from training.report_history import card_settings, history_of
+from training.report_json import to_curves
 from training.report_strips import worst_strips
 from training.report_summary import card_metrics
 from training.session import on_own_records, task_of_model, thresholds_of
@@ -142,6 +143,20 @@ def gather(
         libraries(*PACKAGES),
     )
     return Report(scored.spec, facts, evaluation, summaries, history_of(card, scored.spec))
+
+
+def update_curves(report: Report, card: Path) -> Path:
+    """Write the curves of the report beside the model's card; its figures stay as they are."""
+    return curves.save(
+        curves.ModelCurves(
+            name=report.spec.name,
+            sha256=report.spec.sha256,
+            code_commit=report.facts.commit,
+            made=report.facts.made,
+            classifications=tuple(to_curves(one) for one in report.summaries),
+        ),
+        card,
+    )
 
 
 def update_card(report: Report, scored: Scored, side: str, card: Path) -> ModelSpec:
