@@ -1,0 +1,183 @@
+"""Charts of a bed's trends, as pure functions of what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import altair as alt
+import pandas as pd
+
+from dashboard.summary import alarm_text
+from dashboard.trend_points import Line, Numbers, Series, thinned
+from inference.types import Alarm, Priority, Setting
+
+# Each stands 3:1 against the background of both themes; the shape says it again to the colour-blind.
+_PRIORITY_COLOURS: Final = {
+    Priority.HIGH: "#f03434",
+    Priority.MEDIUM: "#c58a00",
+    Priority.LOW: "#1c95b5",
+    Priority.TECHNICAL: "#8a7fa8",
+}
+_PRIORITY_SHAPES: Final = {
+    Priority.HIGH: "triangle-up",
+    Priority.MEDIUM: "diamond",
+    Priority.LOW: "circle",
+    Priority.TECHNICAL: "square",
+}
+
+
+Layers = alt.LayerChart | alt.FacetChart
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """What is charted; ``problem`` says what is lacking and how to get it."""
+
+    begin_ns: int
+    end_ns: int
+    step_s: int
+    numbers: Numbers
+    alarms: tuple[Alarm, ...]
+    limits: tuple[Setting, ...]
+    problem: str | None
+
+
+def charts(trend: Trend) -> list[Layers]:
+    """Return the charts: heart rate with limits and alarms, ventricular beats, quality."""
+    numbers = trend.numbers
+    percent = Series(
+        numbers.quality.times_ns,
+        100 * numbers.quality.mean,
+        100 * numbers.quality.least,
+        100 * numbers.quality.most,
+    )
+    rate = _band(trend, numbers.heart_rate, "HR (/min)", "#1fa055", alt.Scale(zero=False))
+    marks = _alarm_marks(trend.alarms) if trend.alarms else []
+    ventricular = _band(trend, numbers.ventricular, "PVC (/min)", "#cf6412", alt.Scale(domainMin=0))
+    quality = _band(trend, percent, "Quality (%)", "#6a7be0", alt.Scale(domain=[0, 100]))
+    return [
+        _chart(rate + _limit_lines(trend.limits) + marks, 200),
+        _chart(ventricular, 90),
+        _chart(quality, 90),
+    ]
+
+
+def _chart(layers: list[alt.Chart], height: int) -> Layers:
+    # Streamlit would fit the axis into the height too, and charts of one height would differ.
+    return alt.layer(*layers, height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+
+
+def _time_axis(trend: Trend) -> alt.X:
+    domain = [pd.Timestamp(at, tz="UTC").isoformat() for at in (trend.begin_ns, trend.end_ns)]
+    return alt.X(
+        "time:T",
+        title=None,
+        scale=alt.Scale(type="utc", domain=domain, nice=False),
+        axis=alt.Axis(format="%H:%M", labelOverlap=True),
+    )
+
+
+def _band(trend: Trend, series: Series, title: str, colour: str, scale: alt.Scale) -> list[alt.Chart]:
+    line = thinned(series, trend.begin_ns, trend.end_ns, trend.step_s)
+    base = alt.Chart(line_table(line)).encode(
+        x=_time_axis(trend),
+        detail="piece:N",
+        tooltip=[
+            alt.Tooltip("at:N", title="UTC"),
+            alt.Tooltip("mean:Q", title="mean", format=".1f"),
+            alt.Tooltip("least:Q", title="least", format=".1f"),
+            alt.Tooltip("most:Q", title="most", format=".1f"),
+        ],
+    )
+    y = alt.Y(
+        "least:Q",
+        title=title,
+        scale=scale,
+        # So wide that the times of all charts stand under each other.
+        axis=alt.Axis(minExtent=40, maxExtent=40, tickCount=4),
+    )
+    layers = [
+        base.mark_area(opacity=0.35, color=colour).encode(y=y, y2="most:Q"),
+        base.mark_line(color=colour, strokeWidth=1.6).encode(y="mean:Q"),
+    ]
+    if len(line.alone):
+        # A point between two gaps has no line.
+        points = base.transform_filter("datum.alone").mark_point(color=colour, filled=True, size=14)
+        layers.append(points.encode(y="mean:Q"))
+    return layers
+
+
+def line_table(line: Line) -> pd.DataFrame:
+    """Return a line as the table of a chart."""
+    times = pd.to_datetime(line.times_ns, unit="ns", utc=True)
+    table = pd.DataFrame(
+        {
+            "time": times,
+            "at": times.strftime("%Y-%m-%d %H:%M:%S"),
+            "mean": line.mean,
+            "least": line.least,
+            "most": line.most,
+            "piece": line.piece,
+            "alone": False,
+        }
+    )
+    table.loc[line.alone, "alone"] = True
+    return table
+
+
+def _limit_lines(limits: Sequence[Setting]) -> list[alt.Chart]:
+    rows = [
+        {
+            "limit": one.limit,
+            "text": f"{'high' if one.kind == 'hr_high' else 'low'} limit {one.limit:g}"
+            + ("" if one.enabled else " (alarm off)"),
+        }
+        for one in limits
+        if one.limit is not None
+    ]
+    base = alt.Chart(pd.DataFrame(rows, columns=["limit", "text"])).encode(y="limit:Q")
+    return [
+        base.mark_rule(strokeDash=[6, 4], strokeWidth=1.5, color="#8a8f94"),
+        base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, fontSize=12, color="#8a8f94").encode(
+            x=alt.value(0), text="text:N"
+        ),
+    ]
+
+
+def _alarm_marks(alarms: Sequence[Alarm]) -> list[alt.Chart]:
+    times = pd.to_datetime([alarm.onset_ns for alarm in alarms], unit="ns", utc=True)
+    table = pd.DataFrame(
+        {
+            "time": times,
+            "at": times.strftime("%Y-%m-%d %H:%M:%S"),
+            "priority": [str(alarm.priority) for alarm in alarms],
+            "alarm": [alarm_text(alarm) for alarm in alarms],
+        }
+    )
+    names = [str(priority) for priority in Priority]
+    colour = alt.Color(
+        "priority:N",
+        title="Alarm onsets",
+        scale=alt.Scale(domain=names, range=[_PRIORITY_COLOURS[Priority(name)] for name in names]),
+        legend=alt.Legend(orient="top", titleOrient="left", symbolOpacity=1),
+    )
+    shape = alt.Shape(
+        "priority:N",
+        title="Alarm onsets",
+        scale=alt.Scale(domain=names, range=[_PRIORITY_SHAPES[Priority(name)] for name in names]),
+    )
+    base = alt.Chart(table).encode(
+        x="time:T",
+        color=colour,
+        tooltip=[
+            alt.Tooltip("at:N", title="UTC"),
+            alt.Tooltip("alarm:N", title="alarm"),
+            alt.Tooltip("priority:N", title="priority"),
+        ],
+    )
+    return [
+        base.mark_rule(opacity=0.55, strokeWidth=1.2),
+        base.mark_point(filled=True, size=90, opacity=1).encode(y=alt.value(8), shape=shape),
+    ]

@@ -1,0 +1,300 @@
+"""Trends of a bed: gaps stay gaps, extremes stay, alarms stand where they began; the place of the EEG."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard.eeg_pane import eeg_table
+from dashboard.shared import Missing
+from dashboard.snapshots import BedSnapshot, VitalHistory, WardSnapshot
+from dashboard.trend_charts import Trend, charts, line_table
+from dashboard.trend_points import MOST_BUCKETS, Numbers, Series, of_history, thinned
+from dashboard.trends import age_line, read_trend
+from dashboard.ward import Ward
+from inference.errors import StoreError
+from inference.store import Store, TrendPoint
+from inference.store_engine import connect, upgrade
+from inference.store_rows import Kept
+from inference.store_write import Batch, StoreWriter
+from inference.types import Alarm, AlarmState, Bed, Delay, Priority, Setting, Vital
+from ingest.types import NS_PER_S, Chunk, SignalKind
+
+T0_NS = 1_800_000_000 * NS_PER_S
+MISSING = Missing("no stored trends: none at sqlite:///x (start `wardwave record`)")
+
+
+def a_series(times_s: np.ndarray, values: np.ndarray) -> Series:
+    return Series(T0_NS + np.round(times_s * NS_PER_S).astype(np.int64), values, values, values)
+
+
+def a_history(times_s: np.ndarray, rate: np.ndarray | None = None, begin_ns: int = T0_NS) -> VitalHistory:
+    times_ns = begin_ns + np.round(times_s * NS_PER_S).astype(np.int64)
+    ones = np.ones(len(times_s))
+    return VitalHistory("ecg", times_ns, 72.0 * ones if rate is None else rate, 0.0 * ones, 0.9 * ones)
+
+
+def an_alarm(onset_ns: int, priority: Priority = Priority.HIGH, message: str = "*** VTACH") -> Alarm:
+    return Alarm(
+        id=f"{onset_ns}-{priority}",
+        bed="bed-01",
+        signal="ecg",
+        kind="vt",
+        priority=priority,
+        state=AlarmState.ENDED,
+        message=message,
+        onset_ns=onset_ns,
+        raised_ns=onset_ns + NS_PER_S,
+        emitted_ns=onset_ns + NS_PER_S,
+        ended_ns=onset_ns + 9 * NS_PER_S,
+        value=None,
+        limit=None,
+        unit=None,
+        delay=Delay(1.0, 0.0, 0.0),
+        raw_offset=1,
+        revision=0,
+    )
+
+
+def a_limit(kind: str, limit: float, enabled: bool = True) -> Setting:
+    return Setting("ecg", kind, enabled, Priority.MEDIUM, limit, "/min", 20.0, 300.0, 0.0, 0.0, "profile")
+
+
+class Held:
+    """What a dashboard holds in memory of one bed."""
+
+    def __init__(self, *histories: VitalHistory, alarms: tuple[Alarm, ...] = ()) -> None:
+        self.histories = histories
+        self.alarms = alarms
+        limits = [a_limit("hr_high", 120.0), a_limit("hr_low", 50.0, enabled=False), a_limit("pvc", 9.0)]
+        status = Bed("bed-01", "icu", None, True, None, "adult", False, None, None, None, None, limits, 1, 1)
+        self.bed = BedSnapshot("bed-01", 0.1, (), (), (), (), None, status)
+
+    def snapshot(self) -> WardSnapshot:
+        return WardSnapshot(True, 0.0, None, (self.bed,), self.alarms, 0)
+
+    def vital_history(self, bed: str) -> tuple[VitalHistory, ...]:
+        return self.histories
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    runs=st.lists(st.tuples(st.integers(1, 900), st.integers(0, 400)), min_size=1, max_size=12),
+    seed=st.integers(0, 99),
+)
+def test_gaps_stay_gaps_and_extremes_stay_extremes(runs: list[tuple[int, int]], seed: int) -> None:
+    times, at = [], 0
+    for length, silence in runs:
+        times += range(at, at + length)
+        at += length + silence
+    times_s = np.array(times, dtype=float)
+    rate = np.random.default_rng(seed).uniform(30, 200, len(times_s))
+    span_s = 3_600
+    end_ns = T0_NS + span_s * NS_PER_S
+    line = thinned(a_series(times_s, rate), T0_NS, end_ns, 1.0)
+
+    inside = times_s <= span_s
+    assert line.least.min() == rate[inside].min()
+    assert line.most.max() == rate[inside].max()
+    assert np.all((line.least <= line.mean) & (line.mean <= line.most))
+    assert np.all(np.diff(line.times_ns) > 0)
+    # As many pieces as there are runs with silences that can be seen between them.
+    bucket_s = span_s / MOST_BUCKETS
+    seen = np.diff(times_s[inside]) > bucket_s
+    assert len(np.unique(line.piece)) == seen.sum() + 1
+    assert len(line.mean) <= MOST_BUCKETS + 1 + seen.sum()
+    for piece in np.unique(line.piece):
+        joined_s = np.diff(line.times_ns[line.piece == piece]) / NS_PER_S
+        assert np.all(joined_s <= 2 * bucket_s)
+
+
+def test_seconds_without_a_valid_number_are_a_gap_too() -> None:
+    rate = np.full(600, 72.0)
+    rate[200:260] = np.nan
+    line = thinned(a_series(np.arange(600.0), rate), T0_NS, T0_NS + 600 * NS_PER_S, 1.0)
+    assert list(np.unique(line.piece)) == [0, 1]
+    at_s = (line.times_ns - T0_NS) / NS_PER_S
+    assert not np.any((at_s > 200) & (at_s < 259))
+
+
+def test_a_point_between_two_gaps_is_a_dot() -> None:
+    times_s = np.concatenate([np.arange(100.0), [400.0], np.arange(800.0, 900.0)])
+    line = thinned(a_series(times_s, np.full(201, 72.0)), T0_NS, T0_NS + 3_600 * NS_PER_S, 1.0)
+    table = line_table(line)
+    assert table["at"][table["alone"]].tolist() == ["2027-01-15 08:06:40"]
+
+
+def test_a_lone_spike_of_a_day_is_seen() -> None:
+    rate = np.full(86_400, 70.0)
+    rate[43_210] = 188.0
+    rate[60_001] = 31.0
+    line = thinned(a_series(np.arange(86_400.0), rate), T0_NS, T0_NS + 86_400 * NS_PER_S, 1.0)
+    assert (line.most.max(), line.least.min()) == (188.0, 31.0)
+    assert len(line.mean) <= MOST_BUCKETS + 1
+
+
+def test_limits_and_alarms_stand_in_the_chart_with_colour_and_shape_of_their_priority() -> None:
+    now_ns = T0_NS + 3_600 * NS_PER_S
+    alarms = (
+        an_alarm(T0_NS + 60 * NS_PER_S),
+        an_alarm(T0_NS + 90 * NS_PER_S, Priority.TECHNICAL, "!!! LEAD <b>OFF</b>"),
+        an_alarm(T0_NS - 90 * NS_PER_S),
+    )
+    ward = Held(a_history(np.arange(3_600.0)), alarms=alarms)
+    trend = read_trend(ward, MISSING, "bed-01", "ecg", "1 h", now_ns)
+    assert [alarm.priority for alarm in trend.alarms] == [Priority.HIGH, Priority.TECHNICAL]
+    assert [one.kind for one in trend.limits] == ["hr_high", "hr_low"]
+    rate = charts(trend)[0].to_dict()
+    rows = [row for data in rate["datasets"].values() for row in data]
+    assert {row["text"] for row in rows if "text" in row} == {"high limit 120", "low limit 50 (alarm off)"}
+    assert [row["alarm"] for row in rows if "alarm" in row] == ["*** VTACH", "!!! LEAD <b>OFF</b>"]
+    marks = rate["layer"][-1]["encoding"]
+    assert dict(zip(marks["color"]["scale"]["domain"], marks["color"]["scale"]["range"], strict=True)) == {
+        "high": "#f03434",
+        "medium": "#c58a00",
+        "low": "#1c95b5",
+        "technical": "#8a7fa8",
+    }
+    assert len(set(marks["shape"]["scale"]["range"])) == 4
+    assert rate["layer"][0]["encoding"]["x"]["scale"]["type"] == "utc"
+
+
+def a_vital(second: int) -> Vital:
+    time_ns = T0_NS + second * NS_PER_S
+    return Vital(f"v{second}", "bed-01", "ecg", time_ns, 80.0, 1.0, 0.9, True, second, 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A day but for its last hour, a number a minute, with a silence of an hour; an alarm."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    engine = connect(url, writes=True)
+    upgrade(engine)
+    writer = StoreWriter(engine)
+    vitals = [a_vital(second) for second in (*range(0, 7_200, 60), *range(10_800, 82_800, 60))]
+    alarm = an_alarm(T0_NS + 4_000 * NS_PER_S)
+    writer.write(Batch(vitals=vitals, alarms=[Kept(alarm, msgspec.json.encode(alarm).decode(), 0)]))
+    writer.aggregate(Batch(vitals=vitals).minutes())
+    with Store(url) as store:
+        yield store
+    engine.dispose()
+
+
+def test_24_h_come_from_the_store_with_its_alarms_and_its_gaps(store: Store) -> None:
+    now_ns = T0_NS + 86_400 * NS_PER_S
+    ward = Held(a_history(np.arange(82_800.0, 86_400.0)))
+    trend = read_trend(ward, store, "bed-01", "ecg", "24 h", now_ns)
+    assert trend.problem is None
+    assert len(trend.numbers.heart_rate.times_ns) == 1_320
+    assert [alarm.message for alarm in trend.alarms] == ["*** VTACH"]
+    line = thinned(trend.numbers.heart_rate, trend.begin_ns, trend.end_ns, trend.step_s)
+    assert len(np.unique(line.piece)) == 2
+
+
+def test_the_last_hour_is_put_together_of_store_and_memory(store: Store) -> None:
+    now_ns = T0_NS + 84_000 * NS_PER_S
+    ward = Held(a_history(np.arange(82_000.0, 84_000.0)))
+    trend = read_trend(ward, store, "bed-01", "ecg", "1 h", now_ns)
+    times_s = (trend.numbers.heart_rate.times_ns - T0_NS) / NS_PER_S
+    assert list(times_s[times_s < 82_000]) == [float(second) for second in range(80_400, 82_000, 60)]
+    assert np.all(np.diff(times_s[times_s >= 82_000]) == 1.0)
+
+
+def test_a_store_that_fails_is_said_and_memory_is_shown(store: Store) -> None:
+    class Broken(Store):
+        def __init__(self) -> None:
+            pass
+
+        def trend(self, *arguments: object, **options: object) -> list[TrendPoint]:
+            raise StoreError("sqlite:///x: disk I/O error")
+
+    now_ns = T0_NS + 3_600 * NS_PER_S
+    trend = read_trend(Held(a_history(np.arange(3_600.0))), Broken(), "bed-01", "ecg", "24 h", now_ns)
+    assert trend.problem == "sqlite:///x: disk I/O error"
+    assert (trend.end_ns - trend.begin_ns, trend.step_s) == (3_600 * NS_PER_S, 1)
+    assert len(trend.numbers.heart_rate.times_ns) == 3_600
+
+
+def a_trend(numbers: Numbers) -> Trend:
+    return Trend(T0_NS, T0_NS + 3_600 * NS_PER_S, 1, numbers, (), (), None)
+
+
+def test_the_age_of_the_newest_number_is_said() -> None:
+    trend = a_trend(of_history(a_history(np.arange(60.0))))
+    line = age_line(trend, T0_NS + 62 * NS_PER_S)
+    assert line.startswith("Newest number: 2027-01-15 08:00:59 UTC, 3 s old.")
+    assert "50 min old" in age_line(trend, T0_NS + 3_061 * NS_PER_S)
+    assert age_line(a_trend(of_history(a_history(np.arange(0.0)))), T0_NS) == "Newest number: none."
+
+
+def show(ward: object, store: object) -> AppTest:
+    def script(ward, store):  # type: ignore[no-untyped-def]
+        from dashboard import trends
+
+        trends.show_trends(ward, store, "bed-01")
+
+    return AppTest.from_function(script, args=(ward, store), default_timeout=30).run()
+
+
+def test_without_a_store_the_page_shows_the_hour_and_says_how_to_get_the_day() -> None:
+    begin_ns = time.time_ns() - 600 * NS_PER_S
+    app = show(Held(a_history(np.arange(600.0), begin_ns=begin_ns)), MISSING)
+    assert not app.exception
+    assert len(app.get("vega_lite_chart")) == 3
+    assert "wardwave record" in app.caption[1].value
+    app.segmented_control[0].set_value("24 h").run()
+    assert not app.exception
+    assert "wardwave record" in app.info[0].value
+    assert len(app.get("vega_lite_chart")) == 3
+
+
+def test_a_bed_without_numbers_says_so_and_several_signals_are_offered() -> None:
+    app = show(Held(), MISSING)
+    assert [item.value for item in app.caption][0] == "Newest number: none."
+    assert "No numbers in this span." in [item.value for item in app.caption]
+    begin_ns = time.time_ns() - 60 * NS_PER_S
+    ecg = a_history(np.arange(60.0), begin_ns=begin_ns)
+    pleth = replace(ecg, signal="pleth", heart_rate_bpm=ecg.heart_rate_bpm + 9)
+    app = show(Held(ecg, pleth), MISSING)
+    assert app.selectbox[0].options == ["ecg", "pleth"]
+    assert not app.exception
+
+
+def test_a_bed_without_eeg_says_so_and_channels_stand_under_each_other_at_their_scale() -> None:
+    def script(ward):  # type: ignore[no-untyped-def]
+        from dashboard import eeg_pane
+
+        eeg_pane.show_eeg(ward, "bed-01")
+
+    ward = Ward()
+    app = AppTest.from_function(script, args=(ward,), default_timeout=30).run()
+    assert [item.value for item in app.caption] == ["This bed sends no EEG."]
+
+    samples = np.zeros((2_560, 2), np.float32)
+    samples[1_000:1_100] = np.nan
+    samples[2_000:2_010, 1] = 100.0
+    chunk = Chunk("bed-01", "<i>eeg</i>", SignalKind.EEG, ("Fp1", "<b>"), 256.0, T0_NS, 0, samples)
+    ward.add_chunk(chunk)
+    app.run()
+    assert not app.exception
+    assert "Not there yet" in app.caption[0].value
+    assert "10 µV/mm" in app.caption[0].value
+    assert "\\<i\\>eeg" in app.caption[0].value
+
+    window = ward.window("bed-01", SignalKind.EEG, 0, 0, 10.0)
+    assert window is not None
+    table = eeg_table(window, 10.0)
+    first, second = (table[table.row == row].mm for row in (0, 1))
+    assert first.max() == first.min() == -6.0
+    assert first.isna().any()
+    assert second.max() - second.min() == pytest.approx(10.0)  # 100 µV at 10 µV/mm
+    assert 995 <= second.idxmin() <= 1_005  # negative up; 256 Hz are shown as 128 Hz
