@@ -85,7 +85,7 @@ def _band(trend: Trend, series: Series, title: str, colour: str, scale: alt.Scal
         x=_time_axis(trend),
         detail="piece:N",
         tooltip=[
-            alt.Tooltip("at:N", title="UTC"),
+            alt.Tooltip("time:T", timeUnit="utcyearmonthdatehoursminutesseconds", title="UTC"),
             alt.Tooltip("mean:Q", title="mean", format=".1f"),
             alt.Tooltip("least:Q", title="least", format=".1f"),
             alt.Tooltip("most:Q", title="most", format=".1f"),
@@ -111,15 +111,13 @@ def _band(trend: Trend, series: Series, title: str, colour: str, scale: alt.Scal
 
 def line_table(line: Line) -> pd.DataFrame:
     """Return a line as the table of a chart."""
-    times = pd.to_datetime(line.times_ns, unit="ns", utc=True)
     table = pd.DataFrame(
         {
-            "time": times,
-            "at": times.strftime("%Y-%m-%d %H:%M:%S"),
-            "mean": line.mean,
-            "least": line.least,
-            "most": line.most,
-            "piece": line.piece,
+            "time": pd.to_datetime(line.times_ns, unit="ns", utc=True),
+            "mean": line.mean.astype("float32"),
+            "least": line.least.astype("float32"),
+            "most": line.most.astype("float32"),
+            "piece": line.piece.astype("int16"),
             "alone": False,
         }
     )

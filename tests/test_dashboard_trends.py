@@ -130,7 +130,7 @@ def test_a_point_between_two_gaps_is_a_dot() -> None:
     times_s = np.concatenate([np.arange(100.0), [400.0], np.arange(800.0, 900.0)])
     line = thinned(a_series(times_s, np.full(201, 72.0)), T0_NS, T0_NS + 3_600 * NS_PER_S, 1.0)
     table = line_table(line)
-    assert table["at"][table["alone"]].tolist() == ["2027-01-15 08:06:40"]
+    assert table["time"][table["alone"]].astype(str).tolist() == ["2027-01-15 08:06:40+00:00"]
 
 
 def test_a_lone_spike_of_a_day_is_seen() -> None:
