@@ -154,7 +154,8 @@ def _reply(order: Order, answers: Sequence[Audit], n_expected: int) -> Reply:
         return Reply(
             Outcome.UNANSWERED, f"{order.words}: {_missing(order, len(answers), n_expected)}", changes
         )
-    return Reply(Outcome.APPLIED, f"{order.words}: {_done(order, answers)}", changes)
+    done = _done(order, answers)
+    return Reply(Outcome.APPLIED, f"{order.words}: {done}" if done else order.words, changes)
 
 
 def _missing(order: Order, n_answers: int, n_expected: int) -> str:

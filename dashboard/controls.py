@@ -42,7 +42,7 @@ __all__ = [
 RENEWED_S: Final = 1.0
 PAUSES_S: Final = (120, 60, 300)
 """Pauses to choose from, the usual one first."""
-BRIEFLY_S: Final = 0.3
+BRIEFLY_S: Final = 0.5
 """Most answers come within it: the run that follows the press shows them."""
 APPLIED_S: Final = 10.0
 """So long it stands that something was done; what was not done stands longer."""
@@ -274,4 +274,4 @@ def _ward_sound(ward: str, statuses: Sequence[Bed], scope: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         sound_buttons(words is not None, scope, f"{scope}-{ward}", ward=ward)
         # Last in its row: the buttons stay where they are when it comes and goes.
-        st.markdown(f"Ward {plain(ward)}" + (f": **{plain(words)}**" if words else ""), width="content")
+        st.markdown(f"Sound of {plain(ward)}" + (f": **{plain(words)}**" if words else ""), width="content")

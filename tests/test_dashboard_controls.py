@@ -261,10 +261,11 @@ def said(app: AppTest) -> str:
 
 
 def test_an_answer_is_told_with_what_changed(noted: list[dict[str, object]]) -> None:
-    fake = FakeSender(changes=(AuditChange("ecg/hr_high limit", "120", "130"),))
+    # A worker says nothing of a setting besides what changed.
+    fake = FakeSender(detail="", changes=(AuditChange("ecg/hr_high limit", "120", "130"),))
     reply = ask(fake, NINA, SetAlarm("ecg/hr_high", {"limit": 130.0}), bed=BED)
     assert reply == Reply(
-        Outcome.APPLIED, "set alarm at bed-03: ecg/hr_high: done", ("ecg/hr_high limit: 120 → 130",)
+        Outcome.APPLIED, "set alarm at bed-03: ecg/hr_high", ("ecg/hr_high limit: 120 → 130",)
     )
     assert [(one["event"], one["user"], one["outcome"]) for one in noted] == [("command", "nina", "applied")]
     assert "120 → 130" in str(noted[0]["answer"])
