@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any, Final
 
-from models.curves import Classification, ClassCurves
+from models.curves import ClassCurves, Classification
 from models.spec import Interval
 from training.evaluation import Table
 from training.report import Report
