@@ -68,18 +68,14 @@ def tables(snapshot: SystemSnapshot) -> None:
     """Show what the processes say; docs/system.md tells what each figure means."""
     rows = system_rows.process_rows(snapshot)
     system_view.table("Processes", rows, "No process has said anything yet: start `wardwave infer`.")
-    left, middle, right = st.columns(3)
+    left, right = st.columns([5, 6])
     with left:
         rows = system_rows.partition_rows(snapshot)
         system_view.table("Partitions", rows, "No worker has said which it holds.", height=TABLE_HEIGHT)
-    with middle:
-        rows = system_rows.latency_rows(snapshot)
-        note = "Of the last half minute."
-        system_view.table("Latency by stage", rows, "Nothing measured yet.", note, TABLE_HEIGHT)
     with right:
-        rows = system_rows.throughput_rows(snapshot)
-        system_view.table("Throughput and counters", rows, "Nothing counted yet.", height=TABLE_HEIGHT)
-    left, right = st.columns([1, 2])
+        rows = system_rows.latency_rows(snapshot)
+        system_view.table("Latency, last 30 s", rows, "Nothing measured yet.", height=TABLE_HEIGHT)
+    left, right = st.columns([5, 6])
     with left:
         rows = system_rows.clock_rows(snapshot)
         note = (
@@ -87,7 +83,9 @@ def tables(snapshot: SystemSnapshot) -> None:
         )
         system_view.table("Device clocks", rows, "No worker hears a device.", note, TABLE_HEIGHT)
     with right:
-        letters(snapshot)
+        rows = system_rows.throughput_rows(snapshot)
+        system_view.table("Throughput and counters", rows, "Nothing counted yet.", height=TABLE_HEIGHT)
+    letters(snapshot)
 
 
 def letters(snapshot: SystemSnapshot) -> None:

@@ -78,10 +78,14 @@ def figures(snapshot: SystemSnapshot) -> list[tuple[str, str]]:
         ("prediction out, p99", _worst(workers, PREDICTION_OUT)),
         ("alarm out, p99", _worst(workers, ALARM_OUT)),
         ("records refused", str(sum(snapshot.refused.values()))),
-        ("clock furthest off", f"{off[0].ahead_s:+.2f} s" if off else "–"),
+        ("clock furthest off", _signed(off[0].ahead_s) if off else "–"),
         ("recorder", _presence(snapshot, RECORD)),
         ("judge", _presence(snapshot, JUDGE)),
     ]
+
+
+def _signed(seconds: float) -> str:
+    return f"{round(seconds, 2) + 0.0:+.2f} s"
 
 
 def _sum(values: Iterable[float | None]) -> str:
@@ -99,7 +103,7 @@ def _presence(snapshot: SystemSnapshot, role: str) -> str:
     if any(speaks(one) for one in own):
         return "runs"
     silent = [one.age_s for one in own if not one.stopped]
-    return f"{SILENT} {min(silent):.0f} s" if silent else "none runs"
+    return f"{SILENT} {min(silent):.0f} s" if silent else "none"
 
 
 def state_word(member: Member) -> str:
@@ -230,7 +234,8 @@ def clock_rows(snapshot: SystemSnapshot) -> list[Row]:
                 {
                     "Bed": clock.bed,
                     "Signal": clock.signal,
-                    AHEAD: clock.ahead_s,
+                    # Not "-0.0".
+                    AHEAD: round(clock.ahead_s, 2) + 0.0,
                     AGE: round(worker.age_s, 1),
                 }
             )
@@ -239,13 +244,14 @@ def clock_rows(snapshot: SystemSnapshot) -> list[Row]:
 
 def version_rows(snapshot: SystemSnapshot, own: Mapping[str, str]) -> list[Row]:
     """A row a process; ``own`` is the dashboard's."""
-    rows: list[Row] = [{"Process": "this dashboard", **own}]
+    found: list[dict[str, str]] = [{"Process": "this dashboard", **own}]
     for member in _running(snapshot):
         one = member.status
-        rows.append(
+        found.append(
             {"Process": name_of(member), "Wardwave": one.version, "Commit": one.code_commit, **one.libraries}
         )
-    return rows
+    names = list(dict.fromkeys(name for row in found for name in row))
+    return [{name: row.get(name, "–") for name in names} for row in found]
 
 
 def letter_rows(letters: Sequence[Letter], wanted: str) -> list[Row]:

@@ -21,9 +21,9 @@ STYLE: Final = """<style>
 .trust.none { background: #b00020; color: #fff; }
 .trust ul { margin: 6px 0 0; padding-left: 22px; font-size: 16px; }
 .figures { display: flex; flex-wrap: wrap; gap: 8px; }
-.figures div { flex: 1 1 150px; padding: 6px 12px; border-radius: 6px; border: 1px solid #7f8c96; }
+.figures div { flex: 1 1 96px; padding: 6px 10px; border-radius: 6px; border: 1px solid #7f8c96; }
 .figures b { display: block; font-size: 21px; font-variant-numeric: tabular-nums; }
-.figures span { font-size: 14px; }
+.figures span { font-size: 13px; }
 </style>"""
 
 FAULTY: Final = "background-color: #ffd42a; color: #1a1500"
