@@ -19,7 +19,8 @@ COPY dashboard dashboard
 RUN rm -rf build && pip install --no-deps .
 
 FROM python:3.11-slim
-RUN useradd --create-home --uid 10001 wardwave && mkdir /recorded && chown wardwave /recorded
+RUN useradd --create-home --uid 10001 wardwave && mkdir /recorded /access \
+    && chown wardwave /recorded /access && chmod 700 /access
 COPY --from=build /opt/wardwave /opt/wardwave
 ENV PATH=/opt/wardwave/bin:$PATH PYTHONUNBUFFERED=1 STREAMLIT_BROWSER_GATHER_USAGE_STATS=false
 USER wardwave

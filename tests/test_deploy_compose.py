@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import wardwave
+from dashboard.settings import DashboardSettings
 from inference.recorder_settings import RecorderSettings
 from ingest.settings import Settings
 
@@ -119,7 +120,8 @@ def test_variables_are_settings() -> None:
     for name in OURS:
         for variable, value in SERVICES[name]["environment"].items():
             group, field = variable.removeprefix("WARDWAVE_").lower().split("__")
-            model = RecorderSettings() if group == "recorder" else Settings.model_fields[group].default
+            own = {"recorder": RecorderSettings(), "dashboard": DashboardSettings()}
+            model = own.get(group) or Settings.model_fields[group].default
             assert field in type(model).model_fields
             filled = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
             assert type(model).model_validate({field: int(filled) if filled.isdigit() else filled})
@@ -132,7 +134,7 @@ def test_nothing_has_a_default_password() -> None:
 
 
 def test_data_survive_in_a_named_volume() -> None:
-    named = {"kafka", "recorder"}
+    named = {"kafka", "recorder", "dashboard"}
     used = {volume.split(":")[0] for name in named for volume in SERVICES[name]["volumes"]}
     assert used == set(COMPOSE["volumes"])
 
