@@ -1,0 +1,256 @@
+"""One model's card as a page: plain words first, then figures, curves and where they come from."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from dashboard import model_cards
+from dashboard.model_cards import Card, class_word, percent, plain
+from dashboard.model_charts import calibration_chart, confusion_chart, curve_chart
+from dashboard.system_state import SystemSnapshot
+from models.curves import Classification
+from models.spec import ModelSpec
+from models.verdict import VerdictSpec
+
+
+def overview(cards: Sequence[Card], snapshot: SystemSnapshot) -> None:
+    """A row a model: what for, whether it is live, the figures that tell most."""
+    rows = [
+        {
+            "Model": card.spec.name,
+            "Now": model_cards.live_word(card.spec, snapshot),
+            "What it says": card.spec.description,
+            "Key figures": model_cards.key_figures(card.spec),
+            "Weights": "as the card says" if card.intact else "NOT THOSE OF THE CARD",
+        }
+        for card in cards
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch", alt="All models")
+
+
+def show(card: Card, snapshot: SystemSnapshot) -> None:
+    """Show one card."""
+    spec = card.spec
+    st.subheader(spec.name)
+    st.text(spec.description)
+    own, others = model_cards.live_in(spec, snapshot)
+    if others:
+        st.error(
+            f"Other weights run under this name in {len(others)} processes: the figures below are not theirs."
+        )
+    elif own:
+        st.success(f"Live now: {len(own)} process{'' if len(own) == 1 else 'es'} with these very weights.")
+    if not card.intact:
+        st.error("The weights beside this card are missing or not those that it names (SHA-256).")
+    left, right = st.columns(2)
+    with left:
+        _use(spec)
+    with right:
+        _in_words(card)
+    names = [
+        "Figures",
+        "Confusion",
+        "ROC and precision",
+        "Calibration",
+        "Training",
+        "Data and patients",
+        "Files",
+    ]
+    parts = [_figures, _confusion, _roc, _calibration, _training, _data, _files]
+    for tab, part in zip(st.tabs(names), parts, strict=True):
+        with tab:
+            part(card)
+
+
+def _title(text: str) -> None:
+    """A title that may come from a file."""
+    st.html(f"<b>{html.escape(text)}</b>")
+
+
+def _use(spec: ModelSpec | VerdictSpec) -> None:
+    st.markdown("**Intended use and limits**")
+    lines = [model_cards.NEVER, *spec.caveats]
+    # st.text: a card of one's own may hold anything.
+    st.text("\n".join(f"• {line}" for line in lines if line != spec.notice))
+
+
+def _in_words(card: Card) -> None:
+    """What the figures mean for a physician, class by class."""
+    st.markdown("**How well it does, on patients that it never trained on**")
+    questions = model_cards.questions(card.spec.metrics)
+    if not questions:
+        figures = {name: plain(figure) for name, figure in card.spec.metrics.items()}
+        st.text(
+            "\n".join(f"• {name.replace('_', ' ')}: {text}" for name, text in figures.items())
+            or "No figures."
+        )
+        return
+    question, classes = next(iter(questions.items()))
+    st.caption(f"{question.replace('_', ' ').capitalize()}; 95 % intervals in brackets, by patients.")
+    rows = [
+        {
+            "Class": class_word(name),
+            "Of the true ones it finds": percent(figures["recall"]),
+            "Of what it calls so, is so": percent(figures["precision"]) if "precision" in figures else "–",
+            "True ones tested": figures["recall"].n,
+        }
+        for name, figures in classes.items()
+        if "recall" in figures
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch", alt="How well it does")
+
+
+def _figures(card: Card) -> None:
+    for question, classes in model_cards.questions(card.spec.metrics).items():
+        _title(question.replace("_", " ").capitalize())
+        rows = [
+            {
+                "Class": class_word(name),
+                **{
+                    word: plain(figures[what]) if what in figures else "–"
+                    for what, word in model_cards.FIGURES.items()
+                },
+                "n": next(iter(figures.values())).n,
+            }
+            for name, figures in classes.items()
+        ]
+        st.dataframe(rows, hide_index=True, width="stretch", alt=question)
+    rest = model_cards.rest(card.spec.metrics)
+    if rest:
+        st.markdown("**All others**")
+        rows = [
+            {"Figure": name.replace("_", " "), "Value (95 % interval)": plain(figure), "n": figure.n}
+            for name, figure in rest.items()
+        ]
+        st.dataframe(
+            rows, hide_index=True, width="stretch", height=400 if len(rows) > 11 else "auto", alt="Figures"
+        )
+
+
+def _classifications(card: Card) -> tuple[Classification, ...]:
+    """What is drawn; says how to get it where there is none."""
+    if card.curves_problem:
+        st.warning(f"The curves beside this card cannot be used: {card.curves_problem}")
+    if card.curves is None:
+        command = (
+            "wardwave verdict crossval --data DATA --out REPORT"
+            if isinstance(card.spec, VerdictSpec)
+            else f"wardwave evaluate {card.spec.name} DATA --update-curves"
+        )
+        st.text(f"Not in this card. The command that makes it: {command}")
+        return ()
+    st.caption(
+        f"Drawn from the test patients with code {card.curves.code_commit} ({card.curves.made}). The card's "
+        "figures are of the code of their day: where the conditioning has changed since, they differ."
+    )
+    return card.curves.classifications
+
+
+def _confusion(card: Card) -> None:
+    for one in _classifications(card):
+        _title(one.title.capitalize())
+        unit = "weighted items" if one.weighted else "items"
+        st.caption(f"{one.items:,} {unit} of {one.patients} patients; each row sums to 100 %.")
+        st.altair_chart(confusion_chart(one), width="content")
+
+
+def _roc(card: Card) -> None:
+    for one in _classifications(card):
+        _title(one.title.capitalize())
+        left, right = st.columns(2)
+        with left:
+            st.caption("ROC: share of the true found against share of false alarms; dots: where it decides.")
+            st.altair_chart(curve_chart(one, "roc", "false positive rate", "sensitivity"), width="stretch")
+        with right:
+            st.caption("Precision against sensitivity; dots: where it decides.")
+            st.altair_chart(curve_chart(one, "pr", "sensitivity", "precision"), width="stretch")
+
+
+def _calibration(card: Card) -> None:
+    for one in _classifications(card):
+        _title(one.title.capitalize())
+        st.caption(
+            "When it says 80 %, is it so in 80 of 100? On the dotted line it is; below it, too sure. The "
+            "larger a dot, the more items."
+        )
+        st.altair_chart(calibration_chart(one.classes), width="content")
+
+
+def _training(card: Card) -> None:
+    spec = card.spec
+    curves = model_cards.history(spec)
+    if not curves:
+        st.text(
+            "Not in this card: how the training went. `wardwave evaluate RUN/model DATA --update-card` keeps "
+            "it while the run's logs are there."
+        )
+    for group, values in curves.items():
+        shown = [name for name in values if name not in ("step", "lr")]
+        frame = pd.DataFrame(values).melt("step", shown, "figure", "value")
+        _title("Losses" if group == "losses" else "Validation patients")
+        chart = (
+            alt.Chart(frame).mark_line().encode(x="step:Q", y=alt.Y("value:Q", title=None), color="figure:N")
+        )
+        st.altair_chart(chart.properties(height=260), width="stretch")
+    rows = [
+        {"Setting": name, "Value": str(value)}
+        for name, value in spec.training.items()
+        if not name.startswith("history.")
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch", height=300, alt="Settings of the training")
+
+
+def _data(card: Card) -> None:
+    spec = card.spec
+    st.text(f"Data: {spec.data}")
+    st.text("Split by patient: no patient of the test side was trained on or chosen by.")
+    rows = model_cards.sides(spec)
+    if isinstance(spec, VerdictSpec):
+        st.text("This model was cross-validated by record: CinC 2015 does not tell which are of one patient.")
+    st.dataframe(rows, hide_index=True, width="stretch", alt="Who stood on which side")
+
+
+def _files(card: Card) -> None:
+    spec = card.spec
+    size = "missing" if card.size_bytes is None else f"{card.size_bytes:,} bytes"
+    rows = [("card", card.path.name), ("weights", f"{card.path.stem}.safetensors, {size}")]
+    rows += [("SHA-256 in the card", spec.sha256), ("weights are those", "yes" if card.intact else "NO")]
+    rows += [("made by code", spec.code_commit), ("format", spec.schema_version)]
+    if isinstance(spec, ModelSpec):
+        rows += _network(spec)
+    else:
+        rows += [("beats of", f"{spec.beats_model}, SHA-256 {spec.beats_sha256}")]
+        rows += [
+            (
+                f"threshold, {name.replace('_', ' ')}",
+                f"{kind.threshold:.3f} over {len(kind.features)} numbers",
+            )
+            for name, kind in spec.kinds.items()
+        ]
+    st.dataframe(
+        [{"What": name, "Value": value} for name, value in rows],
+        hide_index=True,
+        width="stretch",
+        alt="Files",
+    )
+
+
+def _network(spec: ModelSpec) -> list[tuple[str, str]]:
+    cost, (low_hz, high_hz) = spec.cost, spec.band_hz
+    step = f"{1e3 * spec.step_s:g} ms" if math.isfinite(spec.step_s) and spec.step_s else "a beat"
+    return [
+        (
+            "input",
+            f"{spec.signal}, {spec.channels} lead, {spec.fs_hz:g} Hz, band {low_hz:g} to {high_hz:g} Hz",
+        ),
+        ("window", f"{spec.window_s:g} s each {spec.hop_s:g} s, a step is {step}"),
+        ("scaling", spec.normalisation),
+        ("size", f"{cost.parameters:,} parameters, {cost.mflop_per_window:g} MFLOP a window"),
+        ("thresholds", ", ".join(f"{name} {value:g}" for name, value in spec.thresholds.items())),
+    ]
