@@ -43,7 +43,10 @@ class DashboardSettings(BaseModel):
     access_log_mb: int = Field(
         default=20, ge=1, le=10_000, description="a larger one is rotated; nine are kept"
     )
-    max_upload_mb: int = Field(default=200, ge=1, le=4_000, description="largest file that a page takes")
+    max_upload_mb: int = Field(default=50, ge=1, le=1_000, description="largest upload that Analyse takes")
+    analyses_at_once: int = Field(default=1, ge=1, le=16, description="child processes of Analyse; more wait")
+    analysis_time_s: int = Field(default=900, ge=10, le=86_400, description="then an analysis is stopped")
+    analysis_memory_mb: int = Field(default=4_096, ge=1_000, description="of one analysis")
     history_minutes: float = Field(default=10.0, ge=1, le=60, description="of every trace, to scroll back")
 
 
