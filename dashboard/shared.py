@@ -13,6 +13,7 @@ from inference.command_sender import CommandSender
 from inference.errors import StoreError
 from inference.recorder_settings import load_recorder_settings
 from inference.store import Store
+from inference.store_labels import LabelWriter
 from ingest.errors import IngestError
 from ingest.settings import Settings, load_settings
 
@@ -71,3 +72,17 @@ def store() -> Store | Missing:
 @st.cache_resource(show_spinner=False)
 def _store() -> Store:
     return Store(load_recorder_settings().url.get_secret_value())
+
+
+@st.cache_resource(show_spinner=False, ttl=30.0)
+def label_writer() -> LabelWriter | Missing:
+    """Return what writes reviewers' labels to the recorder's store."""
+    try:
+        return _label_writer()
+    except StoreError as error:
+        return Missing(f"no labels: {error}")
+
+
+@st.cache_resource(show_spinner=False)
+def _label_writer() -> LabelWriter:
+    return LabelWriter(load_recorder_settings().url.get_secret_value())

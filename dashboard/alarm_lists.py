@@ -1,0 +1,150 @@
+"""Lists of alarms: live ones with their buttons, past ones as a table to choose from."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import controls
+from dashboard.snapshots import WardSnapshot
+from dashboard.summary import alarm_text
+from dashboard.views import ROW_STYLE, connection_line, device_time, row_style
+from dashboard.words import count
+from inference.store import StoredAlarm
+from inference.types import Alarm, AlarmState
+
+RENEWED_S: Final = 1.0
+LIVE_ROWS: Final = 6
+"""Live alarms that are shown at once."""
+
+CHOSEN: Final = "alarm"
+"""Where a session keeps the id of the alarm that is reviewed; the page's address has it, too."""
+
+SCOPE: Final = "alarms"
+
+
+def choose(alarm_id: str | None) -> None:
+    """Open the review of an alarm, or close it."""
+    if alarm_id is None:
+        st.session_state.pop(CHOSEN, None)
+        st.query_params.pop(CHOSEN, None)
+    else:
+        st.session_state[CHOSEN] = st.query_params[CHOSEN] = alarm_id
+
+
+def chosen() -> str | None:
+    """Id of the alarm that is reviewed."""
+    found = st.session_state.get(CHOSEN) or st.query_params.get(CHOSEN)
+    return found if isinstance(found, str) and found else None
+
+
+def live_alarms(read_snapshot: Callable[[], WardSnapshot]) -> None:
+    """Show the alarms that have not ended, gravest first, renewed every second.
+
+    No filter hides any of them. What is open below is left alone.
+    """
+
+    @st.fragment(run_every=RENEWED_S)
+    def renewed() -> None:
+        snapshot = read_snapshot()
+        problem = connection_line(snapshot)
+        if problem:
+            st.error(problem, icon="⚠️")
+        alarms = [alarm for alarm in snapshot.alarms if alarm.state is not AlarmState.ENDED]
+        if not alarms:
+            st.caption("No alarm now.")
+            controls.replies(SCOPE)
+            return
+        may = controls.may_command(snapshot)
+        first = _first_shown(len(alarms))
+        for alarm in alarms[first : first + LIVE_ROWS]:
+            _live_row(alarm, may)
+        controls.replies(SCOPE)
+
+    renewed()
+
+
+def _first_shown(n_alarms: int) -> int:
+    """Index of the first live alarm that is shown, with buttons to see the others."""
+    pages = -(-n_alarms // LIVE_ROWS)
+    if pages == 1:
+        return 0
+    page = min(int(st.session_state.get("live-page", 0)), pages - 1)
+
+    def turn(by: int) -> None:
+        st.session_state["live-page"] = page + by
+
+    words, back, on = st.columns([6, 1, 1], vertical_alignment="center")
+    words.caption(f"{count(n_alarms, 'live alarm')}, gravest first · page {page + 1} of {pages}")
+    back.button("Graver", key="live-graver", disabled=page == 0, on_click=turn, args=(-1,), width="stretch")
+    last = page + 1 >= pages
+    on.button("More", key="live-more", disabled=last, on_click=turn, args=(1,), width="stretch")
+    return page * LIVE_ROWS
+
+
+def _live_row(alarm: Alarm, may_command: bool) -> None:
+    words, review, buttons = st.columns([8, 1, 2], vertical_alignment="center")
+    since = f"{alarm.state} · onset {device_time(alarm.onset_ns)} UTC"
+    # Labels come over the wire: text, never markup.
+    words.html(
+        f'<div style="{ROW_STYLE[alarm.priority]}; border-radius: 4px; padding: 4px 10px; display: flex; '
+        'gap: 16px; overflow-wrap: anywhere">'
+        f"<span>{html.escape(alarm.bed)}</span>"
+        f'<span style="flex: 1">{html.escape(alarm_text(alarm))}</span>'
+        f"<span>{html.escape(since)}</span></div>"
+    )
+    if review.button("Review", key=f"review-{alarm.id}", width="stretch"):
+        choose(alarm.id)
+        st.rerun(scope="app")
+    if may_command:
+        with buttons:
+            controls.alarm_buttons(alarm, "live", SCOPE)
+
+
+def past_rows(alarms: Sequence[StoredAlarm]) -> list[dict[str, str | float]]:
+    """Return past alarms as rows of a table; its cells are text, whatever they hold."""
+    return [
+        {
+            "Raised (UTC)": device_time(stored.alarm.raised_ns),
+            "Bed": stored.alarm.bed,
+            "Priority": str(stored.alarm.priority),
+            "Alarm": alarm_text(stored.alarm),
+            "State": str(stored.alarm.state),
+            "Label": "" if stored.label is None else str(stored.label.label),
+            "By": "" if stored.label is None else stored.label.reviewer,
+            "Strip": {None: "", True: "yes", False: "part"}[stored.strip_complete],
+            "Ended (UTC)": device_time(stored.alarm.ended_ns),
+        }
+        for stored in alarms
+    ]
+
+
+def past_alarms(alarms: Sequence[StoredAlarm], height: int) -> None:
+    """Show past alarms; a chosen row opens its review."""
+    if not alarms:
+        st.info("No alarm fits this filter.")
+        return
+    ids = [stored.alarm.id for stored in alarms]
+    # The selection is a number of a row: with other rows it must be another table.
+    key = "past-" + hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
+
+    def take() -> None:
+        rows = st.session_state[key].selection.rows
+        choose(ids[rows[0]] if rows and rows[0] < len(ids) else None)
+
+    table = pd.DataFrame(past_rows(alarms))
+    coloured = table.style.apply(lambda row: [row_style(row["Priority"], row["State"])] * len(row), axis=1)
+    st.dataframe(
+        coloured,
+        hide_index=True,
+        width="stretch",
+        height=height,
+        key=key,
+        on_select=take,
+        selection_mode="single-row",
+    )
