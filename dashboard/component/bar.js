@@ -46,10 +46,8 @@ class Bar {
   // The bar stands left of who has signed in, however long the name.
   #place() {
     if (!this.neighbour?.isConnected) {
-      for (const host of document.querySelectorAll('[data-testid^="stBidiComponent"] *')) {
-        this.neighbour = host.shadowRoot?.querySelector(".who") ?? null;
-        if (this.neighbour) break;
-      }
+      const host = document.querySelector('.st-key-wardwave-session [data-testid="stBidiComponentIsolated"]');
+      this.neighbour = host?.shadowRoot?.querySelector(".who") ?? null;
     }
     const taken = this.neighbour && !this.neighbour.hidden ? innerWidth - this.neighbour.getBoundingClientRect().left : 0;
     this.node.style.right = `${Math.round(Math.max(0, taken))}px`;

@@ -3,7 +3,7 @@
 const STALE_S = 3;
 const PRIORITIES = ["high", "medium", "low", "technical"];
 const NUMBER_STALE_S = 5;
-const TWO_ROWS_PX = 96; // a lower tile shows its first trace only
+const TWO_ROWS_PX = 100; // a lower tile shows its first trace only
 
 function element(parent, tag, name) {
   const made = document.createElement(tag);
@@ -152,6 +152,7 @@ class Tile {
     const stale = !lost && age > STALE_S;
     this.node.classList.toggle("lost", lost);
     this.node.classList.toggle("stale", stale);
+    this.node.classList.toggle("standby", header.standby);
     show(this.age, Number.isFinite(age) ? `${age < 10 ? age.toFixed(1) : Math.floor(age)} s` : "");
     if (lost) show(this.cover, `CONNECTION LOST ${Math.floor(lostS)} s`);
     else if (stale && header.standby) show(this.cover, header.standbyBy ? `STANDBY by ${header.standbyBy}` : "STANDBY");

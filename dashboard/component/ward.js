@@ -1,6 +1,7 @@
 // The ward: one component for all beds. Mounted once a page; pipe.js brings the feeds.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const SHAPE = 2.7; // width by height of a tile that is neither a ribbon nor a box
 const SETTLE_S = 2; // so long an order by priority stands before a tile moves again
 
 // Columns for which tiles come nearest to a monitor's strip, with few places left empty.
@@ -9,7 +10,7 @@ function columnsFor(count, width, height) {
   let least = Infinity;
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
-    const shape = Math.abs(Math.log(width / columns / (height / rows) / 3.2));
+    const shape = Math.abs(Math.log(width / columns / (height / rows) / SHAPE));
     const cost = shape + (columns * rows - count) / count;
     if (cost < least) [best, least] = [columns, cost];
   }
@@ -173,6 +174,7 @@ class Ward {
     const height = this.grid.clientHeight / rows;
     this.grid.style.setProperty("--tile", `${height}px`);
     this.grid.classList.toggle("small", height < 150);
+    this.grid.classList.toggle("middle", height >= 150 && height < (this.settings.wall ? 300 : 200));
     for (const tile of this.tiles.values()) tile.layOut();
   }
 
