@@ -34,6 +34,7 @@ COMMANDS = {
     "explain": "training.annotate_cli",
     "evaluate-noise": "training.noise_cli",
     "verdict": "training.verdict_cli",
+    "analyse": "dashboard.analysis_cli",
     "dashboard": "dashboard.cli",
     "demo": "dashboard.cli",
     "users": "dashboard.users_cli",

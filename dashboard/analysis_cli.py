@@ -1,0 +1,131 @@
+"""``wardwave analyse``: a recording from a file, as the dashboard's Analyse page does it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference.cli import NO_MODEL, add_models
+
+if TYPE_CHECKING:
+    from inference.analysis_findings import Findings
+    from inference.analysis_limits import AnalysisLimits
+    from inference.analysis_unpack import Upload
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "analyse",
+        help="run a recording through the ward's pipeline: alarms, beats, heart rate, a report",
+        description="Reads WFDB (.hea with its data, or a zip), EDF/BDF, WAV/FLAC or CSV in a bounded child "
+        "process and says what the ward's monitor would have found.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files of one recording")
+    parser.add_argument("--kind", help="signal kind of all channels, where their names do not tell it")
+    parser.add_argument("--fs", type=float, metavar="HZ", help="rate of a CSV without a time column")
+    parser.add_argument("--channels", metavar="A,B", help="only these channels")
+    parser.add_argument("--record", help="which recording, where there are several")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report as one HTML file")
+    parser.add_argument("--time-s", type=int, default=900, help="stop it after so long (default 900)")
+    add_models(parser)
+    parser.set_defaults(run=run_analyse)
+
+
+def run_analyse(args: argparse.Namespace) -> int:
+    """Analyse, print what was found and write what was asked for."""
+    from tqdm import tqdm
+
+    from dashboard.analysis_report import to_html, to_json
+    from inference.analysis_job import run_alone
+    from inference.analysis_limits import AnalysisLimits
+    from inference.analysis_read import ReadOptions
+    from inference.errors import BadUpload
+    from inference.score_cli import write
+
+    if args.time_s < 1:
+        raise BadUpload(f"--time-s {args.time_s}: give 1 or more")
+    limits = AnalysisLimits(time_s=args.time_s)
+    channels = tuple(args.channels.split(",")) if args.channels else ()
+    options = ReadOptions(args.kind, args.fs, channels, args.record)
+    beats = None if args.beats_model == NO_MODEL else args.beats_model
+    with tqdm(total=100, unit="%", bar_format="{desc} {percentage:3.0f} %|{bar}|", disable=None) as bar:
+
+        def tell(name: str, share: float) -> None:
+            bar.set_description_str(name, refresh=False)
+            bar.n = round(100 * share)
+            bar.refresh()
+
+        result = run_alone(
+            _with_neighbours(args.files, limits),
+            options,
+            limits,
+            (args.model, beats),
+            lambda stage: tell(stage.name, stage.share),
+        )
+    print("\n".join(_lines(result.findings)))
+    if args.json is not None:
+        write(args.json, to_json(result.findings))
+    if args.html is not None:
+        write(args.html, to_html(result))
+    return 0
+
+
+def _with_neighbours(paths: list[Path], limits: AnalysisLimits) -> list[Upload]:
+    """The files, and what lies beside a WFDB header that it names; nothing from elsewhere."""
+    from inference.analysis_headers import PLAIN_NAME
+    from inference.errors import BadUpload
+
+    wanted = [
+        path.with_name(f"{path.name}.hea")
+        if not path.exists() and path.with_name(f"{path.name}.hea").exists()
+        else path
+        for path in paths
+    ]
+    for path in wanted:
+        if path.suffix != ".hea" or len(wanted) > limits.max_files or not path.is_file():
+            continue
+        for line in path.read_bytes()[:200_000].decode(errors="replace").splitlines()[1:]:
+            word = re.split(r"\s", line.strip(), maxsplit=1)[0]
+            for name in (word, f"{word}.hea"):
+                beside = path.with_name(name) if PLAIN_NAME.fullmatch(name) else path
+                if beside not in wanted and beside.is_file():
+                    wanted.append(beside)
+    total = 0
+    for path in wanted:
+        if not path.is_file():
+            raise BadUpload(f"{path}: no such file")
+        total += path.stat().st_size
+    if total > limits.max_upload_mb * 1_000_000:
+        raise BadUpload(
+            f"{paths[0]}: {total / 1e6:,.1f} MB; at most {limits.max_upload_mb} MB: cut a part out"
+        )
+    return [_upload(path) for path in wanted]
+
+
+def _upload(path: Path) -> Upload:
+    from inference.analysis_unpack import Upload
+    from inference.errors import BadUpload
+
+    try:
+        return Upload(path.name, path.read_bytes())
+    except OSError as error:
+        raise BadUpload(f"{path}: {error.strerror}; name a file that can be read") from error
+
+
+def _lines(findings: Findings) -> list[str]:
+    from dashboard.analysis_pictures import clock
+    from dashboard.analysis_report import NOTICE, gravest_first
+    from inference.analysis_findings import head_lines
+
+    lines = [f"{findings.name}: {findings.format}, {findings.duration_s:,.1f} s", *head_lines(findings)]
+    if findings.ecg is not None:
+        lines += [
+            f"  {clock(one.onset_s)} to {'the end' if one.end_s is None else clock(one.end_s)}  {one.message}"
+            for one in gravest_first(findings.ecg.alarms)
+        ]
+    lines += [f"{one.signal}: {one.statement}" for one in findings.signals]
+    return [*lines, *findings.notes, f"{NOTICE}."]
