@@ -23,12 +23,13 @@ NO_ROLE: Final = "Your account has no role here. Ask who manages the accounts."
 
 _STYLE: Final = """
 :root { color-scheme: dark light; --back: #05080b; --box: #101a21; --text: #dfe7ee; --soft: #a9b8c4;
-  --line: #3d5563; --main: #35d6ff; --on-main: #00141b; --bad: #ffb3b3; }
+  --line: #6d8595; --main: #35d6ff; --on-main: #00141b; --bad: #ffb3b3; }
 @media (prefers-color-scheme: light) { :root { --back: #f3f6f8; --box: #fff; --text: #10181e; --soft: #46555f;
   --line: #7d8e99; --main: #006580; --on-main: #fff; --bad: #a40000; } }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 24px;
-  background: var(--back); color: var(--text); font: 18px/1.5 system-ui, sans-serif; }
+  background: var(--back); color: var(--text);
+  font: 18px/1.5 "Source Sans", "Segoe UI", Roboto, Arial, sans-serif; }
 main { width: 100%; max-width: 430px; padding: 34px 38px; border: 1px solid var(--line); border-radius: 12px;
   background: var(--box); }
 h1 { margin: 0 0 4px; font-size: 32px; line-height: 1.2; }
