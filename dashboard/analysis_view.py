@@ -1,0 +1,124 @@
+"""Analyse: hand in a recording, wait, look at what was found. Names come from strangers: text only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+
+from dashboard import analysis_result
+from dashboard.words import count, plain
+from inference.analysis_job import Analysis, AnalysisDesk, Result
+from inference.analysis_read import ReadOptions
+from inference.analysis_unpack import Upload
+from inference.errors import InferenceError
+from ingest.types import SignalKind
+
+RENEWED_S: Final = 0.5
+RUNNING: Final = "analysis"
+RESULT: Final = "analysis_result"
+PROBLEM: Final = "analysis_problem"
+ROUND: Final = "analysis_round"
+TYPES: Final = ["zip", "hea", "dat", "mat", "edf", "bdf", "wav", "flac", "csv", "tsv"]
+BY_NAME: Final = "by the channels' names"
+NO_RATE: Final = 0.0
+
+
+def analyse_page(desk: AnalysisDesk) -> None:
+    """Show the form, the progress or the result, whichever it is time for."""
+    running = st.session_state.get(RUNNING)
+    if isinstance(running, Analysis):
+        _progress(desk, running)
+        return
+    result = st.session_state.get(RESULT)
+    if isinstance(result, Result):
+        analysis_result.show(result)
+        if st.button("Analyse another recording"):
+            _forget()
+            st.rerun()
+        return
+    _form(desk)
+
+
+def _forget() -> None:
+    for key in (RUNNING, RESULT, PROBLEM):
+        st.session_state.pop(key, None)
+    # A new key drops the files that the uploader holds.
+    st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1
+
+
+def _form(desk: AnalysisDesk) -> None:
+    st.subheader("Analyse a recording")
+    st.caption(
+        "WFDB (.hea with its data, or a zip of them), EDF or BDF, WAV or FLAC, CSV. It goes through the same "
+        "pipeline as the beds and is forgotten when this page is left; nothing is written to a disk."
+    )
+    problem = st.session_state.get(PROBLEM)
+    if problem:
+        st.error(plain(str(problem)), icon="⚠️")
+    files = st.file_uploader(
+        "Files of one recording",
+        type=TYPES,
+        accept_multiple_files=True,
+        key=f"analysis_files_{st.session_state.get(ROUND, 0)}",
+        max_upload_size=desk.limits.max_upload_mb,
+    )
+    options = _options()
+    if st.button("Analyse", type="primary", disabled=not files):
+        st.session_state.pop(PROBLEM, None)
+        try:
+            uploads = [Upload(file.name, file.getvalue()) for file in files]
+            st.session_state[RUNNING] = desk.submit(uploads, options)
+        except InferenceError as error:
+            st.session_state[PROBLEM] = str(error)
+        st.rerun()
+
+
+def _options() -> ReadOptions:
+    with st.expander("What the file does not say itself"):
+        left, middle, right, last = st.columns(4)
+        kind = left.selectbox("Kind of signal", [BY_NAME, *(str(kind) for kind in SignalKind)])
+        rate = middle.number_input(
+            "Rate of a CSV without times (Hz, 0: it has them)", 0.0, 48_000.0, NO_RATE, format="%g"
+        )
+        channels = right.text_input("Channels, by comma (empty: all)")
+        record = last.text_input("Record, where there are several")
+    return ReadOptions(
+        None if kind == BY_NAME else kind,
+        None if rate == NO_RATE else rate,
+        tuple(name.strip() for name in channels.split(",") if name.strip()),
+        record.strip() or None,
+    )
+
+
+def _progress(desk: AnalysisDesk, analysis: Analysis) -> None:
+    """Show how far it is; beds and other sessions go on, since it runs in a process of its own."""
+    st.subheader("Analysing")
+
+    @st.fragment(run_every=RENEWED_S)
+    def renewed() -> None:
+        if analysis.done:
+            _take(analysis)
+            st.rerun()
+        if analysis.waiting:
+            ahead = desk.ahead_of(analysis)
+            st.progress(0.0, f"Waiting: {count(ahead, 'recording')} before this one")
+        else:
+            stage = analysis.stage
+            st.progress(min(1.0, max(0.0, stage.share)), f"{plain(stage.name)}: {stage.share:.0%}")
+
+    renewed()
+    if st.button("Cancel"):
+        analysis.cancel()
+        st.session_state[PROBLEM] = "Cancelled."
+        st.session_state.pop(RUNNING, None)
+        st.rerun()
+
+
+def _take(analysis: Analysis) -> None:
+    st.session_state.pop(RUNNING, None)
+    if analysis.result is not None:
+        _forget()
+        st.session_state[RESULT] = analysis.result
+    else:
+        st.session_state[PROBLEM] = str(analysis.problem or "the analysis ended without a result")
