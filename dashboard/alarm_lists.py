@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import pandas as pd
@@ -124,6 +125,12 @@ def past_rows(alarms: Sequence[StoredAlarm]) -> list[dict[str, str | float]]:
     ]
 
 
+def take_row(key: str, ids: Sequence[str]) -> None:
+    """Open the review of the row that was chosen in the table of that key; none: close it."""
+    rows = st.session_state[key].selection.rows
+    choose(ids[rows[0]] if rows else None)
+
+
 def past_alarms(alarms: Sequence[StoredAlarm], height: int) -> None:
     """Show past alarms; a chosen row opens its review."""
     if not alarms:
@@ -133,10 +140,6 @@ def past_alarms(alarms: Sequence[StoredAlarm], height: int) -> None:
     # The selection is a number of a row: with other rows it must be another table.
     key = "past-" + hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
 
-    def take() -> None:
-        rows = st.session_state[key].selection.rows
-        choose(ids[rows[0]] if rows and rows[0] < len(ids) else None)
-
     table = pd.DataFrame(past_rows(alarms))
     coloured = table.style.apply(lambda row: [row_style(row["Priority"], row["State"])] * len(row), axis=1)
     st.dataframe(
@@ -145,6 +148,6 @@ def past_alarms(alarms: Sequence[StoredAlarm], height: int) -> None:
         width="stretch",
         height=height,
         key=key,
-        on_select=take,
+        on_select=partial(take_row, key, ids),
         selection_mode="single-row",
     )
