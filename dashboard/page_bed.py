@@ -1,16 +1,91 @@
-"""All signals of one bed, its numbers and its alarms."""
+"""One bed: live traces or the frozen view, numbers and alarms, controls, sounds, EEG, trends."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
 
 import streamlit as st
 
 from dashboard import shared, views
+from dashboard.bed_controls import bed_controls
+from dashboard.eeg_pane import show_eeg
+from dashboard.limits import limits_editor
+from dashboard.review import leave_review, show_review
+from dashboard.sounds_pane import show_sounds
 from dashboard.summary import gravest_bed
+from dashboard.trends import show_trends
+from dashboard.ward import Ward
+
+LIVE: Final = "Live"
+REVIEW: Final = "Freeze / review"
+SPEEDS_MM_PER_S: Final = (12.5, 25.0, 50.0)
+GAINS_MM_PER_MV: Final = (5.0, 10.0, 20.0)
+HEAD_S: Final = 1.0
+
+Pane = Callable[[Ward, str], None]
+
+
+def _details(ward: Ward, bed: str) -> None:
+    views.bed_details(ward.snapshot, bed)
+
+
+def _controls(ward: Ward, bed: str) -> None:
+    bed_controls(ward.snapshot, bed)
+
+
+def _limits(ward: Ward, bed: str) -> None:
+    limits_editor(ward.snapshot, bed)
+
+
+def _trends(ward: Ward, bed: str) -> None:
+    show_trends(ward, shared.store(), bed)
+
+
+PANES: Final[dict[str, Pane]] = {
+    "Numbers, alarms": _details,
+    "Controls": _controls,
+    "Limits": _limits,
+    "Sounds": show_sounds,
+    "EEG": show_eeg,
+    "Trends": _trends,
+}
+"""Only the one that is open is worked out."""
 
 
 def show() -> None:
     """Show the bed that was chosen, by address (``?bed=``), by click or here."""
     ward = shared.feed().ward
+    views.rerun_on_new_beds(ward.snapshot)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        bed = _choose(ward)
+        if bed is None:
+            return
+        mode = st.segmented_control(
+            "View", [LIVE, REVIEW], default=LIVE, required=True, label_visibility="collapsed", key="bed-view"
+        )
+        speed, gain = _scale() if mode == LIVE else (0.0, 0.0)
+    if mode == REVIEW:
+        # The bar goes on sounding, and what is grave goes on being said above.
+        views.live_head(ward)
+        _head(ward)
+        show_review(ward.history, bed)
+    else:
+        leave_review()
+        view = views.new_view(bed=bed, history_s=24.0)
+        views.live_traces(ward, view, mm_per_second=speed, gain_mm_per_mv=gain)
+    pane = st.segmented_control(
+        "Part",
+        list(PANES),
+        default=next(iter(PANES)),
+        required=True,
+        label_visibility="collapsed",
+        key="part",
+    )
+    PANES[pane](ward, bed)
+
+
+def _choose(ward: Ward) -> str | None:
     snapshot = ward.snapshot()
     wanted = st.session_state.get("bed") or st.query_params.get("bed")
     if wanted is not None:
@@ -19,11 +94,28 @@ def show() -> None:
     if not isinstance(wanted, str):
         # Kept while this page is shown: the page must not jump to another bed under the user's eyes.
         wanted = st.session_state["preset"] = gravest_bed(snapshot)
-    views.rerun_on_new_beds(ward.snapshot)
     bed = views.choose_bed(snapshot, wanted)
-    if bed is None:
-        return
-    if bed != wanted:
+    if bed is not None and bed != wanted:
         st.session_state["bed" if wanted else "preset"] = bed
-    views.live_traces(ward, views.new_view(bed=bed, history_s=24.0))
-    views.bed_details(ward.snapshot, bed)
+    return bed
+
+
+def _scale() -> tuple[float, float]:
+    """Sweep (mm/s) and gain (mm/mV) of the live traces, as chosen here."""
+    speed = st.selectbox(
+        "Sweep", SPEEDS_MM_PER_S, 1, lambda value: f"{value:g} mm/s", label_visibility="collapsed", width=130
+    )
+    gain = st.selectbox(
+        "Gain", GAINS_MM_PER_MV, 1, lambda value: f"{value:g} mm/mV", label_visibility="collapsed", width=130
+    )
+    return float(speed), float(gain)
+
+
+def _head(ward: Ward) -> None:
+    @st.fragment(run_every=HEAD_S)
+    def head() -> None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("**The ward now:**", width="content")
+            views.ward_head(ward.snapshot())
+
+    head()

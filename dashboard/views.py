@@ -239,10 +239,8 @@ def choose_bed(snapshot: WardSnapshot, wanted: str | None) -> str | None:
     if not names:
         st.info("No bed sends data yet. Start devices, or `wardwave demo`.")
         return None
-    narrow, _ = st.columns([1, 5])
-    return narrow.selectbox(
-        "Bed", names, index=names.index(wanted) if wanted in names else 0, label_visibility="collapsed"
-    )
+    at = names.index(wanted) if wanted in names else 0
+    return st.selectbox("Bed", names, index=at, label_visibility="collapsed", width=240)
 
 
 def rerun_on_new_beds(read: Callable[[], WardSnapshot]) -> None:
