@@ -187,13 +187,12 @@ class Sessions:
         with self._lock:
             # After a restart of the server, time runs from its first question on.
             touched = self._touched.setdefault(ticket.id, now)
-        if not user.may_command:
-            idle_s = self.settings.viewer_idle_minutes * 60
-            return touched + idle_s - now if idle_s else None
-        return min(
-            touched + self.settings.idle_minutes * 60 - now,
-            ticket.began_s + self.settings.session_hours * 3600 - now,
-        )
+        minutes = self.settings.idle_minutes if user.may_command else self.settings.viewer_idle_minutes
+        ends = [touched + minutes * 60] if minutes else []
+        # A provider is asked at sign-in only, so its viewers too must come back to it.
+        if user.may_command or user.via == "oidc":
+            ends.append(ticket.began_s + self.settings.session_hours * 3600)
+        return min(ends) - now if ends else None
 
     def _stamp(self, name: str) -> str:
         record = self.users.find(name) if self.users is not None else None

@@ -83,14 +83,14 @@ async def _sign_in(request: Request) -> Response:
     users, password = found.users, form.get("password", "")
     try:
         record = await anyio.to_thread.run_sync(users.check, name, password, limiter=_hashing())
+        if record is not None:
+            _backoff().succeeded(("user", name), ("address", address))
+            return _begin(request, found, User(record.name, record.role, "local"), after)
     except UsersError:
         log.exception("nobody can sign in")
         return _page(found, after, "The accounts cannot be read now. Ask who runs this server.", 503)
-    if record is None:
-        access_log.note("sign_in_failed", name, address=address, why="name or password")
-        return _page(found, after, page_sign_in.WRONG, 401)
-    _backoff().succeeded(("user", name), ("address", address))
-    return _begin(request, found, User(record.name, record.role, "local"), after)
+    access_log.note("sign_in_failed", name, address=address, why="name or password")
+    return _page(found, after, page_sign_in.WRONG, 401)
 
 
 def _from_provider(request: Request, found: Sessions, claims: dict[str, object]) -> Response:

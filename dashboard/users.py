@@ -199,6 +199,10 @@ class UsersFile:
         """Disable a user, whose sessions end at once, or enable one again."""
         self._set(name, lambda old: msgspec.structs.replace(old, disabled=disabled))
 
+    def end_sessions(self) -> None:
+        """Put everybody out: cookies are signed with another key from now on."""
+        self._change(lambda users: None, key=secrets.token_hex(32))
+
     def _set(self, name: str, change_one: Callable[[Record], Record]) -> None:
         def change(users: dict[str, Record]) -> None:
             users[name] = change_one(_known(users, name))
@@ -244,14 +248,14 @@ class UsersFile:
                 self._seen = seen
             return self._content
 
-    def _change(self, change: Callable[[dict[str, Record]], None]) -> None:
+    def _change(self, change: Callable[[dict[str, Record]], None], key: str = "") -> None:
         """Read, change and write as one step, also beside another process."""
         with _only_one(self.path):
             content = self._read()
             users = {record.name: record for record in content.users}
             change(users)
             written = _Content(
-                1, content.key or secrets.token_hex(32), tuple(users[name] for name in sorted(users))
+                1, key or content.key or secrets.token_hex(32), tuple(users[name] for name in sorted(users))
             )
             _write(self.path, msgspec.json.format(msgspec.json.encode(written), indent=2))
 

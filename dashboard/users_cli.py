@@ -42,6 +42,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for one in (add, password, role, remove, disable, enable):
         one.add_argument("name", metavar="NAME")
     actions.add_parser("list", help="list all users")
+    actions.add_parser("end-sessions", help="put everybody out, who then must sign in again")
     parser.set_defaults(run=run_users)
 
 
@@ -52,6 +53,10 @@ def run_users(args: argparse.Namespace) -> int:
     users = _file(args.file)
     if args.action == "list":
         _print(users)
+        return 0
+    if args.action == "end-sessions":
+        users.end_sessions()
+        print(f"{users.path}: all sessions have ended")
         return 0
     name: str = args.name
     if args.action == "add":

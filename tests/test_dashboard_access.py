@@ -308,7 +308,7 @@ def test_sessions_outlive_a_restart_of_the_server_but_not_their_time(ward: Ward)
     assert restarted.look_up(cookie) is None
 
 
-@pytest.mark.parametrize("how", ["remove", "disable", "password", "role"])
+@pytest.mark.parametrize("how", ["remove", "disable", "password", "role", "end all"])
 def test_a_change_of_the_account_holds_at_once(ward: Ward, how: str) -> None:
     cookie = ward.cookie("bert")
     if how == "remove":
@@ -317,6 +317,8 @@ def test_a_change_of_the_account_holds_at_once(ward: Ward, how: str) -> None:
         ward.users.set_disabled("bert", True)
     elif how == "password":
         ward.users.set_password("bert", "another password")
+    elif how == "end all":
+        assert wardwave.main(["users", "end-sessions"]) == 0
     else:
         ward.users.set_role("bert", Role.VIEWER)
     standing = ward.sessions.look_up(cookie)

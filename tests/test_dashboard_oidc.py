@@ -246,6 +246,15 @@ def test_who_is_barred_loses_an_open_session_at_once(ward: Ward, provider: Provi
     assert ward.sessions.look_up(cookies[COOKIE]) is None
 
 
+def test_viewers_of_the_provider_come_back_to_it_after_a_shift(ward: Ward, provider: Provider) -> None:
+    provider.claims = {"email": "guest@hospital.example", "groups": ["guests"]}
+    _, cookies = ward.come("/")
+    standing = ward.sessions.look_up(cookies[COOKIE])
+    assert standing is not None
+    assert standing.left_s is not None
+    assert standing.left_s == pytest.approx(12 * 3600, abs=60)
+
+
 def test_an_old_identity_opens_no_new_session(
     ward: Ward, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
