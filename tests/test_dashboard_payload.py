@@ -1,0 +1,180 @@
+"""What a feed tells the browser: who is heard, which ward, who paused."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+
+import msgspec
+import pytest
+
+from dashboard.payload import ViewSession, build_feed
+from dashboard.snapshots import BedSnapshot, WardSnapshot
+from dashboard.summary import of_ward, sound_level, soundings, wards_of
+from dashboard.ward import Ward
+from inference.types import Alarm, AlarmState, Bed, Delay, Priority
+
+NOW_NS = 1_800_000_000_000_000_000
+S = 1_000_000_000
+
+
+def an_alarm(
+    kind: str = "vf",
+    *,
+    bed: str = "bed-01",
+    priority: Priority = Priority.HIGH,
+    state: AlarmState = AlarmState.ACTIVE,
+    message: str = "",
+    paused_until_ns: int | None = None,
+) -> Alarm:
+    return Alarm(
+        id=f"{bed}-{kind}",
+        bed=bed,
+        signal="ecg",
+        kind=kind,
+        priority=priority,
+        state=state,
+        message=message or kind.upper(),
+        onset_ns=1,
+        raised_ns=1,
+        emitted_ns=1,
+        ended_ns=None,
+        value=None,
+        limit=None,
+        unit=None,
+        delay=Delay(1.0, 0.0, 0.1),
+        raw_offset=1,
+        revision=1,
+        audio_paused_until_ns=paused_until_ns,
+    )
+
+
+def a_status(bed: str, ward: str = "icu", paused_until_ns: int | None = None, **changes: object) -> Bed:
+    whole = Bed(
+        bed=bed,
+        ward=ward,
+        stay=None,
+        admitted=True,
+        admitted_ns=1,
+        profile="adult",
+        standby=False,
+        standby_by=None,
+        audio_paused_until_ns=paused_until_ns,
+        audio_paused_by="nina" if paused_until_ns else None,
+        audio_paused_up_to=Priority.MEDIUM if paused_until_ns else None,
+        settings=[],
+        revision=1,
+        emitted_ns=1,
+    )
+    return msgspec.structs.replace(whole, **changes)
+
+
+def a_bed(*alarms: Alarm, bed: str = "bed-01", age_s: float = 0.5, status: Bed | None = None) -> BedSnapshot:
+    return BedSnapshot(bed, age_s, (), (), (), alarms, status=status)
+
+
+def a_ward(*beds: BedSnapshot) -> WardSnapshot:
+    alarms = tuple(alarm for bed in beds for alarm in bed.alarms)
+    return WardSnapshot(True, 0.0, None, beds, alarms, 0)
+
+
+def heard(*beds: BedSnapshot) -> list[tuple[str, str]]:
+    return [(one.id, one.level) for one in soundings(a_ward(*beds), NOW_NS)]
+
+
+def header_of(feed: bytes) -> dict:
+    (length,) = struct.unpack_from("<I", feed)
+    return json.loads(feed[4 : 4 + length])
+
+
+@pytest.mark.parametrize(
+    ("priority", "text", "level"),
+    [
+        (Priority.HIGH, "*** ASYSTOLE", "high"),
+        (Priority.MEDIUM, "** HR 134 > 120", "medium"),
+        (Priority.LOW, "* ATRIAL FIBRILLATION", "low"),
+        (Priority.TECHNICAL, "!!! NO DATA", "high"),
+        (Priority.TECHNICAL, "!! NOISE", "medium"),
+        (Priority.TECHNICAL, "! CLOCK", "low"),
+    ],
+)
+def test_a_technical_alarm_sounds_as_its_level(priority: Priority, text: str, level: str) -> None:
+    assert sound_level(priority, text) == level
+
+
+def test_what_is_active_is_heard_the_gravest_first() -> None:
+    low = an_alarm("af", priority=Priority.LOW)
+    assert heard(a_bed(low, an_alarm())) == [("bed-01-vf", "high"), ("bed-01-af", "low")]
+
+
+@pytest.mark.parametrize("state", [AlarmState.ACKNOWLEDGED, AlarmState.LATCHED])
+def test_what_was_acknowledged_or_is_over_is_silent(state: AlarmState) -> None:
+    assert heard(a_bed(an_alarm(state=state))) == []
+
+
+def test_a_pause_silences_until_it_is_over() -> None:
+    assert heard(a_bed(an_alarm(paused_until_ns=NOW_NS + S))) == []
+    assert heard(a_bed(an_alarm(paused_until_ns=NOW_NS - S))) == [("bed-01-vf", "high")]
+
+
+def test_a_graver_alarm_sounds_in_a_pause_of_its_bed() -> None:
+    status = a_status("bed-01", paused_until_ns=NOW_NS + S)
+    rate = an_alarm("rate", priority=Priority.MEDIUM, paused_until_ns=NOW_NS + S)
+    assert heard(a_bed(rate, an_alarm(), status=status)) == [("bed-01-vf", "high")]
+
+
+def test_silence_of_a_bed_is_heard_once_and_can_be_paused() -> None:
+    assert heard(a_bed(age_s=9.0)) == [("bed-01/NO", "high")]
+    raised = an_alarm("no_data", priority=Priority.TECHNICAL, message="!!! NO DATA")
+    assert heard(a_bed(raised, age_s=9.0)) == [("bed-01-no_data", "high")]
+    assert heard(a_bed(age_s=9.0, status=a_status("bed-01", paused_until_ns=NOW_NS + S))) == []
+    assert heard(a_bed(age_s=9.0, status=a_status("bed-01", standby=True))) == []
+
+
+def test_a_ward_shows_its_own_beds_and_those_that_no_one_told_of() -> None:
+    beds = (
+        a_bed(an_alarm(), status=a_status("bed-01", "east")),
+        a_bed(an_alarm(bed="bed-02"), bed="bed-02", status=a_status("bed-02", "west")),
+        a_bed(bed="bed-03"),
+    )
+    ward = a_ward(*beds)
+    east = of_ward(ward, "east")
+    assert [bed.bed for bed in east.beds] == ["bed-01", "bed-03"]
+    assert [alarm.bed for alarm in east.alarms] == ["bed-01"]
+    assert of_ward(ward, None) is ward
+    assert wards_of(ward) == ["east", "west"]
+
+
+def test_a_feed_of_one_ward_counts_and_sounds_for_that_ward() -> None:
+    ward = a_ward(
+        a_bed(an_alarm(), status=a_status("bed-01", "east")),
+        a_bed(bed="bed-02", status=a_status("bed-02", "west")),
+    )
+    west = header_of(build_feed(Ward(), ViewSession("v", ward="west"), ward))
+    assert [bed["bed"] for bed in west["beds"]] == ["bed-02"]
+    assert west["sounds"] == []
+    assert west["counts"].startswith("1 bed · 0 high")
+    assert west["wards"] == ["east", "west"]
+    east = header_of(build_feed(Ward(), ViewSession("v", ward="east"), ward))
+    assert east["sounds"] == [{"id": "bed-01-vf", "level": "high"}]
+    # The page of a bed shows it whatever the ward, and keeps listening to the ward.
+    page = header_of(build_feed(Ward(), ViewSession("v", bed="bed-02", ward="east"), ward))
+    assert [bed["bed"] for bed in page["beds"]] == ["bed-02"]
+    assert page["sounds"] == east["sounds"]
+
+
+def test_a_page_without_traces_gets_head_and_sounds_only() -> None:
+    header = header_of(build_feed(Ward(), ViewSession("v", head_only=True), a_ward(a_bed(an_alarm()))))
+    assert header["beds"] == []
+    assert header["sounds"] == [{"id": "bed-01-vf", "level": "high"}]
+    assert header["urgent"]["text"] == "*** VF"
+    assert header["sent"] == pytest.approx(time.time(), abs=60)
+
+
+def test_who_paused_and_who_put_in_standby_is_told() -> None:
+    until_ns = time.time_ns() + 90 * S
+    status = a_status("bed-01", paused_until_ns=until_ns, standby=True, standby_by="omar")
+    (bed,) = header_of(build_feed(Ward(), ViewSession("v"), a_ward(a_bed(status=status))))["beds"]
+    assert (bed["pausedBy"], bed["standby"], bed["standbyBy"]) == ("nina", True, "omar")
+    assert 80 < bed["paused"] <= 90
