@@ -40,6 +40,21 @@ WORDS: Final = {
 }
 """What a physician calls the classes."""
 
+RHYTHMS: Final = {"N": "normal rhythm", "other": "any other rhythm"}
+"""The same of a whole window, where it differs."""
+
+SHORT: Final = {
+    "qrs": "QRS",
+    "veb": "ventricular beats",
+    "sveb": "supraventricular beats",
+    "vf": "VF",
+    "vt": "VT",
+    "se": "sensitivity",
+    "ppv": "precision",
+    "f1": "F1",
+    "cinc2017": "CinC 2017",
+}
+MOST_KEY_FIGURES: Final = 3
 OF_CLASS: Final = re.compile(r"^(.+?)_(precision|recall|specificity|f1|roc_area|pr_area)_([^_]+)$")
 FIGURES: Final = {
     "recall": "found (sensitivity)",
@@ -175,17 +190,19 @@ def rest(metrics: Mapping[str, Interval]) -> dict[str, Interval]:
     }
 
 
-def class_word(name: str) -> str:
+def class_word(name: str, spec: ModelSpec | VerdictSpec) -> str:
     """A class as a physician calls it, with its short name."""
-    word = WORDS.get(name)
+    of_window = isinstance(spec, ModelSpec) and name in spec.window_classes
+    word = (RHYTHMS if of_window else {}).get(name) or WORDS.get(name)
     return name if word is None or word == name else f"{word} ({name})"
 
 
 def key_figures(spec: ModelSpec | VerdictSpec) -> str:
     """The few figures that tell most."""
+    shown = list(headlines(dict(spec.metrics)).items())[:MOST_KEY_FIGURES]
     return ", ".join(
-        f"{name.replace('_', ' ')} {figure.value:.3g}"
-        for name, figure in headlines(dict(spec.metrics)).items()
+        f"{' '.join(SHORT.get(word, word) for word in name.split('_'))} {figure.value:.4g}"
+        for name, figure in shown
     )
 
 

@@ -11,7 +11,9 @@ import pandas as pd
 from dashboard.model_cards import plain
 from models.curves import ClassCurves, Classification, Curve
 
-CHART_PX: Final = 340
+CHART_PX: Final = 420
+PALETTE: Final = alt.Scale(range=["#4c9be8", "#e69f00", "#1fa870", "#d55e9b", "#a98bf0", "#e5534b"])
+"""Seen on dark and on light; classes differ by their dashes, too."""
 Chart = alt.LayerChart | alt.FacetChart
 
 
@@ -62,22 +64,18 @@ def curve_chart(one: Classification, which: str, x: str, y: str) -> Chart:
         ]
         if curve.decided is not None:
             dots.append({"x": curve.decided[0], "y": curve.decided[1], "class": label})
-    colour = alt.Color(
-        "class:N", title="area (95 % interval)", legend=alt.Legend(orient="bottom", columns=2, labelLimit=260)
-    )
+    names = list(dict.fromkeys(str(row["class"]) for row in lines))
+    legend = alt.Legend(orient="bottom", columns=2, labelLimit=260, symbolStrokeWidth=3)
+    title = "area (95 % interval)"
+    colour = alt.Color("class:N", sort=names, title=title, legend=legend, scale=PALETTE)
+    dash = alt.StrokeDash("class:N", sort=names, title=title, legend=legend)
     unit = alt.Scale(domain=[0, 1])
     axes = {"x": alt.X("x:Q", title=x, scale=unit), "y": alt.Y("y:Q", title=y, scale=unit)}
-    curves = (
-        alt.Chart(pd.DataFrame(lines, columns=["x", "y", "i", "class"]))
-        .mark_line()
-        .encode(**axes, color=colour, order="i:Q")
-    )
-    points = (
-        alt.Chart(pd.DataFrame(dots, columns=["x", "y", "class"]))
-        .mark_point(size=80, filled=True)
-        .encode(**axes, color=colour)
-    )
-    return alt.layer(curves, points).properties(height=CHART_PX)
+    frame = pd.DataFrame(lines, columns=["x", "y", "i", "class"])
+    curves = alt.Chart(frame).mark_line().encode(**axes, color=colour, strokeDash=dash, order="i:Q")
+    decided = pd.DataFrame(dots, columns=["x", "y", "class"])
+    points = alt.Chart(decided).mark_point(size=90, filled=True, opacity=1).encode(**axes, color=colour)
+    return alt.layer(curves, points).properties(width=CHART_PX, height=CHART_PX)
 
 
 def calibration_chart(classes: Sequence[ClassCurves]) -> Chart:
@@ -94,7 +92,7 @@ def calibration_chart(classes: Sequence[ClassCurves]) -> Chart:
         .encode(
             x=alt.X("said:Q", title="probability that the model gives", scale=unit),
             y=alt.Y("was:Q", title="how often it was so", scale=unit),
-            color=alt.Color("class:N", title=None),
+            color=alt.Color("class:N", title=None, sort=[item.name for item in classes], scale=PALETTE),
         )
     )
     dots = points.mark_point(filled=True).encode(

@@ -24,28 +24,32 @@ def overview(cards: Sequence[Card], snapshot: SystemSnapshot) -> None:
     rows = [
         {
             "Model": card.spec.name,
-            "Now": model_cards.live_word(card.spec, snapshot),
+            "Now": _now(card, snapshot),
             "What it says": card.spec.description,
             "Key figures": model_cards.key_figures(card.spec),
-            "Weights": "as the card says" if card.intact else "NOT THOSE OF THE CARD",
         }
         for card in cards
     ]
     st.dataframe(rows, hide_index=True, width="stretch", alt="All models")
 
 
-def show(card: Card, snapshot: SystemSnapshot) -> None:
+def _now(card: Card, snapshot: SystemSnapshot) -> str:
+    return model_cards.live_word(card.spec, snapshot) if card.intact else "WEIGHTS ARE NOT THOSE OF THE CARD"
+
+
+def live_line(card: Card, snapshot: SystemSnapshot) -> None:
+    """Say whether these very weights are in use."""
+    own, others = model_cards.live_in(card.spec, snapshot)
+    if others:
+        st.error(f"Other weights run under this name in {len(others)} processes: the figures are not theirs.")
+    else:
+        st.text(f"Live now in {', '.join(own)}, with these very weights." if own else "Not running now.")
+
+
+def show(card: Card) -> None:
     """Show one card."""
     spec = card.spec
-    st.subheader(spec.name)
     st.text(spec.description)
-    own, others = model_cards.live_in(spec, snapshot)
-    if others:
-        st.error(
-            f"Other weights run under this name in {len(others)} processes: the figures below are not theirs."
-        )
-    elif own:
-        st.success(f"Live now: {len(own)} process{'' if len(own) == 1 else 'es'} with these very weights.")
     if not card.intact:
         st.error("The weights beside this card are missing or not those that it names (SHA-256).")
     left, right = st.columns(2)
@@ -82,7 +86,10 @@ def _use(spec: ModelSpec | VerdictSpec) -> None:
 
 def _in_words(card: Card) -> None:
     """What the figures mean for a physician, class by class."""
-    st.markdown("**How well it does, on patients that it never trained on**")
+    judges = isinstance(card.spec, VerdictSpec)
+    st.markdown(
+        f"**How well it does, {'cross-validated' if judges else 'on patients that it never trained on'}**"
+    )
     questions = model_cards.questions(card.spec.metrics)
     if not questions:
         figures = {name: plain(figure) for name, figure in card.spec.metrics.items()}
@@ -95,7 +102,7 @@ def _in_words(card: Card) -> None:
     st.caption(f"{question.replace('_', ' ').capitalize()}; 95 % intervals in brackets, by patients.")
     rows = [
         {
-            "Class": class_word(name),
+            "Class": class_word(name, card.spec),
             "Of the true ones it finds": percent(figures["recall"]),
             "Of what it calls so, is so": percent(figures["precision"]) if "precision" in figures else "–",
             "True ones tested": figures["recall"].n,
@@ -111,7 +118,7 @@ def _figures(card: Card) -> None:
         _title(question.replace("_", " ").capitalize())
         rows = [
             {
-                "Class": class_word(name),
+                "Class": class_word(name, card.spec),
                 **{
                     word: plain(figures[what]) if what in figures else "–"
                     for what, word in model_cards.FIGURES.items()
@@ -157,6 +164,7 @@ def _confusion(card: Card) -> None:
         _title(one.title.capitalize())
         unit = "weighted items" if one.weighted else "items"
         st.caption(f"{one.items:,} {unit} of {one.patients} patients; each row sums to 100 %.")
+        st.text(", ".join(class_word(item.name, card.spec) for item in one.classes))
         st.altair_chart(confusion_chart(one), width="content")
 
 
@@ -166,10 +174,10 @@ def _roc(card: Card) -> None:
         left, right = st.columns(2)
         with left:
             st.caption("ROC: share of the true found against share of false alarms; dots: where it decides.")
-            st.altair_chart(curve_chart(one, "roc", "false positive rate", "sensitivity"), width="stretch")
+            st.altair_chart(curve_chart(one, "roc", "false positive rate", "sensitivity"), width="content")
         with right:
             st.caption("Precision against sensitivity; dots: where it decides.")
-            st.altair_chart(curve_chart(one, "pr", "sensitivity", "precision"), width="stretch")
+            st.altair_chart(curve_chart(one, "pr", "sensitivity", "precision"), width="content")
 
 
 def _calibration(card: Card) -> None:
@@ -209,10 +217,11 @@ def _training(card: Card) -> None:
 def _data(card: Card) -> None:
     spec = card.spec
     st.text(f"Data: {spec.data}")
-    st.text("Split by patient: no patient of the test side was trained on or chosen by.")
     rows = model_cards.sides(spec)
     if isinstance(spec, VerdictSpec):
-        st.text("This model was cross-validated by record: CinC 2015 does not tell which are of one patient.")
+        st.text("Cross-validated by record: CinC 2015 does not tell which records are of one patient.")
+    else:
+        st.text("Split by patient; by record where a data set does not tell its patients (CinC 2017).")
     st.dataframe(rows, hide_index=True, width="stretch", alt="Who stood on which side")
 
 
@@ -237,6 +246,7 @@ def _files(card: Card) -> None:
         [{"What": name, "Value": value} for name, value in rows],
         hide_index=True,
         width="stretch",
+        height="content",
         alt="Files",
     )
 

@@ -6,8 +6,10 @@ import streamlit as st
 
 from dashboard import model_cards, model_view, shared, views
 from dashboard.model_cards import Card, Damaged
+from inference.cli import DEFAULT_MODEL
 
 REREAD_S = 60.0
+LIVE_S = 5.0
 
 
 @st.cache_resource(show_spinner=False, ttl=REREAD_S)
@@ -18,21 +20,35 @@ def cards() -> list[Card | Damaged]:
 
 def show() -> None:
     """Show the page."""
-    snapshot = shared.feed().system.snapshot()
     found = cards()
     for one in found:
         if isinstance(one, Damaged):
             st.error(f"The card {one.path.name} cannot be read: {one.why}", icon="⚠️")
     readable = [one for one in found if isinstance(one, Card)]
     if readable:
-        st.markdown("**Models**: what each says, which is live, and how far it can be trusted")
-        model_view.overview(readable, snapshot)
-        names = [card.spec.name for card in readable]
-        # Live ones first: a visitor asks about these.
-        live = [card.spec.name for card in readable if model_cards.live_in(card.spec, snapshot)[0]]
-        st.session_state.setdefault("model_card", (live or names)[0])
-        chosen = st.segmented_control("Card", names, key="model_card", label_visibility="collapsed")
-        for card in readable:
-            if card.spec.name == chosen:
-                model_view.show(card, snapshot)
+        show_cards(readable)
     st.caption(views.NOTICE)
+
+
+def show_cards(found: list[Card]) -> None:
+    """Show the list, renewed, and the card that is chosen."""
+    state = shared.feed().system
+
+    @st.fragment(run_every=LIVE_S)
+    def overview() -> None:
+        model_view.overview(found, state.snapshot())
+
+    st.markdown("**Models**: what each says, which is live, and how far it can be trusted")
+    overview()
+    by_name = {card.spec.name: card for card in found}
+    first = DEFAULT_MODEL if DEFAULT_MODEL in by_name else next(iter(by_name))
+    chosen = st.segmented_control("Card", list(by_name), default=first, label_visibility="collapsed")
+    card = by_name[chosen or first]
+    st.subheader(card.spec.name)
+
+    @st.fragment(run_every=LIVE_S)
+    def live() -> None:
+        model_view.live_line(card, state.snapshot())
+
+    live()
+    model_view.show(card)

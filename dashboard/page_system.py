@@ -40,6 +40,9 @@ def show() -> None:
         topics.dead_letters: "refused records",
     }
 
+    # By itself: the page's own style hides elements that bring one.
+    st.html(system_view.STYLE)
+
     @st.fragment(run_every=RENEWED_S)
     def renewed() -> None:
         snapshot, ward = feed.system.snapshot(), feed.ward.snapshot()

@@ -37,7 +37,7 @@ def head(found: Trust, figures: Sequence[tuple[str, str]]) -> None:
     more = "".join(f"<li>{html.escape(reason)}</li>" for reason in found.reasons[1:])
     tiles = "".join(f"<div><b>{html.escape(v)}</b><span>{html.escape(n)}</span></div>" for n, v in figures)
     st.html(
-        f'{STYLE}<div class="trust {kind}" role="status"><b>{found.level}</b>{html.escape(found.line)}'
+        f'<div class="trust {kind}" role="status"><b>{found.level}</b>{html.escape(found.line)}'
         f'{f"<ul>{more}</ul>" if more else ""}</div><div class="figures" style="margin-top:8px">{tiles}</div>'
     )
 
