@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import views
 from dashboard.snapshots import BedSnapshot, FindingSnapshot, StreamSnapshot, VitalSnapshot, WardSnapshot
 from dashboard.summary import gravest_bed
+from dashboard.theme import THEME
 from inference.types import Alarm, AlarmState, Delay, Priority
 from ingest.types import SignalKind
 
@@ -235,3 +236,51 @@ def test_the_gravest_active_alarm_presets_the_bed() -> None:
     assert gravest_bed(a_ward(*beds)) == "bed-03"
     assert gravest_bed(a_ward(*beds[:2])) == "bed-02"
     assert gravest_bed(a_ward(beds[0])) is None
+
+
+def chosen_ward_with(address: str, kept: str) -> str:
+    def script(address: str, kept: str) -> None:
+        import streamlit as st
+
+        from dashboard import views
+
+        if address:
+            st.query_params["ward"] = address
+        if kept:
+            st.session_state["ward"] = kept
+        st.text(str(views.chosen_ward()))
+
+    app = AppTest.from_function(script, args=(address, kept), default_timeout=20)
+    app.run()
+    assert not app.exception
+    return str(app.text[0].value)
+
+
+@pytest.mark.parametrize(
+    ("address", "kept", "shown"), [("", "", "None"), ("east", "west", "east"), ("", "west", "west")]
+)
+def test_the_address_says_which_ward_is_shown_else_the_choice(address: str, kept: str, shown: str) -> None:
+    assert chosen_ward_with(address, kept) == shown
+
+
+@pytest.mark.parametrize("page", ["wall", "head"])
+def test_the_wall_and_pages_without_traces_are_fed(page: str) -> None:
+    def script(page: str) -> None:
+        from dashboard import monitor, views
+        from dashboard.ward import Ward
+
+        monitor.mount_sound(wall=page == "wall")
+        if page == "wall":
+            views.live_traces(Ward(), views.new_view(bed=None, history_s=5.0), wall=True)
+        else:
+            views.live_head(Ward())
+
+    app = AppTest.from_function(script, args=(page,), default_timeout=20)
+    app.run()
+    assert not app.exception
+
+
+def test_both_themes_are_whole() -> None:
+    names = {key.split(".", 2)[2] for key in THEME}
+    assert {key.rsplit(".", 1)[0] for key in THEME} == {"theme.dark", "theme.light"}
+    assert len(THEME) == 2 * len(names)
