@@ -79,7 +79,7 @@ def page(*, local: bool, provider: bool, after: str, message: str = "", bad: boo
     form = _FORM.format(next=escaped) if local else ""
     link = (
         f'<a class="provider" href="/sign-in/provider?next={html.escape(quote(after, safe=""), quote=True)}">'
-        "Sign in with your organisation's account</a>"
+        "Sign in with your work account</a>"
         if provider
         else ""
     )
