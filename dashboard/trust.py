@@ -74,6 +74,11 @@ def live(snapshot: SystemSnapshot, role: str) -> list[Member]:
     return [one for one in snapshot.members if one.status.role == role and speaks(one)]
 
 
+def many(n: int, what: str) -> str:
+    """``1 bed``, ``2 beds``."""
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def numbers(found: Iterable[int]) -> str:
     """Partitions in words: ``0–3, 7``."""
     runs: list[list[int]] = []
@@ -145,8 +150,8 @@ def _fine(workers: Sequence[Member]) -> str:
     beds = sum(one.status.beds for one in workers)
     outs = [one.status.latencies[PREDICTION_OUT] for one in workers if PREDICTION_OUT in one.status.latencies]
     late = f", predictions leave within {max(out.p99_ms for out in outs):.0f} ms (p99)" if outs else ""
-    many = "1 worker holds" if len(workers) == 1 else f"{len(workers)} workers hold"
-    return f"{many} all {total} partitions, {beds} bed{'' if beds == 1 else 's'}{late}"
+    hold = "1 worker holds" if len(workers) == 1 else f"{len(workers)} workers hold"
+    return f"{hold} all {total} partitions, {many(beds, 'bed')}{late}"
 
 
 def _partitions(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str]:
@@ -154,10 +159,10 @@ def _partitions(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable
     total = max(one.status.n_partitions for one in workers)
     missing = [number for number in range(total) if number not in held]
     if missing:
-        yield f"{len(missing)} of {total} partitions are read by no worker: {numbers(missing)}"
+        yield f"{len(missing)} of {many(total, 'partition')} read by no worker: {numbers(missing)}"
     twice = [number for number, found in held.items() if len(found) > 1]
     if twice:
-        yield f"{len(twice)} partitions are held by two workers: {numbers(twice)}"
+        yield f"{many(len(twice), 'partition')} held by two workers at once: {numbers(twice)}"
 
 
 def _lag(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str]:
@@ -166,7 +171,7 @@ def _lag(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str]:
         if speaks(member) and late:
             worst = max(late, key=lambda lag: lag.seconds or 0.0)
             yield (
-                f"{name_of(member)} is behind on {len(late)} partitions, most on {worst.partition}: "
+                f"{name_of(member)} is behind on {many(len(late), 'partition')}, most on {worst.partition}: "
                 f"{worst.records} records, {worst.seconds:.0f} s"
             )
 
@@ -200,7 +205,7 @@ def _clocks(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str
         worst = off[0]
         word = "ahead" if worst.ahead_s > 0 else "behind"
         yield (
-            f"{len(off)} device clocks are off by more than {limit_s:g} s, most "
+            f"{many(len(off), 'device clock')} off by more than {limit_s:g} s, most "
             f"{worst.bed[:40]} {worst.signal[:20]}: {abs(worst.ahead_s):.1f} s {word}"
         )
 
@@ -220,8 +225,8 @@ def _refused(snapshot: SystemSnapshot, now_ms: float) -> Iterable[str]:
     lately = [one for one in snapshot.letters if now_ms - one.received_ms <= LATELY_S * 1e3]
     if lately:
         reasons = ", ".join(sorted({one.reason[:40] for one in lately})[:4])
-        many = f"{len(lately)} record{'' if len(lately) == 1 else 's'}"
-        yield f"{many} refused in the last minute ({reasons}): what devices sent there is not watched"
+        refused = f"{many(len(lately), 'record')} refused in the last minute ({reasons})"
+        yield f"{refused}: what devices sent there is not watched"
 
 
 _CHECKS: Final[tuple[Callable[[SystemSnapshot, Sequence[Member]], Iterable[str]], ...]] = (
