@@ -42,7 +42,9 @@ def show_cards(found: list[Card]) -> None:
     overview()
     by_name = {card.spec.name: card for card in found}
     first = DEFAULT_MODEL if DEFAULT_MODEL in by_name else next(iter(by_name))
-    chosen = st.segmented_control("Card", list(by_name), default=first, label_visibility="collapsed")
+    if st.session_state.get("model_card") not in by_name:
+        st.session_state["model_card"] = first
+    chosen = st.segmented_control("Card", list(by_name), key="model_card", label_visibility="collapsed")
     card = by_name[chosen or first]
     st.subheader(card.spec.name)
 
