@@ -23,6 +23,9 @@ RENEWED_S: Final = 1.0
 LIVE_ROWS: Final = 6
 """Live alarms that are shown at once."""
 
+ROW_PX: Final = 35
+"""Height of a row of Streamlit's tables."""
+
 CHOSEN: Final = "alarm"
 """Where a session keeps the id of the alarm that is reviewed; the page's address has it, too."""
 
@@ -132,7 +135,7 @@ def take_row(key: str, ids: Sequence[str]) -> None:
 
 
 def past_alarms(alarms: Sequence[StoredAlarm], height: int) -> None:
-    """Show past alarms; a chosen row opens its review."""
+    """Show past alarms in a table of at most ``height`` pixels; a chosen row opens its review."""
     if not alarms:
         st.info("No alarm fits this filter.")
         return
@@ -146,7 +149,7 @@ def past_alarms(alarms: Sequence[StoredAlarm], height: int) -> None:
         coloured,
         hide_index=True,
         width="stretch",
-        height=height,
+        height=min(height, ROW_PX * (len(ids) + 1) + 3),
         key=key,
         on_select=partial(take_row, key, ids),
         selection_mode="single-row",

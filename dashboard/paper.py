@@ -209,9 +209,9 @@ def draw_heat(
     axes.imshow(image, extent=(left, right, bottom, top), aspect="auto", interpolation="bilinear", zorder=0.5)
 
 
-def draw_calibration(axes: Axes, middle_mm: float, ink: Ink) -> None:
-    """1 mV over 0.2 s, left of the line."""
-    x = np.array([3.0, 4.5, 4.5, 9.5, 9.5, 11.0])
+def draw_calibration(axes: Axes, middle_mm: float, ink: Ink, left_mm: float = 0.0) -> None:
+    """1 mV over 0.2 s, left of the line; ``left_mm`` is where the strip begins on its sheet."""
+    x = left_mm + np.array([3.0, 4.5, 4.5, 9.5, 9.5, 11.0])
     y = middle_mm - GAIN_MM_MV / 2 + np.array([0, 0, 1, 1, 0, 0]) * GAIN_MM_MV
     axes.plot(x, y, color=ink.text, linewidth=0.9, solid_joinstyle="miter")
 

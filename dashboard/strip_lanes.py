@@ -142,7 +142,12 @@ def gap_words(strip: Strip) -> list[str]:
     for lane in lanes_of(strip):
         if not lane.missing:
             continue
-        spans = [f"{begin:.1f} to {end:.1f} s" for begin, end in lane.missing[:MOST_NAMED]]
+        # A gap of a few samples must not read "2.0 to 2.0 s".
+        spans = [
+            f"{begin:.{digits}f} to {end:.{digits}f} s"
+            for begin, end in lane.missing[:MOST_NAMED]
+            for digits in [1 if end - begin >= 0.2 else 2]
+        ]
         more = len(lane.missing) - len(spans)
         total_s = sum(end - begin for begin, end in lane.missing)
         rest = f" and {more} more" if more > 0 else ""

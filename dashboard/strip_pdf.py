@@ -19,11 +19,11 @@ from ingest.types import NS_PER_S
 A4_MM: Final = (297.0, 210.0)
 NOTICE: Final = "Research software, no medical device: never rely on it for the care of a patient."
 _MARGIN_MM: Final = 10.0
-_HEADER_MM: Final = 27.0
+_HEADER_MM: Final = 29.0
 _FOOTER_MM: Final = 9.0
 _ROOM_MM: Final = A4_MM[1] - 2 * _MARGIN_MM - _HEADER_MM - _FOOTER_MM
 _LINE_CHARACTERS: Final = 150
-_MOST_LINES: Final = 5
+_MOST_LINES: Final = 6
 _MM_PER_LINE: Final = 4.2
 _SPACE_MM: Final = 2.0
 _DPI_PER_MM: Final = 4.0
@@ -103,7 +103,10 @@ def _header(drawing: Drawing, label: AlarmLabel | None) -> list[str]:
         "Filters: none (as the device sent it)",
         f"Label: {drawable(said, _LINE_CHARACTERS - 8)}",
     ]
-    gaps = wrap(drawable(" ".join(gap_words(strip)), 2 * _LINE_CHARACTERS), _LINE_CHARACTERS)
+    rest = gap_words(strip)
+    if drawing.explained is not None:
+        rest.append(f"Shaded: what spoke for {drawing.explained.label} to {drawing.explained.model}.")
+    gaps = wrap(drawable(" ".join(rest), 2 * _LINE_CHARACTERS), _LINE_CHARACTERS)
     return [*lines, *gaps][:_MOST_LINES]
 
 

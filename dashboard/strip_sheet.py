@@ -113,7 +113,7 @@ def _draw_lane(axes: Axes, lane: Lane, row: Row, upper_mm: float, begin_mm: floa
             line = _thinned(along_mm, np.clip(deflection_mm, -half_mm, half_mm) + middle_mm)
             axes.plot(*line, color=ink.trace, linewidth=0.9, solid_joinstyle="round")
     if lane.is_ecg:
-        draw_calibration(axes, middle_mm, ink)
+        draw_calibration(axes, middle_mm, ink, begin_mm - LEFT_MM)
     name = lane.name if lane.is_ecg else f"{lane.name}  ({lane.scale})"
     write(axes, begin_mm + 1.5, upper_mm - 3.2, drawable(name, NAME_CHARACTERS), ink.text, weight="bold")
 

@@ -29,7 +29,8 @@ LABEL_OF: Final = {
 GRID_WORDS: Final = (
     "25 mm/s, ECG 10 mm/mV: a large square is 0.2 s by 0.5 mV. Samples as the device sent them, unfiltered; "
     "each lead about its own median. Times are UTC by the device's clock. Letters: beats by class "
-    "(N normal, S supraventricular, V ventricular, F fusion), found anew in the strip."
+    "(N normal, S supraventricular, V ventricular, F fusion), found anew in the strip; in fibrillation they "
+    "mean nothing."
 )
 
 
