@@ -2,6 +2,7 @@
 // the canvas, or of a page without one the head line alone.
 
 const LOST_SOUND_S = 3; // so long a loss lasts before it sounds: a tab that just woke gets its feed meanwhile
+const NONE = [];
 const NO_FEED = { id: "connection lost", level: "high" };
 
 class Bar {
@@ -56,12 +57,12 @@ class Bar {
   refresh() {
     this.#place();
     const silence = this.watch.lost();
-    this.lostTicks = silence === null ? 0 : this.lostTicks + 1;
+    this.lostTicks = silence === null && this.problem === null ? 0 : this.lostTicks + 1;
     const told = silence !== null ? `CONNECTION LOST ${Math.floor(silence)} s` : (this.problem ?? "");
     if (this.lostNode.textContent !== told) this.lostNode.textContent = told;
-    const gone = this.lostTicks * TICK_MS > LOST_SOUND_S * 1000 || (silence === null && this.problem !== null);
+    const gone = this.lostTicks * TICK_MS > LOST_SOUND_S * 1000;
     // A page that has lost its server knows of no alarm any more: that is what it sounds.
-    this.engine.sound(gone ? [NO_FEED] : silence === null ? this.sounds : []);
+    this.engine.sound(gone ? [NO_FEED] : silence === null ? this.sounds : NONE);
     const { off, state, bursts, level } = this.engine;
     const why = { muted: "SOUND OFF", missing: "SOUND OFF: none here" }[state] ?? "SOUND OFF: click here";
     const said = off ? why : "";
@@ -98,9 +99,12 @@ function chooseTheme(name) {
 
 function keepTheme(light) {
   const wanted = preference("theme", "dark", ["dark", "light"]);
-  const mark = `wardwave.themed ${location.pathname} ${wanted}`;
-  if ((wanted === "light") === light) return;
+  const mark = `wardwave.themed ${location.pathname}`;
   try {
+    if ((wanted === "light") === light) {
+      sessionStorage.removeItem(mark);
+      return;
+    }
     if (sessionStorage.getItem(mark) !== null) return; // tried once already: never reload for ever
     sessionStorage.setItem(mark, "tried");
   } catch {
