@@ -328,7 +328,7 @@ def test_a_frozen_bed_is_scrolled_zoomed_measured_and_explained(address: str) ->
         api.expect(review).to_have_attribute("data-end", f"{T0 / S + LENGTH_S:.3f}", timeout=30_000)
         assert "FROZEN – not live, 08:05:00 UTC" in review.inner_text()
         api.expect(page.locator(".ward-head")).to_contain_text("*** <b>V-TACH</b>")
-        paper, readout = page.locator(".paper"), page.get_by_test_id("readout")
+        paper, readout = page.locator("canvas.paper"), page.get_by_test_id("readout")
 
         assert int(paper.get_attribute("data-beats")) >= 13
         page.get_by_role("button", name="two beats in a row").click()
@@ -355,7 +355,8 @@ def test_a_frozen_bed_is_scrolled_zoomed_measured_and_explained(address: str) ->
         paper.press("End")
         paper.press("+")
         api.expect(review).to_have_attribute("data-speed", "50")
-        page.get_by_label("Speed").last.select_option("25")
+        paper.press("-")
+        api.expect(review).to_have_attribute("data-speed", "25")
         box = paper.bounding_box()
         page.mouse.move(box["x"] + 300, box["y"] + 60)
         page.mouse.wheel(0, -1000)
@@ -366,7 +367,7 @@ def test_a_frozen_bed_is_scrolled_zoomed_measured_and_explained(address: str) ->
         page.mouse.up()
         api.expect(review).to_have_attribute("data-end", f"{before - 1:.3f}")
 
-        page.get_by_label("ECG filter").select_option("diagnostic")
+        page.get_by_role("combobox", name="ECG filter").select_option("diagnostic")
         api.expect(page.locator(".said")).to_contain_text("zero-phase")
         page.get_by_role("button", name="What the network says").click()
         api.expect(review).not_to_have_attribute("data-explained", "", timeout=20_000)
