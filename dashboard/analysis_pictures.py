@@ -34,8 +34,8 @@ Line = npt.NDArray[np.float64]
 
 
 def strip_begin_s(at_s: float, length_s: float) -> float:
-    """Begin of a strip that shows a moment and stays in the recording."""
-    return float(np.clip(at_s - BEFORE_S, 0.0, max(0.0, length_s - STRIP_S)))
+    """Begin of a strip that shows a moment and stays in the recording: a whole second, as its axis says."""
+    return float(np.floor(np.clip(at_s - BEFORE_S, 0.0, max(0.0, length_s - STRIP_S))))
 
 
 def strip(

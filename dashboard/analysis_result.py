@@ -55,9 +55,8 @@ def _head(found: Findings) -> None:
     if found.ecg is not None:
         rates = [rate for rate in found.ecg.rates.heart_rate_bpm if rate is not None]
         cells["Alarms"] = str(len(found.ecg.alarms))
-        cells["Heart rate (bpm)"] = (
-            f"{np.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})" if rates else "–"
-        )
+        cells["Median HR (bpm)"] = f"{np.median(rates):.0f}" if rates else "–"
+        cells["HR range"] = f"{min(rates):.0f}–{max(rates):.0f}" if rates else "–"
         for label, number in found.ecg.beat_counts().items():
             cells[f"{label}, {BEAT_WORDS[label]}"] = f"{number:,}"
         lost_s = sum(one.end_s - one.begin_s for one in found.ecg.unusable)

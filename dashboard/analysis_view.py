@@ -10,7 +10,7 @@ from dashboard import analysis_result
 from dashboard.words import count, plain
 from inference.analysis_job import Analysis, AnalysisDesk, Result
 from inference.analysis_read import ReadOptions
-from inference.analysis_unpack import Upload
+from inference.analysis_unpack import Upload, shown
 from inference.errors import InferenceError
 from ingest.types import SignalKind
 
@@ -19,6 +19,9 @@ RUNNING: Final = "analysis"
 RESULT: Final = "analysis_result"
 PROBLEM: Final = "analysis_problem"
 ROUND: Final = "analysis_round"
+HELD: Final = "analysis_held"
+"""Files that may be refused: kept until others are chosen, as Streamlit forgets what an uploader held."""
+
 TYPES: Final = ["zip", "hea", "dat", "mat", "edf", "bdf", "wav", "flac", "csv", "tsv"]
 BY_NAME: Final = "by the channels' names"
 NO_RATE: Final = 0.0
@@ -41,7 +44,7 @@ def analyse_page(desk: AnalysisDesk) -> None:
 
 
 def _forget() -> None:
-    for key in (RUNNING, RESULT, PROBLEM):
+    for key in (RUNNING, RESULT, PROBLEM, HELD):
         st.session_state.pop(key, None)
     # A new key drops the files that the uploader holds.
     st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1
@@ -63,11 +66,15 @@ def _form(desk: AnalysisDesk) -> None:
         key=f"analysis_files_{st.session_state.get(ROUND, 0)}",
         max_upload_size=desk.limits.max_upload_mb,
     )
+    held: list[Upload] = st.session_state.get(HELD, [])
+    uploads = [Upload(file.name, file.getvalue()) for file in files] or held
+    if held and not files:
+        st.caption(f"Still here: {plain(', '.join(shown(one.name) for one in held))}")
     options = _options()
-    if st.button("Analyse", type="primary", disabled=not files):
+    if st.button("Analyse", type="primary", disabled=not uploads):
         st.session_state.pop(PROBLEM, None)
+        st.session_state[HELD] = uploads
         try:
-            uploads = [Upload(file.name, file.getvalue()) for file in files]
             st.session_state[RUNNING] = desk.submit(uploads, options)
         except InferenceError as error:
             st.session_state[PROBLEM] = str(error)
