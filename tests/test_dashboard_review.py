@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import shared
 from dashboard.review import Ask, ReviewSession, answer, build_review, freeze
 from dashboard.review_filters import filter_ecg
 from dashboard.ward import Ward
@@ -256,7 +257,9 @@ page_bed.show()
 """
 
 
-def app(tmp_path: Path) -> AppTest:
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    # The script puts a feed of its own there: the next test gets the real one back.
+    monkeypatch.setattr(shared, "feed", shared.feed)
     script = tmp_path / "app.py"
     script.write_text(APP)
     return AppTest.from_file(str(script), default_timeout=30)
@@ -266,8 +269,7 @@ class TestPage:
     def test_live_and_frozen_are_chosen_and_each_says_what_it_is(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.chdir(tmp_path)
-        page = app(tmp_path).run()
+        page = app(tmp_path, monkeypatch).run()
         assert not page.exception
         view = page.segmented_control(key="bed-view")
         assert (view.options, view.value) == (["Live", "Freeze / review"], "Live")
@@ -283,8 +285,7 @@ class TestPage:
     def test_every_part_of_the_page_opens(
         self, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.chdir(tmp_path)
-        page = app(tmp_path).run()
+        page = app(tmp_path, monkeypatch).run()
         page.segmented_control(key="part").set_value(part).run()
         assert not page.exception
 
