@@ -17,6 +17,7 @@ function choice(parent, label, values, text, chosen, choose) {
   const frame = element(parent, "label", "choice");
   element(frame, "span", "choice-name").textContent = label;
   const list = element(frame, "select", "select");
+  list.setAttribute("aria-label", label);
   for (const value of values) {
     const item = element(list, "option", "");
     item.textContent = text(value);
