@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import RowMapping, Subquery, func, insert, select
+from sqlalchemy import ColumnElement, RowMapping, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from inference.errors import StoreError
@@ -55,10 +55,11 @@ def read_label(row: RowMapping) -> AlarmLabel:
     )
 
 
-def newest_labels() -> Subquery:
-    """Make the query for the label of each alarm that counts."""
-    newest = select(func.max(alarm_labels.c.number)).group_by(alarm_labels.c.alarm_id)
-    return select(alarm_labels).where(alarm_labels.c.number.in_(newest)).subquery("newest_labels")
+def is_newest() -> ColumnElement[bool]:
+    """Make the condition that joins an alarm with the label that counts, by the index of labels."""
+    other = alarm_labels.alias("other_labels")
+    newest = select(func.max(other.c.number)).where(other.c.alarm_id == alarms.c.id)
+    return alarm_labels.c.number == newest.correlate(alarms).scalar_subquery()
 
 
 class LabelWriter:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Subquery, func, select
+from sqlalchemy import ColumnElement, RowMapping, Select, func, select
 
-from inference.store_labels import AlarmLabel, Label, newest_labels, read_label
-from inference.store_schema import alarms, strips
+from inference.store_labels import AlarmLabel, Label, is_newest, read_label
+from inference.store_schema import alarm_labels, alarms, strips
 from inference.types import AlarmState, Priority
 
 NO_LABEL: Final = "none"
@@ -33,20 +33,18 @@ class AlarmFilter:
 
 def alarms_asked(wanted: AlarmFilter) -> Select[tuple[object, ...]]:
     """Record, whether the strip is complete, and the label that counts; the newest first."""
-    newest = newest_labels()
-    asked = select(alarms.c.record, strips.c.complete, *newest.c).select_from(alarms)
+    asked = select(alarms.c.record, strips.c.complete, *alarm_labels.c).select_from(alarms)
     asked = asked.outerjoin(strips, strips.c.alarm_id == alarms.c.id)
-    asked = asked.outerjoin(newest, newest.c.alarm_id == alarms.c.id)
-    return asked.where(*_conditions(wanted, newest)).order_by(alarms.c.raised_ns.desc(), alarms.c.id)
+    asked = asked.outerjoin(alarm_labels, is_newest())
+    return asked.where(*_conditions(wanted)).order_by(alarms.c.raised_ns.desc(), alarms.c.id)
 
 
 def number_of_alarms(wanted: AlarmFilter) -> Select[int]:
     """How many there are."""
-    newest = newest_labels()
     asked = select(func.count()).select_from(alarms)
     if wanted.labels:
-        asked = asked.outerjoin(newest, newest.c.alarm_id == alarms.c.id)
-    return asked.where(*_conditions(wanted, newest))
+        asked = asked.outerjoin(alarm_labels, is_newest())
+    return asked.where(*_conditions(wanted))
 
 
 def label_in(row: RowMapping) -> AlarmLabel | None:
@@ -64,7 +62,7 @@ def within(at: ColumnElement[int], since_ns: int | None, until_ns: int | None) -
     return bounds
 
 
-def _conditions(wanted: AlarmFilter, newest: Subquery) -> list[ColumnElement[bool]]:
+def _conditions(wanted: AlarmFilter) -> list[ColumnElement[bool]]:
     conditions = within(alarms.c.raised_ns, wanted.since_ns, wanted.until_ns)
     for column, among in (
         (alarms.c.bed, wanted.beds),
@@ -75,6 +73,6 @@ def _conditions(wanted: AlarmFilter, newest: Subquery) -> list[ColumnElement[boo
         if among:
             conditions.append(column.in_([str(value) for value in among]))
     if wanted.labels:
-        known = newest.c.label.in_([str(label) for label in wanted.labels if label != NO_LABEL])
-        conditions.append(known | newest.c.label.is_(None) if NO_LABEL in wanted.labels else known)
+        known = alarm_labels.c.label.in_([str(label) for label in wanted.labels if label != NO_LABEL])
+        conditions.append(known | alarm_labels.c.label.is_(None) if NO_LABEL in wanted.labels else known)
     return conditions
