@@ -54,7 +54,8 @@ SHORT: Final = {
     "f1": "F1",
     "cinc2017": "CinC 2017",
 }
-MOST_KEY_FIGURES: Final = 3
+LONGEST_FIGURES: Final = 72
+"""Characters of the key figures, so that a table shows them whole."""
 OF_CLASS: Final = re.compile(r"^(.+?)_(precision|recall|specificity|f1|roc_area|pr_area)_([^_]+)$")
 FIGURES: Final = {
     "recall": "found (sensitivity)",
@@ -199,11 +200,14 @@ def class_word(name: str, spec: ModelSpec | VerdictSpec) -> str:
 
 def key_figures(spec: ModelSpec | VerdictSpec) -> str:
     """The few figures that tell most."""
-    shown = list(headlines(dict(spec.metrics)).items())[:MOST_KEY_FIGURES]
-    return ", ".join(
-        f"{' '.join(SHORT.get(word, word) for word in name.split('_'))} {figure.value:.4g}"
-        for name, figure in shown
-    )
+    whole = ""
+    for name, figure in headlines(dict(spec.metrics)).items():
+        words = " ".join(SHORT.get(word, word) for word in name.split("_"))
+        longer = f"{whole}, {words} {figure.value:.4g}".removeprefix(", ")
+        if whole and len(longer) > LONGEST_FIGURES:
+            break
+        whole = longer
+    return whole
 
 
 def sides(spec: ModelSpec | VerdictSpec) -> list[dict[str, str | int]]:

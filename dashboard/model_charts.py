@@ -65,7 +65,7 @@ def curve_chart(one: Classification, which: str, x: str, y: str) -> Chart:
         if curve.decided is not None:
             dots.append({"x": curve.decided[0], "y": curve.decided[1], "class": label})
     names = list(dict.fromkeys(str(row["class"]) for row in lines))
-    legend = alt.Legend(orient="bottom", columns=2, labelLimit=260, symbolStrokeWidth=3)
+    legend = alt.Legend(orient="bottom", columns=1, labelLimit=400, symbolType="stroke", symbolSize=400)
     title = "area (95 % interval)"
     colour = alt.Color("class:N", sort=names, title=title, legend=legend, scale=PALETTE)
     dash = alt.StrokeDash("class:N", sort=names, title=title, legend=legend)
