@@ -60,6 +60,9 @@ def limits_editor(read_snapshot: Read, bed: str) -> None:
         _watch(read_snapshot, bed)
         return
     if not may_command(read_snapshot()):
+        # Nothing is edited: the watch compares with what is shown here.
+        st.session_state.pop(_key(bed), None)
+        st.session_state.pop(f"{_key(bed)}-touched", None)
         st.dataframe(_frame(now).drop(columns=RESET), column_config=_COLUMNS, hide_index=True, height=HEIGHT)
         _watch(read_snapshot, bed)
         return
@@ -176,13 +179,15 @@ def _watch(read: Read, bed: str) -> None:
 
     @st.fragment(run_every=RENEWED_S)
     def renewed() -> None:
-        replies(_key(bed))
         opened, now = st.session_state.get(_key(bed)), _rows(read, bed)
         held = opened.rows if isinstance(opened, _Opened) else shown
-        if now is None or now == held:
-            return
-        if not _touched(bed):
+        other = now is not None and now != held
+        if other and not _touched(bed):
+            # Before anything is drawn: what this run drew would stand beside what the page draws anew.
             st.rerun()
+        replies(_key(bed))
+        if not other:
+            return
         st.warning(
             "The settings of this bed were changed meanwhile: your changes cannot be applied to what you see."
         )

@@ -715,6 +715,18 @@ def test_an_untouched_table_follows_the_bed(sender: FakeSender, cells: Cells) ->
     assert cells.tables[-1] != before
 
 
+def test_a_table_that_may_no_longer_be_edited_follows_the_bed(
+    sender: FakeSender, cells: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place()
+    app = show(place, "limits")
+    monkeypatch.setattr(access, "current_user", lambda: VERA)
+    place.statuses = (a_status(settings=[a_setting("hr_high", 110.0, "bed")]),)
+    run(app)
+    frame = app.dataframe[0].value
+    assert list(frame.loc[frame["key"] == "ecg/hr_high", "limit"]) == [110.0]
+
+
 # Through a broker.
 
 
