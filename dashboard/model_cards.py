@@ -191,6 +191,18 @@ def rest(metrics: Mapping[str, Interval]) -> dict[str, Interval]:
     }
 
 
+def shockable_words(metrics: Mapping[str, Interval]) -> str | None:
+    """How well fibrillation and tachycardia are told from the rest, whichever of both it says."""
+    for prefix in ("rhythm_shockable_", "shockable_"):
+        found, left = metrics.get(f"{prefix}sensitivity"), metrics.get(f"{prefix}specificity")
+        if found is not None and left is not None:
+            return (
+                "Ventricular fibrillation, flutter or tachycardia, taken together (a high-priority alarm "
+                f"either way): it finds {percent(found)} and leaves {percent(left)} of the rest alone."
+            )
+    return None
+
+
 def class_word(name: str, spec: ModelSpec | VerdictSpec) -> str:
     """A class as a physician calls it, with its short name."""
     of_window = isinstance(spec, ModelSpec) and name in spec.window_classes

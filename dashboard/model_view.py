@@ -111,6 +111,8 @@ def _in_words(card: Card) -> None:
         if "recall" in figures
     ]
     st.dataframe(rows, hide_index=True, width="stretch", alt="How well it does")
+    if words := model_cards.shockable_words(card.spec.metrics):
+        st.text(words)
 
 
 def _figures(card: Card) -> None:
