@@ -89,7 +89,8 @@ def explained_words(explained: Explained) -> str:
     return (
         f"{explained.model} on lead {explained.channel}: {explained.label} {explained.probability:.0%} "
         f"in the {explained.end_s - explained.start_s:.0f} s up to the alarm. Shaded: what spoke for it "
-        "(HiResCAM). It says where the network looked, not whether it is right."
+        "(HiResCAM). It says where the network looked, not whether it is right; from which probability on "
+        "it counts stands on the Models page."
     )
 
 
