@@ -22,6 +22,7 @@ class Review {
     this.paper = new Paper(this.find(".paper"), settings.pixelsPerMm);
     this.overview = new Overview(this.find(".overview"), (time) => this.#look(time + this.#span / 2));
     this.view = null;
+    this.node.inert = true;
     this.drawing = false;
     this.#controls();
     this.#gestures();
@@ -36,7 +37,11 @@ class Review {
     const found = decodeReview(bytes);
     if (found.view !== this.settings.view) return;
     this.find(".problem").textContent = found.problem ?? "";
-    if (found.traces.length) this.#take(found);
+    if (found.traces.length) {
+      this.#take(found);
+      // For this view if it is mounted anew: the pipe sends nothing twice.
+      window.wardwaveReview.whole = bytes;
+    }
     if (this.view === null) return;
     this.view.explanation = found.explanation;
     if (found.explanation) this.#show(found.explanation);
@@ -56,7 +61,7 @@ class Review {
       startS, endS, trace, lead: held?.lead ?? 0, beats: found.beats, alarms: found.alarms, frozenS: found.frozenS,
       end: held?.end ?? endS, cursors: held?.cursors ?? [], moment: held?.moment ?? null, explanation: null,
     };
-    this.traces = traces;
+    this.node.inert = false;
     this.paper.layOut(traces);
     this.#leads();
     if (!held) this.#place(false);
@@ -328,6 +333,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   if (parentElement.wardwaveReview?.settings.view !== data.view) {
     parentElement.wardwaveReview?.stop();
     parentElement.wardwaveReview = new Review(parentElement, data, (what) => setTriggerValue("ask", what));
+    if (line.whole) parentElement.wardwaveReview.receive(line.whole);
   }
   const sink = (bytes) => parentElement.wardwaveReview?.receive(bytes);
   line.sink = sink;

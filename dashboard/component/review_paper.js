@@ -236,6 +236,7 @@ class Paper {
 
   #alarms(view) {
     const { context } = this;
+    let shown = 0;
     for (const alarm of view.alarms) {
       const x = this.x(alarm.onsetS);
       if (x < -1 || x > this.width) continue;
@@ -248,7 +249,7 @@ class Paper {
       context.lineTo(x, this.height - AXIS_PX);
       context.stroke();
       context.setLineDash([]);
-      this.#text(`▸ ${alarm.text}`, x + 4, TOP_PX + 13, 700, colour);
+      this.#text(`▸ ${alarm.text}`, x + 4, TOP_PX + 13 + 17 * (shown++ % 3), 700, colour);
     }
   }
 
