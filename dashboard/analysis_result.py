@@ -51,7 +51,7 @@ def _dark() -> bool:
 
 
 def _head(found: Findings) -> None:
-    cells = {"Format": found.format, "Length": pictures.clock(found.duration_s)}
+    cells = {"Format": found.format, "Length": pictures.clock(found.duration_s).split(".")[0]}
     if found.ecg is not None:
         rates = [rate for rate in found.ecg.rates.heart_rate_bpm if rate is not None]
         cells["Alarms"] = str(len(found.ecg.alarms))

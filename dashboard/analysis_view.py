@@ -54,7 +54,7 @@ def _form(desk: AnalysisDesk) -> None:
     st.subheader("Analyse a recording")
     st.caption(
         "WFDB (.hea with its data, or a zip of them), EDF or BDF, WAV or FLAC, CSV. It goes through the same "
-        "pipeline as the beds and is forgotten when this page is left; nothing is written to a disk."
+        "pipeline as the beds and is forgotten with this browser session; nothing of it is kept or logged."
     )
     problem = st.session_state.get(PROBLEM)
     if problem:
