@@ -24,8 +24,7 @@ from inference.errors import StoreError
 from inference.explanation import Explained
 from inference.store import Store
 from inference.store_labels import LONGEST_COMMENT, AlarmLabel, Label
-from inference.strip_beats import BeatFinder, StripBeat
-from inference.strips import Strip
+from inference.strips import Strip, StripBeat
 from inference.types import Alarm, AlarmState
 from models.errors import ModelError
 
@@ -49,7 +48,10 @@ class _Reviewed:
 
 
 @st.cache_resource(show_spinner=False)
-def _finder() -> BeatFinder:
+def _finder() -> Callable[[Strip], tuple[StripBeat, ...]]:
+    # Seconds of loading torch, which only a strip that is opened needs.
+    from inference.strip_beats import BeatFinder
+
     return BeatFinder()
 
 

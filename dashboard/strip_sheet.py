@@ -16,8 +16,7 @@ from matplotlib.patches import Rectangle
 from dashboard.paper import SPEED_MM_S, Ink, draw_calibration, draw_grid, draw_heat, drawable, write
 from dashboard.strip_lanes import Lane, lanes_of, length_s
 from inference.explanation import Explained
-from inference.strip_beats import StripBeat
-from inference.strips import Strip
+from inference.strips import Strip, StripBeat
 from inference.types import Alarm
 from ingest.types import NS_PER_S
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from inference.cli import DEFAULT_MODEL
-from inference.quality import preferred_lead
+from inference.quality import fullest_lead
 from ingest.conditioning import ConditioningSpec, condition, conditioning_of, delay_s
 from ingest.types import FloatArray, IntArray, WideFloatArray
 from models.errors import CannotExplain
@@ -168,9 +168,7 @@ def _lead(samples: FloatArray | WideFloatArray, channels: tuple[str, ...], wante
                 f"channel={wanted!r}: there is no such lead; give one of {', '.join(channels)}"
             )
         return channels.index(wanted)
-    held = np.isfinite(samples).sum(axis=0)
-    preferred = preferred_lead(channels)
-    return preferred if held[preferred] >= 0.9 * held.max() else int(held.argmax())
+    return fullest_lead(samples, channels)
 
 
 def _window(

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from ingest.bank import Bank, Due
-from ingest.types import BoolArray, FloatArray, IntArray
+from ingest.types import BoolArray, FloatArray, IntArray, WideFloatArray
 
 FLAT_MV: Final = 0.010
 """Below this peak-to-peak a line is no ECG: a true asystole keeps wander of 40 µV or more."""
@@ -156,6 +156,21 @@ def preferred_lead(channels: tuple[str, ...]) -> int:
     """Index of the lead to begin with."""
     names = [name.upper() for name in channels]
     return next((names.index(name) for name in PREFERRED if name in names), 0)
+
+
+def fullest_lead(samples: FloatArray | WideFloatArray, channels: tuple[str, ...]) -> int:
+    """Index of the lead to begin with, or of the one that holds most where that one lacks samples.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n_samples, n_channels)
+        NaN where missing.
+    channels : tuple of str
+        Names of the leads.
+    """
+    held = np.isfinite(samples).sum(axis=0)
+    preferred = preferred_lead(channels)
+    return preferred if held[preferred] >= 0.9 * held.max() else int(held.argmax())
 
 
 def lead_worth(status: LeadStatus) -> FloatArray:

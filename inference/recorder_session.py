@@ -149,24 +149,27 @@ class Session:
         for number in self._numbers - numbers:
             self._cutter.drop(number)
         self._next = {part: offset for part, offset in self._next.items() if part in parts}
-        for number in sorted(numbers - self._numbers):
-            self._take_up(number, polled)
+        self._take_up(sorted(numbers - self._numbers), polled)
         if numbers != self._numbers:
             logger.info("%d partitions are this recorder's now", len(numbers))
         self._numbers = numbers
 
-    def _take_up(self, number: int, polled: Polled) -> None:
-        part = self._raw(number)
-        if self._consumer.committed(part) is None:
-            # Nobody recorded before: what is older than a strip is left, alarms read it where they need it.
-            polled.pop(part, None)
+    def _take_up(self, numbers: list[int], polled: Polled) -> None:
+        # Nobody recorded before: what is older than a strip is left, alarms read it where they need it.
+        new = [part for part in map(self._raw, numbers) if self._consumer.committed(part) is None]
+        if new:
             since_ms = round((time.time() - LOOK_BACK_S) * 1e3)
-            start = kafka.offsets_for_times(self._consumer, {part: since_ms})[part]
-            if start is None:
-                start = kafka.end_offsets(self._settings, [part])[part]
-            self._consumer.seek(part, start)
-        for wanted in self._writer.without_strip(number, time.time_ns() - STRIP_AGE_NS):
-            self._cutter.want(number, wanted, time.monotonic())
+            # Of all at once: one by one, many partitions would take longer than a member may stay away.
+            # The ends first, so that nothing lies between them and what is found to begin with.
+            ends = kafka.end_offsets(self._settings, new)
+            starts = kafka.offsets_for_times(self._consumer, dict.fromkeys(new, since_ms))
+            for part in new:
+                polled.pop(part, None)
+                start = starts[part]
+                self._consumer.seek(part, ends[part] if start is None else start)
+        for number in numbers:
+            for wanted in self._writer.without_strip(number, time.time_ns() - STRIP_AGE_NS):
+                self._cutter.want(number, wanted, time.monotonic())
 
     def _step_over(self, part: TopicPartition, offset: int) -> None:
         self._counts["unreadable"] += 1

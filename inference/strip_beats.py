@@ -7,7 +7,6 @@ second one knows fewer beats than it did live: classes may differ from what the 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -15,8 +14,8 @@ import numpy as np
 from inference.beat_classes import BeatClassifier, BeatPredictor
 from inference.beats import LABELS
 from inference.cli import DEFAULT_BEATS, DEFAULT_MODEL
-from inference.quality import preferred_lead
-from inference.strips import Strip, StripSignal
+from inference.quality import fullest_lead
+from inference.strips import Strip, StripBeat, StripSignal
 from inference.verdict_beats import MonitorBeats
 from ingest.conditioning import ECG, condition, delay_s
 from ingest.types import NS_PER_S, UNIT_SCALES, FloatArray, SignalKind, WideFloatArray
@@ -28,15 +27,6 @@ SHORTEST_S: Final = 2.0
 """Of a piece in which beats are looked for: the filters need some of it."""
 
 _ONE_SLOT: Final = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StripBeat:
-    """A beat: device time of its R peak, AAMI class (N, S, V, F), and the lead in which it was seen."""
-
-    time_ns: int
-    label: str
-    channel: str
 
 
 class BeatFinder:
@@ -66,7 +56,7 @@ class BeatFinder:
         if len(signal.samples) < SHORTEST_S * signal.fs_hz:
             return []
         samples = signal.physical() * UNIT_SCALES[SignalKind.ECG][signal.scale.unit]
-        lead = _fullest(samples, signal.channels)
+        lead = fullest_lead(samples, signal.channels)
         line = condition(samples[:, [lead]], signal.fs_hz, ECG)[:, 0]
         times_s = self._times_s(line)
         raw_s = times_s - delay_s(signal.fs_hz, ECG)
@@ -98,10 +88,3 @@ class BeatFinder:
         _, decided = classifier.add(slots, times_ns, segments, intervals_s, np.ones(len(times_s)))
         last = classifier.wait(slots[:1], times_ns[-1:] + 10 * NS_PER_S)
         return [*decided.labels.tolist(), *last.labels.tolist()]
-
-
-def _fullest(samples: WideFloatArray, channels: tuple[str, ...]) -> int:
-    """Lead that the worker begins with, or the one that holds most where that one lacks samples."""
-    held = np.isfinite(samples).sum(axis=0)
-    preferred = preferred_lead(channels)
-    return preferred if held[preferred] >= 0.9 * held.max() else int(held.argmax())

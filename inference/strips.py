@@ -46,6 +46,15 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class StripBeat:
+    """A beat: device time of its R peak, AAMI class (N, S, V, F), and the lead in which it was seen."""
+
+    time_ns: int
+    label: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class StripSignal:
     """One unbroken piece of one signal; what is missing in it is marked.
 

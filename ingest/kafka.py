@@ -109,7 +109,7 @@ def consumer(settings: Settings, *topics: str, group_id: str | None, **overrides
         allow_auto_create_topics=False,
         session_timeout_ms=settings.kafka.session_timeout_ms,
         heartbeat_interval_ms=settings.kafka.heartbeat_interval_ms,
-        # A request to join that the broker never answers is sent again after the longer of the two (and 5 s):
+        # A request to join that the broker never answers is sent again 5 s after the longer of the two:
         # the libraries' 300 s would leave a ward without a worker for as long.
         max_poll_interval_ms=settings.kafka.max_poll_interval_ms,
         request_timeout_ms=min(settings.kafka.request_timeout_ms, settings.kafka.max_poll_interval_ms),

@@ -35,7 +35,7 @@ class KafkaSettings(BaseModel):
     session_timeout_ms: int = Field(default=6_000, ge=2_000, le=300_000)
     heartbeat_interval_ms: int = Field(default=1_000, ge=200, le=100_000)
     max_poll_interval_ms: int = Field(
-        default=20_000,
+        default=30_000,
         ge=5_000,
         le=600_000,
         description="a member busy for longer loses its partitions; others wait no longer for it to rejoin",

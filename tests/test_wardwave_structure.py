@@ -57,6 +57,14 @@ def test_no_dashboard_module_is_named_like_a_package() -> None:
     assert not installed & {path.stem for path in (ROOT / "dashboard").glob("*.py")}
 
 
+def test_the_dashboard_s_pages_begin_without_torch() -> None:
+    """Seconds and hundreds of megabytes that only explanations need."""
+    pages = [f"dashboard.{path.stem}" for path in (ROOT / "dashboard").glob("page_*.py")]
+    assert len(pages) >= 6
+    program = f"import sys, {', '.join(pages)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
 def test_every_command_has_help() -> None:
     parser = wardwave.build_parser(sorted(set(wardwave.COMMANDS.values())))
     text = parser.format_help()
