@@ -108,6 +108,7 @@ def description(spec: ModelSpec) -> str:
         ("trained on", spec.data),
         *((f"{side} side", _names(names)) for side, names in spec.split.items()),
         ("code", spec.code_commit),
+        ("figures by code", spec.metrics_code_commit),
         ("weights", f"SHA-256 {spec.sha256}"),
     ]
     lines = [spec.name, spec.description, ""]

@@ -206,6 +206,7 @@ class ModelSpec(Frozen):
     caveats: tuple[str, ...] = ()
     training: dict[str, str | int | float | bool | None | list[float] | list[str]]
     code_commit: str
+    metrics_code_commit: str = Field(default="", description="of the code that last measured the metrics")
     sha256: str = Field(default="", description="of the weights file; filled when the model is saved")
 
     @property

@@ -39,7 +39,9 @@ from training.beats_sampling import Sampler
 from training.beats_scores import at_marks, beats_loss, end_to_end, probabilities, tables_of, to_evaluation
 from training.beats_task import BeatsTask
 from training.errors import BadRecipe, DataMissing
+from training.evaluation import pool
 from training.recipes import get_recipe
+from training.report_summary import summarise
 from training.scoring import beat_scores
 from training.sources import Recording
 
@@ -292,12 +294,15 @@ def test_end_to_end_counts_missed_and_false_beats_after_five_minutes() -> None:
     # One of the two late false beats is called none, and so is dropped.
     dropped = np.flatnonzero(found == peaks[440] + 50)
     share[dropped] = [0.8, 0.05, 0.05, 0.05, 0.05]
-    table = tables_of(end_to_end(recording(lead, classes), found, share.astype(np.float32), (1, 1, 1, 1)))
-    counts = table["mitdb/0"]
+    predictions = end_to_end(recording(lead, classes), found, share.astype(np.float32), (1, 1, 1, 1))
+    counts = tables_of(predictions)["mitdb/0"]
     assert counts[1, 1] == len(late) - 10 - 1
     assert (counts[1, 0], counts[0, 1]) == (1, 1)
     assert counts[3, 1] == 10
     assert beat_scores(counts).veb_se == 0
+    # The false beat is no class: N and V are two, not three.
+    said = summarise(pool([predictions, predictions])).figures
+    assert said["balanced_accuracy"].value == pytest.approx(counts[1, 1] / counts[1].sum() / 2, abs=1e-4)
 
 
 def test_tables_stand_with_and_without_232() -> None:

@@ -36,6 +36,17 @@ def test_a_class_that_is_never_decided_counts_as_missed() -> None:
     assert np.isnan(metrics.class_figures(counts)["precision"][1])
 
 
+def test_a_false_detection_lowers_precision_and_is_no_class_of_its_own() -> None:
+    # Of "nothing there", N and V: one beat is missed, one found where none is.
+    counts = np.array([[0.0, 1.0, 0.0], [1.0, 8.0, 0.0], [0.0, 0.0, 4.0]])
+    overall, of_class = metrics.overall_figures(counts, outside=0), metrics.class_figures(counts, outside=0)
+    assert overall["balanced_accuracy"] == pytest.approx((8 / 9 + 1) / 2)
+    assert overall["macro_precision"] == pytest.approx((8 / 9 + 1) / 2)
+    assert overall["weighted_recall"] == pytest.approx(12 / 13)
+    assert overall["accuracy"] == pytest.approx(12 / 14)
+    assert all(np.isnan(values[0]) for values in of_class.values())
+
+
 def test_confusion_counts_weights_patient_by_patient() -> None:
     counts = metrics.confusion(
         np.array([0, 1, 1, 0]),

@@ -338,6 +338,7 @@ def test_the_command_writes_report_and_card(
     assert "old" in spec.metrics
     assert {name: f.model_dump() for name, f in spec.metrics.items() if name != "old"} == plain["metrics"]
     assert spec.training["history.validation.score"] == [0.5, 0.7]
+    assert spec.metrics_code_commit == plain["run"]["commit"]
     assert "Training history" in (tmp_path / "r.html").read_text()
 
 

@@ -138,6 +138,7 @@ def _predictions(
     truth: IntArray,
     probability: FloatArray,
     decided: IntArray,
+    outside: int | None = None,
 ) -> Predictions:
     return Predictions(
         title,
@@ -148,6 +149,7 @@ def _predictions(
         probability.astype(np.float64),
         decided,
         np.ones(len(time_s)),
+        outside=outside,
     )
 
 
@@ -197,7 +199,13 @@ def end_to_end(
     order = np.argsort(time_s, kind="stable")
     order = order[truths[order] >= 0]
     return _predictions(
-        END_TO_END, recording.name, time_s[order], truths[order], shares[order], answers[order]
+        END_TO_END,
+        recording.name,
+        time_s[order],
+        truths[order],
+        shares[order],
+        answers[order],
+        STEP_CLASSES.index("none"),
     )
 
 

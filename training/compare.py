@@ -78,11 +78,11 @@ def _pairs(a: Predictions, b: Predictions) -> tuple[IntArray, IntArray]:
     return own, other
 
 
-def _figures(counts: FloatArray, brier: FloatArray, classes: tuple[str, ...]) -> dict[str, FloatArray]:
+def _figures(counts: FloatArray, brier: FloatArray, of: Predictions) -> dict[str, FloatArray]:
     """All figures of confusions (..., K, K) and of Brier sums (..., 2)."""
-    found = metrics.overall_figures(counts)
-    for name, values in metrics.class_figures(counts).items():
-        found |= {f"{name}_{label}": values[..., k] for k, label in enumerate(classes)}
+    found = metrics.overall_figures(counts, of.outside)
+    for name, values in metrics.class_figures(counts, of.outside).items():
+        found |= {f"{name}_{label}": values[..., k] for k, label in enumerate(of.classes) if k != of.outside}
     return found | {"brier": metrics.ratio(brier[..., 0], brier[..., 1])}
 
 
@@ -103,8 +103,8 @@ def compare_predictions(a: Predictions, b: Predictions, seed: int = 0) -> Group:
         squares = ((one.probabilities[index] - np.eye(k)[truth]) ** 2).sum(1)
         sums = [np.bincount(group, weights=w, minlength=len(patients)) for w in (weight * squares, weight)]
         brier: FloatArray = np.stack(sums, axis=1).astype(np.float64)
-        whole.append(_figures(counts.sum(0), brier.sum(0), a.classes))
-        drawn.append(_figures(metrics.draw(counts, seed=seed), metrics.draw(brier, seed=seed), a.classes))
+        whole.append(_figures(counts.sum(0), brier.sum(0), a))
+        drawn.append(_figures(metrics.draw(counts, seed=seed), metrics.draw(brier, seed=seed), a))
     differences = {
         name: metrics.difference(
             float(value), float(whole[1][name]), drawn[0][name], drawn[1][name],

@@ -39,6 +39,9 @@ class Predictions:
     key : str
         Short name that its figures begin with in the card (``windows_macro_f1``); made from the title
         where it is empty.
+    outside : int or None
+        The class that is none: truth of what was found where nothing is, answer for what was missed. Both
+        count as errors of the others, but it has no figures of its own and enters no mean over classes.
     """
 
     title: str
@@ -50,6 +53,7 @@ class Predictions:
     decided: IntArray
     weight: FloatArray
     key: str = ""
+    outside: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +140,5 @@ def pool(parts: list[Predictions]) -> Predictions:
         np.concatenate([part.decided for part in parts]),
         np.concatenate([part.weight for part in parts]),
         first.key,
+        first.outside,
     )

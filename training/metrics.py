@@ -56,33 +56,37 @@ def confusion(
     return np.asarray(counts.reshape(n_groups, n_classes, n_classes), dtype=np.float64)
 
 
-def class_figures(counts: FloatArray) -> dict[str, FloatArray]:
+def class_figures(counts: FloatArray, outside: int | None = None) -> dict[str, FloatArray]:
     """Figures of each class against the rest, from confusions (..., K, K) to (..., K) each.
 
-    ``recall`` and ``f1`` are NaN for a class that does not occur, ``precision`` where it is never decided.
+    ``recall`` and ``f1`` are NaN for a class that does not occur, ``precision`` where it is never decided,
+    all for the class that is ``outside`` (:class:`training.evaluation.Predictions`).
     """
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     support, called = counts.sum(-1), counts.sum(-2)
     total = support.sum(-1, keepdims=True)
     f1 = ratio(2 * hits, support + called)
-    return {
+    inside = np.arange(counts.shape[-1]) != outside
+    figures = {
         "precision": ratio(hits, called),
         "recall": ratio(hits, support),
         "specificity": ratio(total - support - called + hits, total - support),
         "f1": np.where(support > 0, f1, np.nan),
     }
+    return {name: np.where(inside, values, np.nan) for name, values in figures.items()}
 
 
-def overall_figures(counts: FloatArray) -> dict[str, FloatArray]:
+def overall_figures(counts: FloatArray, outside: int | None = None) -> dict[str, FloatArray]:
     """Figures over all classes that occur, from confusions (..., K, K) to (...) each.
 
     ``macro_`` is the plain mean over the classes, ``weighted_`` the mean by support; the recall of a class
-    that is never decided is 0, and so counts its precision.
+    that is never decided is 0, and so counts its precision. ``outside`` is in no mean.
     """
     support = counts.sum(-1)
-    of_class = class_figures(counts)
-    precision = np.where((support > 0) & ~np.isfinite(of_class["precision"]), 0.0, of_class["precision"])
-    values = of_class | {"precision": np.where(support > 0, precision, np.nan)}
+    of_class = class_figures(counts, outside)
+    occurs = (support > 0) & (np.arange(counts.shape[-1]) != outside)
+    precision = np.where(np.isfinite(of_class["precision"]), of_class["precision"], 0.0)
+    values = of_class | {"precision": np.where(occurs, precision, np.nan)}
     hits = np.diagonal(counts, axis1=-2, axis2=-1).sum(-1)
     found = {
         "accuracy": ratio(hits, support.sum(-1)),

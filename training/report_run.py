@@ -172,6 +172,7 @@ def update_card(report: Report, scored: Scored, side: str, card: Path) -> ModelS
     changes = {
         "metrics": scored.spec.metrics | new,
         "training": scored.spec.training | card_settings(report.history),
+        "metrics_code_commit": report.facts.commit,
     }
     spec = scored.spec.model_copy(update=changes)
     store.save_card(spec, card.parent)

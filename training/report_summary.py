@@ -156,7 +156,9 @@ def _class(
     predictions: Predictions, k: int, figures: dict[str, Interval], group: IntArray, n: int
 ) -> ClassSummary:
     positive, score, weight = predictions.truth == k, predictions.probabilities[:, k], predictions.weight
-    roc, pr = _curves(score, positive, predictions.decided == k, weight, group, n)
+    roc, pr = None, None
+    if k != predictions.outside:
+        roc, pr = _curves(score, positive, predictions.decided == k, weight, group, n)
     sums = metrics.reliability(score, positive, weight, np.zeros(len(score), dtype=np.int64), 1)[0]
     return ClassSummary(
         predictions.classes[k],
@@ -244,12 +246,13 @@ def summarise(predictions: Predictions) -> Summary:
     counts = metrics.confusion(predictions.truth, predictions.decided, predictions.weight, group, n, k)
     total, drawn = counts.sum(0), metrics.draw(counts)
     items = np.bincount(predictions.truth, minlength=k)
-    overall, overall_drawn = metrics.overall_figures(total), metrics.overall_figures(drawn)
+    outside = predictions.outside
+    overall, overall_drawn = metrics.overall_figures(total, outside), metrics.overall_figures(drawn, outside)
     figures = {
         name: metrics.interval(float(value), overall_drawn[name], len(predictions.truth))
         for name, value in overall.items()
     }
-    of_class, of_class_drawn = metrics.class_figures(total), metrics.class_figures(drawn)
+    of_class, of_class_drawn = metrics.class_figures(total, outside), metrics.class_figures(drawn, outside)
     classes = tuple(
         _class(
             predictions,
