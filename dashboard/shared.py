@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import streamlit as st
+from kafka.errors import KafkaError
 
 from dashboard.feed import Feed
 from dashboard.settings import DashboardSettings, load_dashboard_settings
@@ -51,13 +52,20 @@ def sender() -> CommandSender | Missing:
         return Missing("no commands: WARDWAVE_COMMANDS__KEY is not set (docs/commands.md)")
     try:
         return _sender()
-    except IngestError as error:
+    except (IngestError, KafkaError) as error:
         return Missing(f"no commands: {error}")
 
 
 @st.cache_resource(show_spinner=False)
 def _sender() -> CommandSender:
-    return CommandSender(settings())
+    made = CommandSender(settings())
+    try:
+        # So that the first press is answered as fast as the next.
+        made.listen()
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 @st.cache_resource(show_spinner=False, ttl=30.0)
@@ -66,7 +74,7 @@ def store() -> Store | Missing:
     try:
         return _store()
     except StoreError as error:
-        return Missing(f"no stored alarms, strips and trends: {error} (start `wardwave record`)")
+        return Missing(f"no stored alarms, strips and trends: {error}")
 
 
 @st.cache_resource(show_spinner=False)

@@ -110,14 +110,27 @@ class CommandSender:
             The answers cannot be read.
         """
         # Before sending, so that no answer is missed.
-        with self._opening:
-            if self._reader is None or not self._reader.is_alive:
-                self._reader = AnswerReader(self._settings)
-            reader = self._reader
+        reader = self._listening()
         with reader.expect(command.id) as answers:
             self.send(command)
             found = answers.wait(lambda held: self._wanted(command, held) <= held.keys(), timeout_s)
         return [found[place] for place in self._wanted(command, found) if place in found]
+
+    def listen(self) -> None:
+        """Begin to read answers now: else the first :meth:`ask` does, and takes longer than the others.
+
+        Raises
+        ------
+        BrokerError
+            The answers cannot be read.
+        """
+        self._listening()
+
+    def _listening(self) -> AnswerReader:
+        with self._opening:
+            if self._reader is None or not self._reader.is_alive:
+                self._reader = AnswerReader(self._settings)
+            return self._reader
 
     def _wanted(self, command: Command, answers: Mapping[Place, Audit]) -> KeysView[Place]:
         """Ids and partitions of the answers to wait for, in order."""
