@@ -6,14 +6,16 @@
     header   UTF-8 JSON, padded with spaces to an even length
     int16    samples, channel after channel of each trace; -32768 is missing; physical = digital * scale
 
-A browser may skip a feed (it draws the last of two that arrive together), so each feed repeats what the one
-before it carried; the component drops what it has by sample index.
+A busy browser skips feeds (it draws the last of those that arrive together), so each feed repeats at least
+:data:`REPEATED_S` and all that the :data:`SKIPPED_FEEDS` before it brought; the component drops what it has by
+sample index.
 """
 
 from __future__ import annotations
 
 import struct
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -37,15 +39,18 @@ MAX_TRACES: Final = 12
 MAX_SOUNDS: Final = 64
 NUMBER_STALE_S: Final = 5.0
 """A number older than this is no longer shown."""
+REPEATED_S: Final = 4.0
+"""So long a browser may be busy and lose no sample; nine times 32 traces of 250 Hz are 150 kB/s."""
+SKIPPED_FEEDS: Final = 3
+"""So many feeds in a row may be skipped, however late each was sent."""
 
 
 @dataclass(slots=True)
 class Cursor:
-    """How far one stream was sent: by the last feed and by the one before it."""
+    """How far one stream was sent: index after the last sample of each of the newest feeds, oldest first."""
 
     epoch: int
-    last: int
-    before: int
+    sent: deque[int]
 
 
 @dataclass(slots=True)
@@ -168,14 +173,17 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
 def _next_window(ward: Ward, session: ViewSession, stream: StreamSnapshot) -> TraceWindow | None:
     key = (stream.bed, stream.kind)
     cursor = session.cursors.get(key)
-    epoch, first = (cursor.epoch, cursor.before) if cursor else (0, 0)
+    epoch, first = 0, 0
+    if cursor is not None:
+        epoch = cursor.epoch
+        first = min(cursor.sent[0], stream.head_index - round(REPEATED_S * stream.fs_hz))
     window = ward.window(stream.bed, stream.kind, epoch, first, session.history_s)
     if window is None:
         return None
     if cursor is None or cursor.epoch != window.stream.epoch:
-        cursor = Cursor(window.stream.epoch, window.first_index, window.first_index)
+        cursor = Cursor(window.stream.epoch, deque([window.first_index], maxlen=SKIPPED_FEEDS + 1))
         session.cursors[key] = cursor
-    cursor.before, cursor.last = cursor.last, window.stream.head_index
+    cursor.sent.append(window.stream.head_index)
     return window
 
 

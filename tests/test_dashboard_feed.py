@@ -370,16 +370,56 @@ class TestPayload:
         ward.set_connected(True)
         return ward, clock
 
-    def test_first_comes_history_then_only_what_is_new(self) -> None:
+    def test_first_comes_history_then_what_a_busy_browser_may_have_skipped(self) -> None:
         ward, _ = self.filled()
         session = ViewSession("view", history_s=2.0)
         counts = []
-        for seq in range(3, 7):
+        for seq in range(3, 10):
             header = header_of(build_feed(ward, session, ward.snapshot()))
             counts.append(header["beds"][0]["traces"][0]["count"])
             ward.add_chunk(chunk(seq, channels=("II", "V1", "V5")))
-        # Each feed repeats the one before it, since a browser may skip one; the second repeats the history.
-        assert counts == [500, 750, 500, 500]
+        # The history is repeated until four feeds have brought it, later ones repeat 4 s.
+        assert counts == [500, 1000, 1000, 1250, 1000, 1000, 1000]
+
+    @given(
+        waits=st.lists(st.integers(0, 9), min_size=2, max_size=30),
+        lost=st.lists(st.integers(0, 3), min_size=1, max_size=8),
+    )
+    def test_three_feeds_lost_in_a_row_lose_no_sample(self, waits: list[int], lost: list[int]) -> None:
+        ward, _ = self.filled()
+        session = ViewSession("view", history_s=2.0)
+        taken: list[np.ndarray] = []
+        head: int | None = None
+        seq, to_lose = 3, [lost[0]]
+        for turn, wait in enumerate(waits):
+            feed = build_feed(ward, session, ward.snapshot())
+            trace = header_of(feed)["beds"][0]["traces"][0]
+            for _ in range(wait):  # chunks of a second between two feeds, none or many
+                ward.add_chunk(chunk(seq, channels=("II", "V1", "V5")))
+                seq += 1
+            if to_lose[-1] > 0:
+                to_lose[-1] -= 1
+                continue
+            to_lose.append(lost[(turn + 1) % len(lost)])
+            assert head is None or trace["first"] <= head
+            samples = samples_of(feed)[: trace["count"]] * trace["scale"]
+            taken.append(samples[max(0, (head or trace["first"]) - trace["first"]) :])
+            head = trace["first"] + trace["count"]
+        if head is not None:
+            joined = np.concatenate(taken)
+            expected = np.arange(head - len(joined), head) / 1000
+            np.testing.assert_allclose(joined, expected, atol=0.002)
+
+    def test_a_browser_that_was_busy_for_four_seconds_lost_no_sample(self) -> None:
+        ward, _ = self.filled()
+        session = ViewSession("view", history_s=2.0)
+        heads = []
+        for seq in range(3, 20):
+            for _ in range(2):
+                trace = header_of(build_feed(ward, session, ward.snapshot()))["beds"][0]["traces"][0]
+                heads.append(trace["first"] + trace["count"])
+                assert trace["first"] <= heads[max(0, len(heads) - 8)]
+            ward.add_chunk(chunk(seq, channels=("II", "V1", "V5")))
 
     def test_samples_come_back(self) -> None:
         ward, _ = self.filled()
@@ -431,7 +471,8 @@ class TestPayload:
                 ward.add_chunk(chunk(seq, bed=f"bed-{bed}", channels=("II", "V1")))
             sizes += [len(build_feed(ward, session, ward.snapshot())) for _ in range(2)]
         steady = sizes[10:]
-        assert sum(steady) / (len(steady) / 2) < 200_000
+        per_second = sum(steady) / (len(steady) / 2)
+        assert per_second < 200_000, f"{per_second:.0f} bytes a second"
 
 
 class TestConnection:
