@@ -197,8 +197,8 @@ def _training(card: Card) -> None:
     curves = model_cards.history(spec)
     if not curves:
         st.text(
-            "Not in this card: how the training went. `wardwave evaluate RUN/model DATA --update-card` keeps "
-            "it while the run's logs are there."
+            "Not in this card: how the training went. The command that keeps it while the run's logs are "
+            "there: wardwave evaluate RUN/model DATA --update-card"
         )
     for group, values in curves.items():
         shown = [name for name in values if name not in ("step", "lr")]

@@ -111,4 +111,4 @@ def show_users() -> None:
         for record in records
     ]
     st.dataframe(rows, hide_index=True, width="stretch")
-    st.caption(f"{found.users.path}: changed with `wardwave users`, at once for all sessions.")
+    st.markdown(f"{found.users.path}: changed with `wardwave users`, at once for all sessions.")

@@ -46,7 +46,8 @@ def table(title: str, rows: Sequence[Row], empty: str, note: str | None = None, 
     """A table with its title, or one line where there is nothing; taller ones than ``height`` px scroll."""
     st.markdown(f"**{title}**")
     if not rows:
-        st.caption(empty)
+        # Not a caption: a command quoted in one is too faint to read.
+        st.markdown(empty)
         return
     frame = pd.DataFrame(list(rows))
     # Fixed decimals: columns that do not jump at each renewal.

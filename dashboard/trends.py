@@ -106,7 +106,8 @@ def _trends(ward: NumberSource, store: Store | Missing, bed: str) -> None:
         st.button("Renew", key="trend-renew")
     st.caption(age_line(trend, now_ns))
     if trend.problem is not None:
-        say = st.info if span == "24 h" else st.caption
+        # Not a caption: a command quoted in one is too faint to read.
+        say = st.info if span == "24 h" else st.markdown
         say(
             "Only the last hour, from this dashboard's memory. For 24 h start the recorder with "
             f"`wardwave record` (docs/recorder.md). Now: {plain(trend.problem)}"

@@ -315,7 +315,7 @@ def test_the_page_says_that_there_is_no_broker_and_no_worker() -> None:
     assert "NO BROKER" in "".join(one.proto.body for one in app.get("html"))
     app = shown(SystemState())
     assert "NO WORKER" in "".join(one.proto.body for one in app.get("html"))
-    assert any("start `wardwave infer`" in one.value for one in app.caption)
+    assert any("start `wardwave infer`" in one.value for one in app.markdown)
 
 
 def test_hostile_text_is_text_and_the_filter_filters() -> None:
