@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import Final
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from dashboard import analysis_result
+from dashboard import access, access_log, analysis_result
 from dashboard.words import count, plain
 from inference.analysis_job import Analysis, AnalysisDesk, Result
 from inference.analysis_read import ReadOptions
@@ -54,7 +59,8 @@ def _form(desk: AnalysisDesk) -> None:
     st.subheader("Analyse a recording")
     st.caption(
         "WFDB (.hea with its data, or a zip of them), EDF or BDF, WAV or FLAC, CSV. It goes through the same "
-        "pipeline as the beds and is forgotten with this browser session; nothing of it is kept or logged."
+        "pipeline as the beds and is forgotten with this browser session. The access log keeps who handed it "
+        "in, the kind of file, its size and its checksum: no name, no content."
     )
     problem = st.session_state.get(PROBLEM)
     if problem:
@@ -74,11 +80,36 @@ def _form(desk: AnalysisDesk) -> None:
     if st.button("Analyse", type="primary", disabled=not uploads):
         st.session_state.pop(PROBLEM, None)
         st.session_state[HELD] = uploads
+        note_uploads(uploads)
         try:
-            st.session_state[RUNNING] = desk.submit(uploads, options)
+            st.session_state[RUNNING] = desk.submit(uploads, options, _here())
         except InferenceError as error:
             st.session_state[PROBLEM] = str(error)
         st.rerun()
+
+
+def note_uploads(uploads: Sequence[Upload]) -> None:
+    """Write into the access log what was handed in; never a name: it may be a patient's."""
+    for one in uploads:
+        suffix = PurePath(one.name).suffix.lower().removeprefix(".")
+        access_log.note(
+            "upload",
+            access.current_user().name,
+            suffix=suffix if suffix in TYPES else "other",
+            bytes=len(one.data),
+            sha256=hashlib.sha256(one.data).hexdigest(),
+        )
+
+
+def _here() -> Callable[[], bool]:
+    """Return what tells whether this browser's tab is connected, from whatever page of ours it shows.
+
+    Not the page's own polls: those end when its user looks at the ward meanwhile, and a browser lets a hidden
+    tab poll but once a minute.
+    """
+    context = get_script_run_ctx()
+    session = context.session_id if context is not None else ""
+    return lambda: not runtime.exists() or runtime.get_instance().is_active_session(session)
 
 
 def _options() -> ReadOptions:

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from inference.analysis_findings import Findings
+from inference.analysis_gone import GoneWatch
 from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import ReadOptions
 from inference.analysis_unpack import Upload
@@ -80,6 +81,7 @@ class Analysis:
         self._options, self._limits, self._models = options, limits, models
         self._turn = turn
         self._cancelled, self._late = threading.Event(), threading.Event()
+        self._cause = "cancelled"
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
@@ -99,8 +101,9 @@ class Analysis:
         """Wait for its end."""
         self._thread.join(timeout_s)
 
-    def cancel(self) -> None:
+    def cancel(self, why: str = "cancelled") -> None:
         """Stop it at once; no effect once it has ended."""
+        self._cause = why
         self._cancelled.set()
         self._kill()
 
@@ -117,7 +120,7 @@ class Analysis:
         try:
             while not self._turn.acquire(timeout=0.2):
                 if self._cancelled.is_set():
-                    raise AnalysisStopped("cancelled")
+                    raise AnalysisStopped(self._cause)
             try:
                 self.result = self._in_child()
             finally:
@@ -140,7 +143,7 @@ class Analysis:
                 timer.start()
                 try:
                     if self._cancelled.is_set():
-                        raise AnalysisStopped("cancelled")
+                        raise AnalysisStopped(self._cause)
                     return self._talk(child, task)
                 finally:
                     timer.cancel()
@@ -173,7 +176,7 @@ class Analysis:
 
     def _why(self, child: subprocess.Popen[bytes]) -> AnalysisStopped:
         if self._cancelled.is_set():
-            return AnalysisStopped("cancelled")
+            return AnalysisStopped(self._cause)
         if self._late.is_set():
             return AnalysisStopped(
                 f"not done after {self._limits.time_s} s; hand in a shorter part, or raise "
@@ -234,10 +237,20 @@ class AnalysisDesk:
         self._most = most
         self._lock = threading.Lock()
         self._open: list[Analysis] = []
+        self._gone = GoneWatch()
         sweep()
 
-    def submit(self, files: Sequence[Upload], options: ReadOptions) -> Analysis:
+    def submit(
+        self, files: Sequence[Upload], options: ReadOptions, here: Callable[[], bool] | None = None
+    ) -> Analysis:
         """Begin, or queue, an analysis.
+
+        Parameters
+        ----------
+        files, options
+            What to analyse.
+        here
+            Whether who handed it in is still there (:mod:`inference.analysis_gone`); None: it is waited for.
 
         Raises
         ------
@@ -250,7 +263,9 @@ class AnalysisDesk:
                 raise BadUpload(f"{len(self._open)} recordings wait already; try again in some minutes")
             analysis = Analysis(files, options, self.limits, self._turn)
             self._open.append(analysis)
-            return analysis
+        if here is not None:
+            self._gone.watch(analysis, here)
+        return analysis
 
     def ahead_of(self, analysis: Analysis) -> int:
         """How many come before one that waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 
@@ -11,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import wardwave
-from dashboard import analysis_cli, analysis_pictures, paper
+from dashboard import access_log, analysis_cli, analysis_pictures, paper
 from dashboard.analysis_report import to_html, to_json
 from inference.analysis import analyse
 from inference.analysis_findings import AlarmFinding
@@ -29,6 +30,12 @@ from ingest.types import SignalKind
 
 HOSTILE = "<img src=x onerror=alert(1)> **b** [x](http://e) $x$"
 LENGTH_S = 40.0
+
+
+@pytest.fixture(autouse=True)
+def _no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    # AppTest has no browser.
+    monkeypatch.setattr(access_log, "_address", lambda: None)
 
 
 def an_ecg(length_s: float = LENGTH_S) -> Signal:
@@ -205,6 +212,21 @@ def test_the_command_takes_what_a_header_names_and_nothing_from_elsewhere(tmp_pa
     (tmp_path / "big.wav").write_bytes(bytes(1_100_000))
     with pytest.raises(BadUpload, match="at most 1 MB"):
         analysis_cli._with_neighbours([tmp_path / "big.wav"], AnalysisLimits(max_upload_mb=1))
+
+
+def test_the_access_log_keeps_who_handed_in_what_and_no_name(caplog: pytest.LogCaptureFixture) -> None:
+    from dashboard.analysis_view import note_uploads
+
+    with caplog.at_level("INFO", logger="dashboard.access_log"):
+        note_uploads([Upload("Müller Hans.HEA", b"12"), Upload("x.Müller", b""), Upload("../../a.csv", b"3")])
+    lines = [json.loads(record.message.removeprefix("access ")) for record in caplog.records]
+    assert [(one["event"], one["suffix"], one["bytes"]) for one in lines] == [
+        ("upload", "hea", 2),
+        ("upload", "other", 0),
+        ("upload", "csv", 1),
+    ]
+    assert lines[0]["sha256"] == hashlib.sha256(b"12").hexdigest()
+    assert all(set(one) <= {"time", "event", "user", "address", "suffix", "bytes", "sha256"} for one in lines)
 
 
 def test_the_queue_says_how_many_come_first() -> None:

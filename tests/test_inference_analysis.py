@@ -23,6 +23,7 @@ from inference import analysis_child, analysis_job
 from inference.analysis import analyse
 from inference.analysis_ecg import Networks, load_networks
 from inference.analysis_findings import Findings, head_lines
+from inference.analysis_gone import WHY, GoneWatch
 from inference.analysis_job import AnalysisDesk, run_alone
 from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import Opened, ReadOptions, read_upload
@@ -438,6 +439,34 @@ def test_an_analysis_is_stopped_by_its_time_or_by_its_user(samples: np.ndarray) 
     for analysis in (first, second):
         analysis.wait(30)
         assert (str(analysis.problem), analysis.result) == ("cancelled", None)
+
+
+def test_an_analysis_whose_browser_is_gone_is_cancelled_after_30_s(samples: np.ndarray) -> None:
+    now_s, there = [0.0], [True]
+    watch = GoneWatch(lambda: now_s[0])
+    desk = AnalysisDesk(LIMITS, at_once=1)
+    kept, left = (desk.submit(as_csv(samples), ReadOptions()) for _ in range(2))
+    watch.watch(kept, lambda: True)
+    watch.watch(left, lambda: there[0])
+    now_s[0] = 100.0
+    watch.look()
+    there[0] = False
+    for now_s[0] in (110.0, 129.9):
+        watch.look()
+    # A tab that is back within the time has lost nothing.
+    there[0] = True
+    watch.look()
+    there[0] = False
+    now_s[0] = 159.8
+    watch.look()
+    assert not left._cancelled.is_set()
+    now_s[0] = 159.9
+    watch.look()
+    left.wait(30)
+    assert (str(left.problem), left.result) == (WHY, None)
+    assert not kept._cancelled.is_set()
+    kept.cancel()
+    kept.wait(30)
 
 
 def test_a_child_without_memory_says_so(samples: np.ndarray) -> None:
