@@ -139,6 +139,13 @@ def test_data_survive_in_a_named_volume() -> None:
     assert used == set(COMPOSE["volumes"])
 
 
+def test_the_dashboard_shows_what_the_recorder_wrote_and_stores_labels_there() -> None:
+    recorder, dashboard = SERVICES["recorder"], SERVICES["dashboard"]
+    url = "WARDWAVE_RECORDER__URL"
+    assert dashboard["environment"][url] == recorder["environment"][url]
+    assert set(recorder["volumes"]) <= set(dashboard["volumes"]), "writable: a read-only one takes no labels"
+
+
 def test_the_image_is_not_root_and_holds_all_packages() -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     user = [line.split()[1] for line in lines if line.startswith("USER ")]
