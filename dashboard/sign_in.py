@@ -167,7 +167,10 @@ async def _session(request: Request) -> Response:
 
 def safe_path(text: str) -> str:
     """Return a path of this server, never another's address."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # "//[x" opens an IPv6 address that never closes.
+        return "/"
     own = (
         text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
     )
@@ -200,7 +203,10 @@ def _same_origin(request: Request) -> bool:
     if site is not None and site != "same-origin":
         return False
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    except ValueError:
+        return False
 
 
 async def _form(request: Request) -> dict[str, str] | None:

@@ -91,12 +91,15 @@ class Ward:
         cookie: str | None = None,
         headers: dict[str, str] | None = None,
         data: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
     ) -> httpx.Response:
         async def go() -> httpx.Response:
             transport = httpx.ASGITransport(app=self.app, client=("10.0.0.9", 4711))
             async with httpx.AsyncClient(transport=transport, base_url="http://ward") as client:
                 jar = {"cookie": f"{COOKIE}={cookie}"} if cookie else {}
-                return await client.request(method, path, headers={**(headers or {}), **jar}, data=data)
+                return await client.request(
+                    method, path, headers={**(headers or {}), **jar}, data=data, params=params
+                )
 
         return anyio.run(go)
 
@@ -176,10 +179,13 @@ def test_over_https_the_cookie_never_crosses_in_clear(ward: Ward) -> None:
         "javascript:alert(1)",
         "/\t/evil.example",
         "bed",
+        "//[x",
+        "//[::1",
     ],
 )
 def test_no_link_leads_to_another_site_after_sign_in(ward: Ward, path: str) -> None:
     assert ward.try_to_sign_in("anna", after=path).headers["location"] == "/"
+    assert ward.ask("GET", "/sign-in", params={"next": path}).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["anna", "nobody", "carl"])
@@ -212,7 +218,7 @@ def test_text_from_outside_is_never_markup(ward: Ward) -> None:
 @pytest.mark.parametrize("path", ["/sign-in", "/sign-out", "/session"])
 def test_another_site_can_neither_sign_in_nor_out(ward: Ward, path: str) -> None:
     cookie = ward.cookie("anna")
-    for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+    for headers in ({"origin": "https://evil.example"}, {"origin": "http://["}, {"sec-fetch-site": "cross-site"}):
         answer = ward.ask(
             "POST", path, cookie=cookie, headers=headers, data={"name": "anna", "password": PASSWORD}
         )
