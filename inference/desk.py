@@ -220,8 +220,9 @@ class Desk:
         state.pause = Pause(until_ns, work.command.user, self._book.gravest(state.bed))
         work.alarms += self._book.pause(state.bed, state.pause, work.now_ns)
         up_to = state.pause.up_to
-        besides = "new alarms too" if up_to is Priority.HIGH else f"new alarms graver than {up_to} sound"
-        work.detail = f"sound paused for {action.seconds:g} s; {besides}"
+        # The same rule as alarm_book: a new high alarm sounds in any pause.
+        sound = "high alarms" if up_to is Priority.HIGH else f"alarms graver than {up_to}"
+        work.detail = f"sound paused for {action.seconds:g} s; new {sound} sound"
 
     @_do.register
     def _resume(self, action: ResumeAudio, state: BedState, work: _Work) -> None:

@@ -246,7 +246,7 @@ def test_a_pause_of_a_quiet_bed_silences_no_alarm_of_a_patient(ward: Ward2) -> N
 
 def test_a_pause_ends_by_itself_or_by_command(ward: Ward2) -> None:
     ward.alarm("vf")
-    assert words(ward.tell(PauseAudio(60.0))) == "sound paused for 60 s; new alarms too"
+    assert words(ward.tell(PauseAudio(60.0))) == "sound paused for 60 s; new high alarms sound"
     answer = ward.tell(ResumeAudio())
     assert [record.audio_paused_until_ns for record in answer.alarms] == [None]
     assert answer.beds[0].audio_paused_until_ns is None
