@@ -19,6 +19,8 @@ EDITED: Final = ("enabled", "priority", "limit", "on_delay_s", "off_delay_s")
 """Fields that the table edits. How many beats make a run is not among them: beds do not tell theirs."""
 ORDERED: Final = (("ecg/hr_low", "ecg/hr_high"), ("ecg/extreme_bradycardia", "ecg/extreme_tachycardia"))
 """Limits of which the first must be under the second, or one of the alarms always stands."""
+LOWER: Final = frozenset(low for low, _ in ORDERED)
+"""Limits that a patient falls under; all others are limits that a patient rises over."""
 RESET: Final = "reset"
 
 
@@ -126,12 +128,13 @@ def _value(given: object) -> Value:
 def _after(row: Row, new: Mapping[str, Value]) -> Row:
     """Return the row with values over it that are of its types; what is not is refused anyway."""
     enabled, limit = new.get("enabled", row.enabled), new.get("limit", row.limit)
-    priority = new.get("priority", row.priority)
+    priority, on_delay_s = new.get("priority", row.priority), new.get("on_delay_s", row.on_delay_s)
     return replace(
         row,
         enabled=enabled if isinstance(enabled, bool) else row.enabled,
         priority=Priority(priority) if priority in set(Priority) else row.priority,
         limit=limit if isinstance(limit, float) else row.limit,
+        on_delay_s=on_delay_s if isinstance(on_delay_s, float) else row.on_delay_s,
     )
 
 
@@ -182,16 +185,34 @@ def _check(catalogue: Catalogue, key: str, values: Mapping[str, Value]) -> list[
 
 
 def quieter(asked: Sequence[Change]) -> list[str]:
-    """Name the alarms of high priority that changes switch off or make less than high."""
+    """Say which alarms of high priority changes switch off, lower, delay or move away from the patient."""
     found = []
     for change in asked:
         row, after = change.before, change.after
-        if after is None or row.priority is not Priority.HIGH or not row.enabled:
+        if row.priority is not Priority.HIGH or not row.enabled:
             continue
-        if not after.enabled:
+        if after is None:
+            # What lies under a bed's setting is not known here, and may be the quieter one.
+            found.append(f"{row.key} goes back to profile, site or ward: it may be later, lower or off there")
+        elif not after.enabled:
             found.append(f"{row.key} will not be raised")
-        elif after.priority is not Priority.HIGH:
-            found.append(f"{row.key} will be of {after.priority} priority: it does not latch then")
+        else:
+            found += _less(row, after)
+    return found
+
+
+def _less(row: Row, after: Row) -> list[str]:
+    found = []
+    if after.priority is not Priority.HIGH:
+        found.append(f"{row.key} will be of {after.priority} priority: it does not latch then")
+    if after.on_delay_s > row.on_delay_s:
+        found.append(
+            f"{row.key} will be raised later: on-delay {row.on_delay_s:g} s → {after.on_delay_s:g} s"
+        )
+    if row.limit is not None and after.limit is not None:
+        away = row.limit - after.limit if row.key in LOWER else after.limit - row.limit
+        if away > 0:
+            found.append(f"{row.key}: the limit moves away from the patient, {row.limit:g} → {after.limit:g}")
     return found
 
 

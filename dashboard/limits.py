@@ -145,7 +145,7 @@ def _editor(read: Read, bed: str) -> None:
 
 
 def _confirmed(bed: str, asked: Sequence[Change]) -> bool:
-    """Ask once more before an alarm of high priority is switched off or lowered."""
+    """Ask once more before an alarm of high priority is made quieter."""
     lost = quieter(asked)
     if not lost:
         return True
