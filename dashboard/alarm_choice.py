@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import shared
 from dashboard.words import count, plain
@@ -79,15 +80,9 @@ def choose_filter(store: Store | shared.Missing, alarms: Sequence[Alarm]) -> Ala
         "Priority", list(Priority), key="alarms-priorities", placeholder="all"
     )
     states = columns[3].multiselect("State", list(AlarmState), key="alarms-states", placeholder="all")
-    labels = columns[4].multiselect(
-        "Label",
-        list(LABEL_WORDS),
-        key="alarms-labels",
-        format_func=LABEL_WORDS.__getitem__,
-        placeholder="all",
-        disabled=isinstance(store, shared.Missing),
-    )
-    span = columns[5].selectbox("Raised (UTC)", [*SPANS, FROM_TO], index=1, key="alarms-span")
+    span = columns[4].selectbox("Raised (UTC)", [*SPANS, FROM_TO], index=1, key="alarms-span")
+    # Labels are in the store; the page says so where there is none.
+    labels = [] if isinstance(store, shared.Missing) else _wanted_labels(columns[5])
     since_ns, until_ns = _bounds(span)
     return AlarmFilter(
         beds=tuple(wanted_beds),
@@ -97,6 +92,16 @@ def choose_filter(store: Store | shared.Missing, alarms: Sequence[Alarm]) -> Ala
         labels=tuple(NO_LABEL if label == NO_LABEL else Label(label) for label in labels),
         since_ns=since_ns,
         until_ns=until_ns,
+    )
+
+
+def _wanted_labels(column: DeltaGenerator) -> list[str]:
+    return column.multiselect(
+        "Label",
+        list(LABEL_WORDS),
+        key="alarms-labels",
+        format_func=LABEL_WORDS.__getitem__,
+        placeholder="all",
     )
 
 

@@ -59,9 +59,14 @@ class Order:
     ward: str | None = None
 
     @property
+    def name(self) -> str:
+        """The action as it is called in the audit trail ("set_alarm")."""
+        return str(type(self.action).__struct_config__.tag)
+
+    @property
     def words(self) -> str:
         """What is asked for, and where ("set alarm at bed-03: ecg/hr_high")."""
-        name = str(type(self.action).__struct_config__.tag).replace("_", " ")
+        name = self.name.replace("_", " ")
         place = f"at {self.bed}" if self.bed is not None else f"in ward {self.ward}"
         alarm = getattr(self.action, "alarm", None)
         return f"{name} {place}: {alarm}" if isinstance(alarm, str) else f"{name} {place}"
@@ -104,10 +109,12 @@ def ask(
     """
     order = Order(action, bed, ward)
     reply = _ask(sender, user, order)
+    place = {"bed": order.bed} if order.bed is not None else {"ward": order.ward}
     note(
         "command" if user.may_command else "refused",
         user.name,
-        what=order.words,
+        action=order.name,
+        **place,
         outcome=str(reply.outcome),
         answer="; ".join((reply.text, *reply.changes)),
         address=address,

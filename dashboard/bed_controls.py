@@ -51,12 +51,6 @@ class Question:
     asked_s: float
 
 
-def bed_controls(read_snapshot: Read, bed: str) -> None:
-    """Show all that staff can do at a bed but its limits (:mod:`dashboard.limits`)."""
-    alarm_controls(read_snapshot, bed)
-    patient_controls(read_snapshot, bed)
-
-
 def alarm_controls(read_snapshot: Read, bed: str) -> None:
     """Show who lies here, the alarms with their buttons, the sound, standby and all answers; live."""
 

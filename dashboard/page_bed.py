@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from dashboard import shared, views
-from dashboard.bed_controls import bed_controls
+from dashboard.bed_controls import alarm_controls, patient_controls
 from dashboard.eeg_pane import show_eeg
 from dashboard.limits import limits_editor
 from dashboard.review import leave_review, show_review
@@ -31,7 +31,7 @@ def _details(ward: Ward, bed: str) -> None:
 
 
 def _controls(ward: Ward, bed: str) -> None:
-    bed_controls(ward.snapshot, bed)
+    patient_controls(ward.snapshot, bed)
 
 
 def _limits(ward: Ward, bed: str) -> None:
@@ -74,6 +74,8 @@ def show() -> None:
         leave_review()
         view = views.new_view(bed=bed, history_s=24.0)
         views.live_traces(ward, view, mm_per_second=speed, gain_mm_per_mv=gain)
+    # Whatever part is open below: nobody looks for them while an alarm sounds.
+    alarm_controls(ward.snapshot, bed)
     pane = st.segmented_control(
         "Part",
         list(PANES),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -14,14 +15,13 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import access, asking, shared
+from dashboard import access, asking, shared, views
 from dashboard.asking import ASK_S, Asked, Order, Outcome, Reply, ask
 from dashboard.limit_changes import RESET, changes, problems, profile_lines, quieter, table
 from dashboard.snapshots import BedSnapshot, WardSnapshot
 from dashboard.users import Role, User
 from inference import standing
 from inference.catalog import load_catalogue
-from inference.command_sender import CommandSender
 from inference.commands import (
     Acknowledge,
     Admit,
@@ -225,7 +225,8 @@ def show(place: Place, what: str) -> AppTest:
         from dashboard import bed_controls, controls, limits
 
         if what == "bed":
-            bed_controls.bed_controls(place.snapshot, bed)
+            bed_controls.alarm_controls(place.snapshot, bed)
+            bed_controls.patient_controls(place.snapshot, bed)
         elif what == "ward":
             controls.ward_controls(place.snapshot)
         else:
@@ -267,8 +268,16 @@ def test_an_answer_is_told_with_what_changed(noted: list[dict[str, object]]) -> 
     assert reply == Reply(
         Outcome.APPLIED, "set alarm at bed-03: ecg/hr_high", ("ecg/hr_high limit: 120 → 130",)
     )
-    assert [(one["event"], one["user"], one["outcome"]) for one in noted] == [("command", "nina", "applied")]
-    assert "120 → 130" in str(noted[0]["answer"])
+    (line,) = noted
+    assert "120 → 130" in str(line.pop("answer"))
+    assert line == {
+        "event": "command",
+        "user": "nina",
+        "action": "set_alarm",
+        "bed": BED,
+        "outcome": "applied",
+        "address": None,
+    }
 
 
 def test_a_refusal_says_why(noted: list[dict[str, object]]) -> None:
@@ -284,7 +293,7 @@ def test_a_viewer_sends_nothing_and_it_is_noted(noted: list[dict[str, object]]) 
     assert reply.outcome is Outcome.REFUSED
     assert "may only look" in reply.text
     assert fake.commands == []
-    assert noted[0]["event"] == "refused"
+    assert [(one["event"], one["user"], one["outcome"]) for one in noted] == [("refused", "vera", "refused")]
 
 
 @pytest.mark.parametrize(
@@ -314,6 +323,7 @@ def test_without_a_worker_it_says_that_it_may_still_be_done(noted: list[dict[str
     assert reply.outcome is Outcome.UNANSWERED
     assert "4 of 4 partitions did not answer" in reply.text
     assert "It may still be done" in reply.text
+    assert [(one["ward"], one["outcome"]) for one in noted] == [("icu", "unanswered")]
 
 
 def test_a_ward_is_told_how_many_beds_it_was(noted: list[dict[str, object]]) -> None:
@@ -359,6 +369,27 @@ def test_acknowledge_all_names_exactly_what_stood_on_the_screen(sender: FakeSend
     press(app, "Acknowledge 2 alarms")
     assert sender.actions == [Acknowledge(["a", "b"])]
     assert [(one.user, one.bed) for one in sender.commands] == [("nina", BED)]
+    assert "Done" in said(app)
+
+
+def test_alarms_are_acknowledged_whatever_part_of_the_bed_is_open(
+    sender: FakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(alarms=(an_alarm("a"),))
+    monkeypatch.setattr(shared, "feed", lambda: SimpleNamespace(ward=place))
+    monkeypatch.setattr(views, "live_traces", lambda *_, **__: None)
+
+    def script():  # type: ignore[no-untyped-def]
+        from dashboard import page_bed
+
+        page_bed.show()
+
+    app = run(AppTest.from_function(script, default_timeout=20))
+    for part in ("Controls", "Limits"):
+        app.segmented_control(key="part").set_value(part)
+        assert labels(run(app)).count("Acknowledge 1 alarm") == 1
+    press(app, "Acknowledge 1 alarm")
+    assert sender.actions == [Acknowledge(["a"])]
     assert "Done" in said(app)
 
 
@@ -770,7 +801,10 @@ def test_a_press_reaches_the_worker_and_is_answered(
     deadline_s = time.monotonic() + 30
     while not (alarms := standing_now()):
         assert time.monotonic() < deadline_s
-    with CommandSender(worked) as real:
+    monkeypatch.setattr(shared, "settings", lambda: worked)
+    with shared._sender.__wrapped__() as real:
+        # Nobody's first press waits until the answers can be read.
+        assert "answers" in {thread.name for thread in threading.enumerate()}
         monkeypatch.setattr(shared, "sender", lambda: real)
         monkeypatch.setattr(access, "current_user", lambda: NINA)
         app = press(show(Place(alarms=tuple(alarms)), "bed"), "Acknowledge 1 alarm")
