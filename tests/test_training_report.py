@@ -23,7 +23,7 @@ from training.figures import Series, chart, nice_ticks, strip
 from training.report import Facts, Report, files_of, summaries_of, to_markdown, write_report
 from training.report_history import History, card_settings, history_of, of_card
 from training.report_html import to_html
-from training.report_summary import card_metrics, summarise, worst_records
+from training.report_summary import card_metrics, key_of, summarise, worst_records
 
 CONFIG = Architecture(hidden=8, attention_width=16, heads=2)
 CLASSES = ("N", "S", "V")
@@ -340,6 +340,19 @@ def test_the_command_writes_report_and_card(
     assert spec.training["history.validation.score"] == [0.5, 0.7]
     assert spec.metrics_code_commit == plain["run"]["commit"]
     assert "Training history" in (tmp_path / "r.html").read_text()
+
+
+def test_a_figure_that_is_measured_no_more_leaves_the_card(saved: Path, tmp_path: Path) -> None:
+    card_file = saved / "ecg-test.json"
+    spec = store.read_spec(card_file)
+    key = f"{key_of(evaluation(strips=()).predictions[0])}_roc_area_gone"
+    figure = Interval(value=0.9, low=0.8, high=1.0, n=5)
+    store.save_card(spec.model_copy(update={"metrics": spec.metrics | {key: figure}}), saved)
+    command = ["evaluate", str(card_file), str(tmp_path), "--out", str(tmp_path / "r.html"), "--update-card"]
+    assert wardwave.main(command) == 0
+    metrics = store.read_spec(card_file).metrics
+    assert key not in metrics
+    assert "old" in metrics
 
 
 def test_figures_of_another_side_do_not_replace_those_of_the_test(saved: Path, tmp_path: Path) -> None:

@@ -169,8 +169,11 @@ def update_card(report: Report, scored: Scored, side: str, card: Path) -> ModelS
     """
     prefix = "" if side == "test" else f"{side}_"
     new = {prefix + name: f for name, f in card_metrics(report.evaluation, report.summaries).items()}
+    # What a classification no longer gives (an interval of too few patients) would be a figure of older code.
+    again = tuple(f"{prefix}{one.key}_" for one in report.summaries)
+    kept = {name: figure for name, figure in scored.spec.metrics.items() if not name.startswith(again)}
     changes = {
-        "metrics": scored.spec.metrics | new,
+        "metrics": kept | new,
         "training": scored.spec.training | card_settings(report.history),
         "metrics_code_commit": report.facts.commit,
     }
