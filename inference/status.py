@@ -41,6 +41,8 @@ LIBRARIES: Final = ("kafka-python", "msgspec", "numpy", "scipy", "torch")
 _BLOCK_MS: Final = 5_000
 _ACK_S: Final = 10.0
 _LEAVE_S: Final = 5.0
+_TELL_S: Final = 60.0
+"""A fault that comes back with every status is logged this often."""
 _FOLDERS: Final = ("inference", "ingest", "models")
 
 
@@ -186,6 +188,7 @@ class _Sender:
         self._closing = False
         self._took_ms: deque[float] = deque(maxlen=16)
         self._producer: KafkaProducer | None = None
+        self._told_s = -_TELL_S
         self._thread = threading.Thread(target=self._run, name="status", daemon=True)
         self._thread.start()
 
@@ -213,8 +216,7 @@ class _Sender:
                 self._send(status)
             if last:
                 break
-        if self._producer is not None:
-            self._producer.close(timeout=1.0)
+        self._drop()
 
     def _send(self, status: WorkerStatus) -> None:
         try:
@@ -226,6 +228,20 @@ class _Sender:
             self._took_ms.append(1e3 * (time.monotonic() - began_s))
         except (KafkaError, BrokerError) as error:
             logger.debug("status not sent: %s", error)
+        except Exception:
+            # Whatever it is: a thread that ends here would let a process that works look as if it were lost.
+            if time.monotonic() - self._told_s >= _TELL_S:
+                self._told_s = time.monotonic()
+                logger.exception("status not sent; the next one goes by a new connection")
+            self._drop()
+
+    def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.close(timeout=1.0)
+            except Exception:
+                logger.debug("connection for the status not closed", exc_info=True)
 
 
 def lag_of(consumer: KafkaConsumer, read_ms: Mapping[TopicPartition, int]) -> list[Lag]:

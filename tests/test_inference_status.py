@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import jsonschema
 import msgspec
@@ -31,6 +32,7 @@ from inference.stats import (
     STORED,
     VERDICT_OUT,
     Stages,
+    Stats,
 )
 from inference.status import Rates, lag_of
 from inference.stream_watch import StreamWatch
@@ -190,6 +192,48 @@ def test_recorder_and_judge_say_what_they_do_too(
     assert [lag.partition for lag in last["record"].lag] == [0, 1, 2, 3]
     gone = said(kafka, lambda found: sum(one.state == "stopped" for one in found) == 2)
     assert {one.role for one in gone if one.state == "stopped"} == {"judge", "record"}
+
+
+class FaultyProducer:
+    """Takes a status only after two faults that no library announces."""
+
+    made = 0
+    took = threading.Event()
+    closed: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        FaultyProducer.made += 1
+        self.number = FaultyProducer.made
+
+    def send(self, topic: str, value: bytes, key: bytes) -> FaultyProducer:
+        if self.number <= 2:
+            raise ValueError(f"fault of producer {self.number}")
+        return self
+
+    def get(self, timeout: float) -> None:
+        self.took.set()
+
+    def close(self, timeout: float) -> None:
+        self.closed.append(self.number)
+        raise OSError("gone already")
+
+
+def test_a_fault_of_any_kind_does_not_end_what_a_process_says(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(status, "PERIOD_S", 0.0)
+    monkeypatch.setattr(status.kafka, "producer", lambda *_, **__: FaultyProducer())
+    reporter = status.StatusReporter(Settings(), "infer", "group")
+    deadline = time.monotonic() + 30
+    while not FaultyProducer.took.wait(0.01):
+        assert time.monotonic() < deadline, "the thread has ended"
+        reporter.tell(Stats(), status.Standing)
+    reporter.close()
+    assert FaultyProducer.made == 3
+    assert FaultyProducer.closed == [1, 2, 3]
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert said == ["status not sent; the next one goes by a new connection"], "once a minute, not each time"
+    assert "fault of producer 1" in caplog.text
 
 
 class Reader:
