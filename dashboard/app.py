@@ -52,7 +52,7 @@ page = st.navigation(
 )
 access.user_line(visible=page is not WALL)
 access.enter(page.title)
-monitor.mount_sound(wall=page is WALL)
+monitor.mount_sound(wall=page is WALL, ward=page is WARD)
 if page not in (WARD, WALL, BED):
     # Alarms sound whatever page is looked at; those with traces feed the bar themselves.
     views.live_head(shared.feed().ward)

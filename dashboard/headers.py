@@ -25,11 +25,12 @@ class TraceHeader(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class AlarmHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One current alarm."""
+    """One current alarm; ``note`` says what its state is where it is more than active."""
 
     priority: str
     state: str
     text: str
+    note: str
 
 
 class BedHeader(msgspec.Struct, frozen=True, rename="camel"):

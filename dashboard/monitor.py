@@ -100,13 +100,13 @@ def mount_canvas(
     return Chosen(bed if isinstance(bed, str) else None, other if isinstance(other, str) else None)
 
 
-def mount_sound(*, wall: bool = False) -> None:
+def mount_sound(*, wall: bool = False, ward: bool = False) -> None:
     """Mount the bar: alarm sound, SOUND OFF, CONNECTION LOST, and the switches of sound and theme.
 
-    Once a page, in wall mode unseen: the canvas then says what the bar would. It is fed by any
-    :func:`send_feed` of the page.
+    Once a page, in wall mode unseen: the canvas then says what the bar would. On the ward the canvas tells
+    of a lost connection. It is fed by any :func:`send_feed` of the page.
     """
-    _bar(key="wardwave-bar", data={"wall": wall})
+    _bar(key="wardwave-bar", data={"wall": wall, "ward": ward})
 
 
 def send_feed(feed: bytes) -> None:

@@ -7,8 +7,8 @@
     int16    samples, channel after channel of each trace; -32768 is missing; physical = digital * scale
 
 A busy browser skips feeds (it draws the last of those that arrive together), so each feed repeats at least
-:data:`REPEATED_S` and all that the :data:`SKIPPED_FEEDS` before it brought; the component drops what it has by
-sample index.
+:data:`REPEATED_S` and all that the :data:`SKIPPED_FEEDS` before it brought; the component drops what it has
+by sample index.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dashboard.headers import (
     UrgentHeader,
 )
 from dashboard.snapshots import BedSnapshot, StreamSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
-from dashboard.summary import alarm_text, of_ward, soundings, summarise, wards_of
+from dashboard.summary import message_text, of_ward, soundings, state_text, summarise, wards_of
 from dashboard.ward import Ward
 from ingest.types import MISSING_INT16, FloatArray, SignalKind
 
@@ -163,7 +163,7 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         paused_by=bed.status.audio_paused_by if bed.status else None,
         off=sum(not setting.enabled for setting in bed.status.settings) if bed.status else 0,
         alarms=[
-            AlarmHeader(priority=alarm.priority, state=alarm.state, text=alarm_text(alarm))
+            AlarmHeader(alarm.priority, alarm.state, message_text(alarm), state_text(alarm))
             for alarm in bed.alarms[:4]
         ],
         traces=traces,

@@ -6,11 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dashboard.snapshots import BedSnapshot, WardSnapshot
-from dashboard.ward import PRIORITY_RANK
+from dashboard.ward import PRIORITY_RANK, Urgency, by_urgency
+from inference.commands import PAUSE_S
 from inference.types import Alarm, AlarmState, Priority
+from ingest.types import NS_PER_S, SignalKind
 
 STALE_S: Final = 3.0
 """Without data for so long a bed is shown as NO DATA."""
+UNANALYSED_HEARD_S: Final = 6.0
+"""Vital signs that are late for so long are heard, too; a worker that takes over is given the time."""
+HEARD: Final = (AlarmState.ACTIVE, AlarmState.LATCHED)
+LONGEST_PAUSE_NS: Final = round(PAUSE_S[1] * NS_PER_S)
 Level = Literal["high", "medium", "low"]
 LEVELS: Final[tuple[Level, ...]] = ("high", "medium", "low")
 _PREFIX: Final = {Priority.HIGH: "***", Priority.MEDIUM: "**", Priority.LOW: "*", Priority.TECHNICAL: "!!!"}
@@ -23,7 +29,7 @@ class Urgent:
     bed: str
     priority: Priority
     text: str
-    active: bool
+    rank: Urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +50,74 @@ class Summary:
     technical: int
     urgent: Urgent | None
     no_analysis_s: float | None
+    unseen: str = ""
+    """What there was no room for."""
 
     @property
     def counts(self) -> str:
         """Counts as text."""
         beds = "1 bed" if self.beds == 1 else f"{self.beds} beds"
-        return f"{beds} · {self.high} high · {self.medium} medium · {self.technical} technical"
+        return f"{beds} · {self.high} high · {self.medium} medium · {self.technical} technical{self.unseen}"
 
 
 def alarm_text(alarm: Alarm) -> str:
+    """Return the message and, if more than active, the state of an alarm in one line."""
+    state = state_text(alarm)
+    return f"{message_text(alarm)} · {state}" if state else message_text(alarm)
+
+
+def message_text(alarm: Alarm) -> str:
     """Return the message with the prefix of its priority (ALARMS.md), added where the worker left it out."""
     prefixed = alarm.message.startswith(("*", "!"))
-    text = alarm.message if prefixed else f"{_PREFIX[alarm.priority]} {alarm.message}"
+    return alarm.message if prefixed else f"{_PREFIX[alarm.priority]} {alarm.message}"
+
+
+def state_text(alarm: Alarm) -> str:
+    """Return the words for an alarm that is more than just active, else ``""``."""
     if alarm.state is AlarmState.LATCHED:
-        return f"{text} · OVER, LATCHED"
+        return "OVER, LATCHED"
     if alarm.state is AlarmState.ACKNOWLEDGED:
-        return f"{text} · seen by {alarm.acknowledged_by}"
-    return f"{text} · ESCALATED" if alarm.escalated_ns is not None else text
+        return f"seen by {alarm.acknowledged_by}"
+    return "ESCALATED" if alarm.escalated_ns is not None else ""
 
 
-def own_finding(bed: BedSnapshot) -> str | None:
-    """What the dashboard itself sees wrong with a bed: no worker is needed to say it."""
-    if bed.standby and (bed.age_s is None or bed.age_s > STALE_S):
-        return None
-    if bed.age_s is None:
-        return "!!! NO DATA"
-    if bed.age_s > STALE_S:
-        return f"!!! NO DATA {bed.age_s:.0f} s"
+@dataclass(frozen=True, slots=True)
+class OwnFinding:
+    """What the dashboard itself sees wrong with a bed: no worker is needed to say it.
+
+    ``signal`` is the one that is missing, ``None`` where all are; ``sounds`` is whether it has lasted for long
+    enough to be heard.
+    """
+
+    text: str
+    signal: str | None = None
+    missing: bool = True
+    sounds: bool = True
+
+    def told_by(self, alarm: Alarm) -> bool:
+        """Whether an alarm of the worker says the same: of the same silence, it is counted once."""
+        return self.missing and alarm.kind == "no_data" and self.signal in (None, alarm.signal)
+
+
+def own_findings(bed: BedSnapshot) -> list[OwnFinding]:
+    """Return what is wrong with a bed that no worker's alarm says already."""
+    return [one for one in _own_findings(bed) if not any(map(one.told_by, bed.alarms))]
+
+
+def _own_findings(bed: BedSnapshot) -> list[OwnFinding]:
+    if bed.age_s is None or bed.age_s > STALE_S:
+        since = "" if bed.age_s is None else f" {bed.age_s:.0f} s"
+        return [] if bed.standby else [OwnFinding(f"!!! NO DATA{since}")]
+    # Other signals that still come must not hide that the one that most alarms rest on is silent.
+    found = [
+        OwnFinding(f"!!! ECG NO DATA {stream.age_s:.0f} s", stream.kind.value)
+        for stream in bed.streams
+        if stream.kind is SignalKind.ECG and stream.age_s > STALE_S and not bed.standby
+    ]
     if bed.unanalysed_s is not None:
-        return f"!!! NOT ANALYSED {bed.unanalysed_s:.0f} s: alarms suspended"
-    return None
+        text = f"!!! NOT ANALYSED {bed.unanalysed_s:.0f} s: alarms suspended"
+        found.append(OwnFinding(text, missing=False, sounds=bed.unanalysed_s >= UNANALYSED_HEARD_S))
+    return found
 
 
 def summarise(snapshot: WardSnapshot) -> Summary:
@@ -81,13 +125,12 @@ def summarise(snapshot: WardSnapshot) -> Summary:
     urgents: list[Urgent] = []
     for bed in snapshot.beds:
         urgents += [
-            Urgent(bed.bed, alarm.priority, alarm_text(alarm), alarm.state is AlarmState.ACTIVE)
-            for alarm in bed.alarms
+            Urgent(bed.bed, alarm.priority, alarm_text(alarm), by_urgency(alarm)) for alarm in bed.alarms
         ]
-        own = own_finding(bed)
-        # What the worker says of the same silence is counted once.
-        if own is not None and not any(alarm.kind == "no_data" for alarm in bed.alarms):
-            urgents.append(Urgent(bed.bed, Priority.TECHNICAL, own, True))
+        urgents += [
+            Urgent(bed.bed, Priority.TECHNICAL, own.text, (False, PRIORITY_RANK[Priority.TECHNICAL], 0, 0))
+            for own in own_findings(bed)
+        ]
 
     def count(priority: Priority) -> int:
         return sum(urgent.priority is priority for urgent in urgents)
@@ -97,10 +140,13 @@ def summarise(snapshot: WardSnapshot) -> Summary:
         high=count(Priority.HIGH),
         medium=count(Priority.MEDIUM),
         technical=count(Priority.TECHNICAL),
-        urgent=min(
-            urgents, key=lambda urgent: (PRIORITY_RANK[urgent.priority], not urgent.active), default=None
-        ),
+        urgent=min(urgents, key=lambda urgent: urgent.rank, default=None),
         no_analysis_s=_no_analysis(snapshot),
+        unseen="".join(
+            f" · {n} {what.upper()}{'S' if n > 1 else ''} NOT SHOWN"
+            for what, n in (("bed", snapshot.unseen_beds), ("alarm", snapshot.unseen_alarms))
+            if n
+        ),
     )
 
 
@@ -120,26 +166,37 @@ def sound_level(priority: Priority, text: str) -> Level:
 def soundings(snapshot: WardSnapshot, now_ns: int) -> list[Sounding]:
     """Return what sounds now, the gravest first.
 
-    These are active alarms whose sound is not paused, and what the dashboard finds wrong itself.
+    These are alarms that nobody has acknowledged and whose sound is not paused, latched ones among them
+    (what lasted for seconds is heard until somebody has seen it), and what the dashboard finds wrong itself.
     Whether an alarm is covered by the pause of its bed is the worker's to say, for each alarm: a graver one,
     a new high one and one that escalated sound all the same.
     """
     found: list[Sounding] = []
     for bed in snapshot.beds:
         for alarm in bed.alarms:
-            if alarm.state is AlarmState.ACTIVE and (alarm.audio_paused_until_ns or 0) <= now_ns:
+            if alarm.state in HEARD and not _is_paused(alarm.audio_paused_until_ns, now_ns):
                 found.append(Sounding(alarm.id, sound_level(alarm.priority, alarm_text(alarm))))
-        own = own_finding(bed)
-        paused = bed.status is not None and (bed.status.audio_paused_until_ns or 0) > now_ns
         # The lowest of all priorities: every pause covers it. What a worker raised of it has its own life.
-        if own is not None and not paused and not any(alarm.kind == "no_data" for alarm in bed.alarms):
-            found.append(Sounding(f"{bed.bed}/{own.split(' ', 2)[1]}", sound_level(Priority.TECHNICAL, own)))
+        if not _is_paused(bed.status.audio_paused_until_ns if bed.status else None, now_ns):
+            found += [
+                Sounding(f"{bed.bed}/{own.signal}/{own.missing}", sound_level(Priority.TECHNICAL, own.text))
+                for own in own_findings(bed)
+                if own.sounds
+            ]
+    if snapshot.unseen_beds or snapshot.unseen_alarms:
+        found.append(Sounding("not shown", "medium"))
     return sorted(found, key=lambda one: LEVELS.index(one.level))
+
+
+def _is_paused(until_ns: int | None, now_ns: int) -> bool:
+    """Whether a pause is on; one that ends further ahead than any can is a clock's fault and none."""
+    return until_ns is not None and now_ns < until_ns <= now_ns + LONGEST_PAUSE_NS
 
 
 def of_ward(snapshot: WardSnapshot, ward: str | None) -> WardSnapshot:
     """Return the beds and alarms of one ward; a bed that no worker has told of yet belongs to every ward."""
-    if ward is None:
+    if ward is None or ward not in wards_of(snapshot):
+        # A ward that does not exist (mistyped, or not told of yet) must not hide the others' alarms.
         return snapshot
     beds = tuple(bed for bed in snapshot.beds if bed.status is None or bed.status.ward == ward)
     names = {bed.bed for bed in beds}

@@ -18,7 +18,7 @@ _LIGHT: Final = {
     "primaryColor": "#00647d",
     "backgroundColor": "#f6f4f1",
     "secondaryBackgroundColor": "#e6e3de",
-    "textColor": "#14202a",
+    "textColor": "#0a1016",
 }
 
 THEME: Final[dict[str, str]] = {

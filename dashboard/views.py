@@ -29,7 +29,17 @@ PAGE_STYLE: Final = """<style>
 [data-testid="stStatusWidget"] { display: none; }
 [data-testid="stElementContainer"] { opacity: 1 !important; transition: none !important; }
 [data-testid="stVerticalBlock"] { gap: .4rem; }
-[data-testid="stElementContainer"]:has([data-testid="stHtml"] style) { display: none; }
+[data-testid="stElementContainer"]:has([data-testid="stHtml"] > style:only-child) { display: none; }
+/* The primary colour is for lines and words; behind the white words of a button it is darker. */
+[data-testid^="stBaseButton-primary"]:not(:disabled), span[data-baseweb="tag"] {
+  background-color: #0a6f92 !important; border-color: #0a6f92; color: #fff !important;
+}
+[data-testid^="stBaseButton-primary"]:not(:disabled):hover { background-color: #085a77 !important; }
+/* The canvas of the ward makes room for what a page has to say in a box. */
+[data-testid="stMain"]:has(.st-key-monitor-ward, .st-key-monitor-wall) {
+  &:has([data-testid="stAlert"], [data-testid="stException"]) { --told: 24vh; }
+  [data-testid="stAlert"], [data-testid="stException"] { max-height: 23vh; overflow: auto; }
+}
 /* Streamlit's box "server is not responding" would cover the beds; CONNECTION LOST says it. */
 [data-testid="stDialog"], [data-baseweb="modal"] { display: none !important; }
 .ward-head { display: flex; gap: 20px; align-items: center; font-size: 17px; font-weight: 700; }

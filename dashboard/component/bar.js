@@ -123,6 +123,7 @@ export default function ({ parentElement, data }) {
   }
   const bar = parentElement.wardwaveBar;
   bar.node.classList.toggle("wall", data.wall);
+  bar.node.classList.toggle("told", data.ward);
   return () => {
     bar.stop();
     line.leave(parentElement.wardwaveSink);

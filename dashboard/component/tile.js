@@ -32,6 +32,8 @@ class Tile {
     const head = element(this.node, "div", "head");
     show(element(head, "span", "bed"), name);
     this.alarm = element(head, "span", "alarm");
+    this.message = element(this.alarm, "span", "message");
+    this.note = element(this.alarm, "span", "note");
     this.age = element(head, "span", "age");
     this.screen = element(this.node, "div", "screen");
     this.canvas = element(this.screen, "canvas", "trace");
@@ -42,6 +44,8 @@ class Tile {
     this.strip = element(low, "div", "strip");
     this.cover = element(this.screen, "div", "cover");
     this.#numbers(element(this.node, "div", "numbers"));
+    // A button is read by its name, which says the bed, its alarm and its heart rate.
+    if (open) for (const part of this.node.children) part.setAttribute("aria-hidden", "true");
     this.context = this.canvas.getContext("2d");
     this.traces = new Map();
     this.clocks = new Map();
@@ -83,8 +87,7 @@ class Tile {
       if (!this.clocks.has(device)) this.clocks.set(device, new PlaybackClock());
       this.clocks.get(device).arrive(now, head);
     }
-    if (changed) this.layOut(header);
-    this.#alarms(header.alarms);
+    if (this.#alarms(header.alarms) || changed) this.layOut(header);
   }
 
   layOut(header = this.header) {
@@ -118,12 +121,18 @@ class Tile {
     for (const row of this.rows) row.place(row.top, row.height);
   }
 
+  // Whether the trace's place changed: an alarm's words take as many lines as they need.
   #alarms(alarms) {
     const first = alarms[0];
     for (const priority of PRIORITIES) this.node.classList.toggle(priority, first?.priority === priority);
     this.node.classList.toggle("quiet", Boolean(first) && first.state !== "active");
     const more = alarms.length > 1 ? `  +${alarms.length - 1}` : "";
-    show(this.alarm, first ? first.text + more : "");
+    const message = first ? first.text + (first.note ? "" : more) : "";
+    const note = first?.note ? first.note + more : "";
+    if (this.message.textContent === message && this.note.textContent === note) return false;
+    show(this.message, message);
+    show(this.note, note);
+    return this.screen.clientHeight !== this.height;
   }
 
   // Place in an order by priority: what nobody has seen before what was acknowledged or is over.
@@ -165,7 +174,7 @@ class Tile {
     this.#refreshNumbers(header, fresh);
     this.#refreshNotes(header, sinceFeed, stale, lost);
     for (const row of this.rows) row.label.classList.toggle("off", Boolean(row.trace.leadOff[row.channel]));
-    const said = lost ? "connection lost" : [this.cover.textContent, this.alarm.textContent].filter(Boolean).join(", ");
+    const said = lost ? "connection lost" : [this.cover.textContent, this.message.textContent, this.note.textContent].filter(Boolean).join(", ");
     const rate = fresh && header.heartRate !== null ? `heart rate ${header.heartRate}` : "no heart rate";
     describe(this.node, `${this.name}: ${said || "no alarm"}, ${rate}`);
   }
