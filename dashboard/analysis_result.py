@@ -179,7 +179,7 @@ def _trends(ecg: EcgFindings, duration_s: float) -> None:
 
 def _sounds(result: Result) -> None:
     for sound, picture in zip(result.findings.sounds, result.traces.pictures, strict=True):
-        st.markdown(f"##### Sound: {plain(sound.signal)}")
+        st.markdown(f"##### {plain(_words(sound.signal)).capitalize()}")
         st.info(sound.statement)
         cells = {
             "Peak (dB)": f"{sound.peak_db:.1f}",
@@ -196,18 +196,24 @@ def _signals(found: Findings) -> None:
     st.markdown("##### Signals")
     rows = [
         {
-            "Signal": one.signal,
+            "Signal": _words(one.signal),
             "Channel": channel.name,
             "Rate (Hz)": one.fs_hz,
             "Missing": f"{channel.missing_share:.1%}",
             "Flat": f"{channel.flat_share:.1%}",
             "Range": f"{channel.low:.4g} to {channel.high:.4g} {one.unit}",
-            "Use": one.statement,
         }
         for one in found.signals
         for channel in one.channels
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+    # Beside the table, not in it: a cell would cut them.
+    for one in found.signals:
+        st.markdown(plain(f"{_words(one.signal)}: {one.statement}"))
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
 
 
 def _downloads(result: Result) -> None:

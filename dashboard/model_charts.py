@@ -14,6 +14,9 @@ from models.curves import ClassCurves, Classification, Curve
 CHART_PX: Final = 420
 PALETTE: Final = alt.Scale(range=["#4c9be8", "#e69f00", "#1fa870", "#d55e9b", "#a98bf0", "#e5534b"])
 """Seen on dark and on light; classes differ by their dashes, too."""
+DASHES: Final = alt.Scale(range=[[1, 0], [6, 3], [3, 2], [8, 2, 2, 2], [12, 3], [2, 3, 6, 3]])
+"""More line than gap: finer ones look faint on dark."""
+LEGEND_PX: Final = 22
 Chart = alt.LayerChart | alt.FacetChart
 
 
@@ -68,14 +71,15 @@ def curve_chart(one: Classification, which: str, x: str, y: str) -> Chart:
     legend = alt.Legend(orient="bottom", columns=1, labelLimit=400, symbolType="stroke", symbolSize=400)
     title = "area (95 % interval)"
     colour = alt.Color("class:N", sort=names, title=title, legend=legend, scale=PALETTE)
-    dash = alt.StrokeDash("class:N", sort=names, title=title, legend=legend)
+    dash = alt.StrokeDash("class:N", sort=names, title=title, legend=legend, scale=DASHES)
     unit = alt.Scale(domain=[0, 1])
     axes = {"x": alt.X("x:Q", title=x, scale=unit), "y": alt.Y("y:Q", title=y, scale=unit)}
     frame = pd.DataFrame(lines, columns=["x", "y", "i", "class"])
     curves = alt.Chart(frame).mark_line().encode(**axes, color=colour, strokeDash=dash, order="i:Q")
     decided = pd.DataFrame(dots, columns=["x", "y", "class"])
     points = alt.Chart(decided).mark_point(size=90, filled=True, opacity=1).encode(**axes, color=colour)
-    return alt.layer(curves, points).properties(width=CHART_PX, height=CHART_PX)
+    # Streamlit fits the legend and the axes into the height.
+    return alt.layer(curves, points).properties(width=CHART_PX, height=CHART_PX + LEGEND_PX * len(names))
 
 
 def calibration_chart(classes: Sequence[ClassCurves]) -> Chart:

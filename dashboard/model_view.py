@@ -154,10 +154,11 @@ def _classifications(card: Card) -> tuple[Classification, ...]:
         )
         st.text(f"Not in this card. The command that makes it: {command}")
         return ()
-    st.caption(
-        f"Drawn from the test patients with code {card.curves.code_commit} ({card.curves.made}). The card's "
-        "figures are of the code of their day: where the conditioning has changed since, they differ."
-    )
+    drawn = f"Drawn from the test patients with code {card.curves.code_commit} ({card.curves.made})."
+    measured = card.spec.metrics_code_commit if isinstance(card.spec, ModelSpec) else ""
+    if measured != card.curves.code_commit:
+        drawn += f" The card's figures are by {measured or 'older code'}: they may differ."
+    st.caption(drawn)
     return card.curves.classifications
 
 
@@ -234,6 +235,7 @@ def _files(card: Card) -> None:
     rows += [("SHA-256 in the card", spec.sha256), ("weights are those", "yes" if card.intact else "NO")]
     rows += [("made by code", spec.code_commit), ("format", spec.schema_version)]
     if isinstance(spec, ModelSpec):
+        rows += [("figures by code", spec.metrics_code_commit or "that which made it")]
         rows += _network(spec)
     else:
         rows += [("beats of", f"{spec.beats_model}, SHA-256 {spec.beats_sha256}")]
