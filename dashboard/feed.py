@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -135,7 +135,7 @@ class RecordReader:
         elif record.topic == self._topics.alarms:
             self._ward.add_alarm(self._alarms.decode(value))
         elif record.topic == self._topics.beds:
-            self._ward.add_bed(self._beds.decode(value), age_s)
+            self._ward.add_bed(self._beds.decode(value))
         elif record.topic == self._topics.status:
             self._system.add_status(self._status.decode(value), age_s)
         elif record.topic == self._topics.dead_letters:
@@ -162,6 +162,8 @@ class Feed:
         live = (topics.raw, topics.vitals, topics.predictions, topics.alarms, topics.beds)
         self._topics = (*live, topics.status, topics.dead_letters)
         self._live_from: dict[TopicPartition, int] = {}
+        self._skew_ms = 0.0
+        """This machine's clock less the broker's, with the way of a record."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dashboard-feed", daemon=True)
 
@@ -217,7 +219,9 @@ class Feed:
                 if now - polled_at > PAUSE_S:
                     self._live_from = end_offsets(self._settings, assigned)
                 for partition, records in batches.items():
-                    self._read(partition, records)
+                    end = client.highwater(partition)
+                    caught_up = end is not None and client.position(partition) >= end
+                    self._read(partition, records, caught_up)
                 if batches:
                     answered_at = now
                     self.ward.set_connected(True)
@@ -232,12 +236,19 @@ class Feed:
         finally:
             client.close(autocommit=False, timeout_ms=1_000)
 
-    def _read(self, partition: TopicPartition, records: Iterable[Record]) -> None:
+    def _read(self, partition: TopicPartition, records: Sequence[Record], caught_up: bool = True) -> None:
+        """Read records of one poll, ``caught_up`` where no more wait in the broker.
+
+        What comes last from a partition that is read to its end is of now, whatever the broker's clock
+        says: ages are counted from there, so that a dashboard that lags does not show old data as new.
+        """
         live_from = self._live_from.get(partition, 0)
         wall_ms = time.time() * 1e3
+        if caught_up and records[-1].offset >= live_from:
+            self._skew_ms = wall_ms - records[-1].timestamp
         for record in records:
-            age_s = max(0.0, (wall_ms - record.timestamp) / 1e3) if record.offset < live_from else 0.0
-            self.reader.read(record, age_s)
+            skew_ms = self._skew_ms if record.offset >= live_from else 0.0
+            self.reader.read(record, max(0.0, (wall_ms - record.timestamp - skew_ms) / 1e3))
 
     def _assign(self, client: KafkaConsumer, assigned: set[TopicPartition]) -> set[TopicPartition]:
         """Assign every partition that exists now; new ones start a short history before their end."""

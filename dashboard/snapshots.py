@@ -155,14 +155,18 @@ class BedSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class WardSnapshot:
-    """All beds. ``silent_s`` is the time since the broker last answered."""
+    """All beds. ``silent_s`` is the time since the broker last answered.
+
+    ``unseen_beds`` and ``unseen_alarms`` count what there was no room for.
+    """
 
     connected: bool
     silent_s: float
     problem: str | None
     beds: tuple[BedSnapshot, ...]
     alarms: tuple[Alarm, ...]
-    refused: int
+    unseen_beds: int = 0
+    unseen_alarms: int = 0
 
     def bed(self, name: str) -> BedSnapshot | None:
         """Return the bed of that name, or ``None``."""

@@ -85,14 +85,19 @@ def state_text(alarm: Alarm) -> str:
 class OwnFinding:
     """What the dashboard itself sees wrong with a bed: no worker is needed to say it.
 
-    ``signal`` is the one that is missing, ``None`` where all are; ``sounds`` is whether it has lasted for long
-    enough to be heard.
+    ``signal`` is the one that is missing, ``None`` where all are; ``sounds`` is whether it has lasted for
+    long enough to be heard.
     """
 
     text: str
     signal: str | None = None
     missing: bool = True
     sounds: bool = True
+
+    @property
+    def what(self) -> str:
+        """What is wrong, the same for as long as it is."""
+        return f"no data {self.signal or ''}".rstrip() if self.missing else "not analysed"
 
     def told_by(self, alarm: Alarm) -> bool:
         """Whether an alarm of the worker says the same: of the same silence, it is counted once."""
@@ -179,7 +184,7 @@ def soundings(snapshot: WardSnapshot, now_ns: int) -> list[Sounding]:
         # The lowest of all priorities: every pause covers it. What a worker raised of it has its own life.
         if not _is_paused(bed.status.audio_paused_until_ns if bed.status else None, now_ns):
             found += [
-                Sounding(f"{bed.bed}/{own.signal}/{own.missing}", sound_level(Priority.TECHNICAL, own.text))
+                Sounding(f"{bed.bed}/{own.what}", sound_level(Priority.TECHNICAL, own.text))
                 for own in own_findings(bed)
                 if own.sounds
             ]

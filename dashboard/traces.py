@@ -193,6 +193,11 @@ class Trace:
             window, self._knots.since(window.first_index), self._lead_offs.spans(self._end_ns)
         )
 
+    @property
+    def end_ns(self) -> int:
+        """Device time after the newest sample."""
+        return self._end_ns
+
     def describe(self, now: float) -> StreamSnapshot:
         """Return what the trace is at monotonic time ``now``."""
         held_s = self._decimator.n_held / self._origin.fs_hz

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
+from dashboard.held_bed import HeldBed
 from dashboard.history import HeardBeats, Int16Array, VitalRing
 from dashboard.snapshots import (
-    LIVE_S,
     BedHistory,
     BedSnapshot,
     FindingSnapshot,
@@ -31,47 +29,11 @@ MAX_CURRENT_ALARMS: Final = 1_000
 MAX_ALARMS: Final = 200
 MAX_SIGNALS: Final = 16
 """Of whose numbers, and of whose predictions, a bed keeps: names come over the wire."""
-VITAL_LATE_S: Final = 6.0
-"""An ECG whose newest vital signs are older is not analysed: the worker sends them every second."""
-VITAL_FIRST_S: Final = 10.0
-"""So long the worker may take for the first vital signs of an ECG that has just begun."""
+FORGOTTEN_S: Final = 60.0
+"""A bed that was silent for longer, without an alarm, makes room for a new one where there is none."""
+STATE_RANK: Final = {AlarmState.ACTIVE: 0, AlarmState.LATCHED: 1, AlarmState.ACKNOWLEDGED: 2}
+"""Of alarms that stand."""
 PRIORITY_RANK: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2, Priority.TECHNICAL: 3}
-
-
-@dataclass(slots=True)
-class _Bed:
-    beats: HeardBeats
-    traces: dict[SignalKind, Trace] = field(default_factory=dict)
-    vitals: dict[str, tuple[Vital, float]] = field(default_factory=dict)
-    past_vitals: dict[str, VitalRing] = field(default_factory=dict)
-    predictions: dict[str, tuple[Prediction, float]] = field(default_factory=dict)
-    status: Bed | None = None
-    status_at: float = 0.0
-    ecg_since: float | None = None
-    ecg_at: float = 0.0
-
-    def forget(self, history_s: float) -> None:
-        """Forget what was of another patient."""
-        self.beats = HeardBeats(history_s)
-        self.past_vitals.clear()
-        self.predictions.clear()
-        for trace in self.traces.values():
-            trace.forget()
-
-    def note_ecg(self, fresh_at: float) -> None:
-        """Note that ECG came; after a silence the worker is given time for its first numbers again."""
-        if self.ecg_since is None or fresh_at - self.ecg_at > LIVE_S:
-            self.ecg_since = fresh_at
-        self.ecg_at = max(self.ecg_at, fresh_at)
-
-    def unanalysed_s(self, now: float) -> float | None:
-        """For how long ECG has come without vital signs; ``None`` where it is analysed or none comes."""
-        if self.ecg_since is None or now - self.ecg_at >= LIVE_S:
-            return None
-        vital = self.vitals.get(SignalKind.ECG.value)
-        first = vital is None or vital[1] < self.ecg_since
-        wait_s = now - (self.ecg_since if vital is None or first else vital[1])
-        return wait_s if wait_s > (VITAL_FIRST_S if first else VITAL_LATE_S) else None
 
 
 def natural_order(label: str) -> list[tuple[int, int, str]]:
@@ -80,10 +42,13 @@ def natural_order(label: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
-def by_urgency(alarm: Alarm) -> tuple[int, int, int]:
-    """Sort key: the most urgent first, within a priority what nobody acknowledged, then the newest."""
-    seen = alarm.state is AlarmState.ACKNOWLEDGED
-    return PRIORITY_RANK[alarm.priority], int(seen), -alarm.onset_ns
+Urgency = tuple[bool, int, int, int]
+
+
+def by_urgency(alarm: Alarm) -> Urgency:
+    """Sort key: unacknowledged first, by priority, what goes on before what is over, the newest first."""
+    acknowledged = alarm.state is AlarmState.ACKNOWLEDGED
+    return acknowledged, PRIORITY_RANK[alarm.priority], STATE_RANK.get(alarm.state, 3), -alarm.onset_ns
 
 
 class Ward:
@@ -101,22 +66,38 @@ class Ward:
         self.clock = clock
         self._history_s = history_s
         self._lock = threading.Lock()
-        self._beds: dict[str, _Bed] = {}
+        self._beds: dict[str, HeldBed] = {}
         self._current: dict[str, Alarm] = {}
         self._past: OrderedDict[str, Alarm] = OrderedDict()
         self._connected = False
         self._answered_at = clock()
         self._problem: str | None = "not connected yet"
-        self._refused = 0
+        self._refused: set[str] = set()
+        """Beds for which there is no room."""
+        self._dropped = 0
+        """Alarms for which there was none."""
 
-    def _bed(self, name: str) -> _Bed | None:
+    def _bed(self, name: str) -> HeldBed | None:
         bed = self._beds.get(name)
         if bed is None:
-            if len(self._beds) >= MAX_BEDS:
-                self._refused += 1
+            if len(self._beds) >= MAX_BEDS and not self._make_room():
+                if len(self._refused) < MAX_BEDS:
+                    self._refused.add(name)
                 return None
-            bed = self._beds[name] = _Bed(HeardBeats(self._history_s))
+            self._refused.discard(name)
+            bed = self._beds[name] = HeldBed(HeardBeats(self._history_s))
         return bed
+
+    def _make_room(self) -> bool:
+        """Forget the bed that has been silent for longest, if there is one that nobody misses."""
+        now = self.clock()
+        alarmed = {alarm.bed for alarm in self._current.values()}
+        silent = {name: bed.silent_s(now) for name, bed in self._beds.items() if name not in alarmed}
+        longest = max(silent, key=silent.__getitem__, default=None)
+        if longest is None or silent[longest] <= FORGOTTEN_S:
+            return False
+        del self._beds[longest]
+        return True
 
     def add_chunk(self, chunk: Chunk, age_s: float = 0.0) -> None:
         """Take in a chunk that is already ``age_s`` old (0 for live data)."""
@@ -129,7 +110,7 @@ class Ward:
             if trace is None:
                 trace = bed.traces[chunk.kind] = Trace(chunk, self._history_s)
             if trace.push(chunk, fresh_at) and chunk.kind is SignalKind.ECG:
-                bed.note_ecg(fresh_at)
+                bed.watch.note_ecg(chunk.end_ns, fresh_at)
 
     def add_vital(self, vital: Vital, age_s: float = 0.0) -> None:
         """Take in a vital, unless a newer one of the same bed and signal is held."""
@@ -138,6 +119,10 @@ class Ward:
             bed = self._bed(vital.bed)
             if bed is None:
                 return
+            # A worker that works off what lay for minutes says nothing of now.
+            fresh_at = min(fresh_at, self.clock() - bed.behind_s(vital))
+            if vital.signal == SignalKind.ECG:
+                bed.watch.note_vital(vital.time_ns)
             held = bed.vitals.get(vital.signal)
             if held is None or not _supersedes(held[0].time_ns, held[0], vital.time_ns, vital):
                 bed.vitals[vital.signal] = (vital, fresh_at)
@@ -176,12 +161,12 @@ class Ward:
                     self._past.popitem(last=False)
                 return
             self._past.pop(alarm.id, None)
-            if alarm.id not in self._current and len(self._current) >= MAX_CURRENT_ALARMS:
-                self._refused += 1
-                return
             self._current[alarm.id] = alarm
+            if len(self._current) > MAX_CURRENT_ALARMS:
+                self._current.pop(max(self._current.values(), key=by_urgency).id)
+                self._dropped += 1
 
-    def add_bed(self, status: Bed, age_s: float = 0.0) -> None:
+    def add_bed(self, status: Bed) -> None:
         """Take in how a bed is set, unless something newer is held."""
         with self._lock:
             bed = self._bed(status.bed)
@@ -189,10 +174,7 @@ class Ward:
                 return
             held = bed.status
             if held is None or (status.revision, status.emitted_ns) > (held.revision, held.emitted_ns):
-                # A new patient inherits nothing.
-                if held is not None and held.stay != status.stay:
-                    bed.forget(self._history_s)
-                bed.status, bed.status_at = status, self.clock() - age_s
+                bed.set_status(status, self._history_s)
 
     def set_connected(self, connected: bool, problem: str | None = None) -> None:
         """Note that the broker answered just now, or that it does not and why."""
@@ -212,7 +194,7 @@ class Ward:
             beds = [
                 self._snapshot_bed(name, bed, current, now)
                 for name, bed in self._beds.items()
-                if name in alarmed or not self._is_empty(bed, now)
+                if name in alarmed or not bed.is_empty(now)
             ]
             return WardSnapshot(
                 connected=self._connected,
@@ -220,7 +202,8 @@ class Ward:
                 problem=self._problem,
                 beds=tuple(sorted(beds, key=lambda bed: natural_order(bed.bed))),
                 alarms=tuple(listed[:MAX_ALARMS]),
-                refused=self._refused,
+                unseen_beds=len(self._refused),
+                unseen_alarms=self._dropped,
             )
 
     def window(
@@ -242,11 +225,12 @@ class Ward:
             traces = tuple(held.traces[kind].history(now) for kind in SignalKind if kind in held.traces)
             newest = [one for one, _ in held.predictions.values() if one.signal == SignalKind.ECG]
             alarms = [*self._current.values(), *self._past.values()]
+            since_ns = (held.status.admitted_ns if held.status else None) or 0
             return BedHistory(
                 bed=bed,
                 traces=traces,
                 beats=held.beats.since(min(trace.knots[0][1] for trace in traces)),
-                alarms=tuple(alarm for alarm in alarms if alarm.bed == bed),
+                alarms=tuple(one for one in alarms if one.bed == bed and one.emitted_ns >= since_ns),
                 newest=max(newest, key=lambda one: one.end_ns, default=None),
             )
 
@@ -271,17 +255,7 @@ class Ward:
             return trace.sound(newest_s) if trace else None
 
     @staticmethod
-    def _is_empty(bed: _Bed, now: float) -> bool:
-        """Whether a bed's patient was discharged and nothing has come from it since, or nothing ever did."""
-        status = bed.status
-        newest_s = min((trace.describe(now).age_s for trace in bed.traces.values()), default=math.inf)
-        if status is None or status.discharged_ns is None:
-            # A bed that is only set (a discharged one whose topic was read half) is not shown either.
-            return math.isinf(newest_s) and status is not None and not status.admitted
-        return newest_s > LIVE_S
-
-    @staticmethod
-    def _snapshot_bed(name: str, bed: _Bed, current: list[Alarm], now: float) -> BedSnapshot:
+    def _snapshot_bed(name: str, bed: HeldBed, current: list[Alarm], now: float) -> BedSnapshot:
         streams = tuple(bed.traces[kind].describe(now) for kind in SignalKind if kind in bed.traces)
         vitals = tuple(
             VitalSnapshot(
@@ -305,7 +279,7 @@ class Ward:
             vitals=vitals,
             findings=findings,
             alarms=tuple(alarm for alarm in current if alarm.bed == name),
-            unanalysed_s=bed.unanalysed_s(now),
+            unanalysed_s=bed.watch.unanalysed_s(now),
             status=bed.status,
         )
 

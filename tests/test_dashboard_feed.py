@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dashboard.decimation import PeakDecimator
 from dashboard.feed import Feed, RecordReader
 from dashboard.payload import ViewSession, build_feed, quantise
-from dashboard.summary import own_finding
+from dashboard.summary import own_findings, summarise
 from dashboard.ward import MAX_ALARMS, MAX_BEDS, Ward
 from inference.types import (
     Alarm,
@@ -232,7 +232,8 @@ class TestTraces:
             ward.add_chunk(chunk(bed=f"bed-{number}"))
         snapshot = ward.snapshot()
         assert len(snapshot.beds) == MAX_BEDS
-        assert snapshot.refused == 3
+        assert snapshot.unseen_beds == 3
+        assert summarise(snapshot).counts.endswith(" · 3 BEDS NOT SHOWN")
 
     def test_beds_come_in_natural_order(self) -> None:
         ward = Ward(history_s=1.0, clock=Clock())
@@ -523,10 +524,10 @@ class TestAnalysis:
         assert self.header(ward)["noAnalysis"] is None
         self.run(clock, ward, 20, 43, "bed-01", "bed-02", analysed=False)
         header = self.header(ward)
-        assert header["noAnalysis"] == 23.0
-        assert [bed["unanalysed"] for bed in header["beds"]] == [23.0, 23.0]
+        assert header["noAnalysis"] == 22.0
+        assert [bed["unanalysed"] for bed in header["beds"]] == [22.0, 22.0]
         assert header["counts"] == "2 beds · 0 high · 0 medium · 2 technical"
-        assert header["urgent"]["text"] == "!!! NOT ANALYSED 23 s: alarms suspended"
+        assert header["urgent"]["text"] == "!!! NOT ANALYSED 22 s: alarms suspended"
         self.run(clock, ward, 43, 44, "bed-01", "bed-02", analysed=True)
         assert self.header(ward)["noAnalysis"] is None
 
@@ -604,10 +605,10 @@ class TestBedStatus:
         ward.add_bed(bed_status(standby=True, standby_by="nina"))
         clock.now += 60
         (bed,) = ward.snapshot().beds
-        assert own_finding(bed) is None
+        assert own_findings(bed) == []
         ward.add_bed(bed_status(revision=2))
         (bed,) = ward.snapshot().beds
-        assert own_finding(bed) == "!!! NO DATA 60 s"
+        assert [one.text for one in own_findings(bed)] == ["!!! NO DATA 60 s"]
 
     def test_a_discharged_bed_leaves_the_ward_until_data_come(self) -> None:
         clock = Clock()
