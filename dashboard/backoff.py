@@ -16,6 +16,8 @@ FIRST_S: Final = 15.0
 LONGEST_S: Final = 300.0
 """Short, for anybody can make a colleague wait by typing their name."""
 FORGOTTEN_S: Final = 3_600.0
+KNOWN_S: Final = 86_400.0
+"""Who has signed in from an address waits no more for the tries of others there, for so long."""
 MOST: Final = 10_000
 """Keys remembered, so that made-up names cannot fill the memory."""
 
@@ -39,9 +41,13 @@ class Backoff:
         self._clock = clock
         self._lock = threading.Lock()
         self._tries: dict[Key, _Tries] = {}
+        self._known: dict[tuple[Key, Key], float] = {}
 
-    def begin(self, *keys: Key) -> float:
+    def begin(self, user: Key, address: Key) -> float:
         """Count a try before it is checked, so that tries at the same time count too.
+
+        Who has signed in from that address lately neither waits for its tries nor adds to them: behind a
+        proxy that hides addresses, one person's typing would keep the whole ward out.
 
         Returns
         -------
@@ -50,6 +56,7 @@ class Backoff:
         """
         now = self._clock()
         with self._lock:
+            keys = (user,) if self._knows(user, address, now) else (user, address)
             wait = max(self._wait(key, now) for key in keys)
             if wait > 0:
                 return wait
@@ -64,10 +71,19 @@ class Backoff:
 
     def succeeded(self, user: Key, address: Key) -> None:
         """Forget the user's tries and this one of the address; others from there still count."""
+        now = self._clock()
         with self._lock:
             self._tries.pop(user, None)
-            if address in self._tries:
+            if not self._knows(user, address, now) and address in self._tries:
                 self._tries[address].count -= 1
+            self._known.pop((user, address), None)
+            self._known[user, address] = now
+            while len(self._known) > MOST:
+                del self._known[next(iter(self._known))]
+
+    def _knows(self, user: Key, address: Key, now: float) -> bool:
+        at = self._known.get((user, address))
+        return at is not None and now - at <= KNOWN_S
 
     def _wait(self, key: Key, now: float) -> float:
         tries = self._tries.get(key)

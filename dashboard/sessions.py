@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
 from dashboard import access_log
+from dashboard.ended import LIFE_S, EndedSessions, Why
 from dashboard.errors import UsersError
 from dashboard.settings import DashboardSettings, load_dashboard_settings
 from dashboard.users import Role, User, UsersFile, Via
@@ -24,13 +25,24 @@ from dashboard.users import Role, User, UsersFile, Via
 log = logging.getLogger(__name__)
 
 COOKIE: Final = "wardwave_session"
-Why = Literal["timed-out", "ended"]
-MOST_ENDED: Final = 10_000
-"""Ended sessions remembered, so that a copy of their cookie opens nothing."""
+RENEWED_S: Final = 86_400.0
+"""A browser that asks gets a new cookie this long after its last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """When a screen was touched, and when its newest cookie was issued."""
+
+    touched_s: float
+    issued_s: float
 
 
 class _Ticket(msgspec.Struct, frozen=True, array_like=True):
-    """What the cookie holds; the role of a local user stands in the users file alone."""
+    """What the cookie holds; the role of a local user stands in the users file alone.
+
+    The times are those of the cookie's issue: what the server knows of the session may be newer, until a
+    restart forgets it.
+    """
 
     id: str
     name: str
@@ -38,6 +50,8 @@ class _Ticket(msgspec.Struct, frozen=True, array_like=True):
     stamp: str
     role: Role | None
     began_s: float
+    touched_s: float
+    issued_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +95,9 @@ class Sessions:
         self._oidc_key = oidc_key
         self._clock = clock
         self._lock = threading.Lock()
-        self._touched: dict[str, float] = {}
-        self._ended: dict[str, Why] = {}
+        self._seen: dict[str, _Seen] = {}
+        beside = users.path.with_name(users.path.name + ".ended") if users is not None else None
+        self._ended = EndedSessions(beside, clock)
 
     def start(self, user: User) -> str:
         """Begin a session and return what the cookie holds.
@@ -92,21 +107,24 @@ class Sessions:
         UsersError
             The user may not sign in (any more).
         """
+        now = self._clock()
         ticket = _Ticket(
             secrets.token_hex(16),
             user.name,
             user.via,
             self._stamp(user.name) if user.via == "local" else "",
             user.role if user.via == "oidc" else None,
-            self._clock(),
+            now,
+            now,
+            now,
         )
         if self._user(ticket) is None:
             raise UsersError(f"user {user.name!r}: may not sign in")
         with self._lock:
-            self._touched[ticket.id] = ticket.began_s
-            oldest = ticket.began_s - self.settings.session_hours * 3600
-            self._touched = {one: at for one, at in self._touched.items() if at >= oldest}
-        return self._signer().dumps(msgspec.json.encode(ticket).decode())
+            # No setting lets a session go on without a touch, or a new cookie, for that long.
+            self._seen = {one: seen for one, seen in self._seen.items() if now - seen.issued_s < LIFE_S}
+            self._seen[ticket.id] = _Seen(now, now)
+        return self._cookie(ticket)
 
     def look_up(self, cookie: str) -> Standing | None:
         """Return the session as it stands now, or ``None``: ended, timed out, user removed or disabled."""
@@ -120,11 +138,11 @@ class Sessions:
             log.exception("nobody can be checked")
             return None
         if user is None:
-            self._end(ticket, "ended")
+            self._ended.add(ticket.id, "ended")
             return None
         left = self._left_s(ticket, user)
         if left is not None and left <= 0:
-            if self._end(ticket, "timed-out"):
+            if self._ended.add(ticket.id, "timed-out"):
                 access_log.note("timed_out", user.name)
             return None
         return Standing(user, left)
@@ -133,32 +151,46 @@ class Sessions:
         """Note that somebody has touched the screen, and return the session as it stands then."""
         if (standing := self.look_up(cookie)) is None or (ticket := self._ticket(cookie)) is None:
             return None
+        now = self._clock()
         with self._lock:
-            self._touched[ticket.id] = self._clock()
+            self._seen[ticket.id] = _Seen(now, self._known(ticket).issued_s)
         return Standing(standing.user, self._left_s(ticket, standing.user))
+
+    def renewed(self, cookie: str) -> str | None:
+        """Return a new cookie for a session that holds, or ``None`` where the browser's still does.
+
+        It carries the last touch, so that time goes on where the server is started anew.
+        """
+        if self.look_up(cookie) is None or (ticket := self._ticket(cookie)) is None:
+            return None
+        now = self._clock()
+        with self._lock:
+            touched_s = self._known(ticket).touched_s
+            if touched_s <= ticket.touched_s and now - ticket.issued_s < RENEWED_S:
+                return None
+            self._seen[ticket.id] = _Seen(touched_s, now)
+        return self._cookie(msgspec.structs.replace(ticket, touched_s=touched_s, issued_s=now))
 
     def end(self, cookie: str) -> User | None:
         """End a session for good; return whose it was."""
         standing, ticket = self.look_up(cookie), self._ticket(cookie)
         if standing is None or ticket is None:
             return None
-        self._end(ticket, "ended")
+        self._ended.add(ticket.id, "ended")
         return standing.user
 
     def why_ended(self, cookie: str) -> Why:
         """Return why a session does not hold."""
         ticket = self._read(cookie)
-        with self._lock:
-            return self._ended.get(ticket.id, "ended") if ticket is not None else "ended"
+        return self._ended.why(ticket.id) if ticket is not None else "ended"
 
-    def _end(self, ticket: _Ticket, why: Why) -> bool:
-        with self._lock:
-            new = ticket.id not in self._ended
-            self._ended.setdefault(ticket.id, why)
-            self._touched.pop(ticket.id, None)
-            while len(self._ended) > MOST_ENDED:
-                del self._ended[next(iter(self._ended))]
-            return new
+    def _cookie(self, ticket: _Ticket) -> str:
+        return self._signer().dumps(msgspec.json.encode(ticket).decode())
+
+    def _known(self, ticket: _Ticket) -> _Seen:
+        """Return what is newest of a session; to be called under the lock."""
+        seen = self._seen.get(ticket.id, _Seen(0.0, 0.0))
+        return _Seen(max(seen.touched_s, ticket.touched_s), max(seen.issued_s, ticket.issued_s))
 
     def _read(self, cookie: str) -> _Ticket | None:
         try:
@@ -168,8 +200,9 @@ class Sessions:
 
     def _ticket(self, cookie: str) -> _Ticket | None:
         ticket = self._read(cookie)
-        with self._lock:
-            return None if ticket is None or ticket.id in self._ended else ticket
+        if ticket is None or ticket.id in self._ended or ticket.began_s < self._ended.not_before_s:
+            return None
+        return ticket
 
     def _user(self, ticket: _Ticket) -> User | None:
         """Return the user with the role of this moment."""
@@ -185,14 +218,15 @@ class Sessions:
     def _left_s(self, ticket: _Ticket, user: User) -> float | None:
         now = self._clock()
         with self._lock:
-            # After a restart of the server, time runs from its first question on.
-            touched = self._touched.setdefault(ticket.id, now)
+            seen = self._known(ticket)
         minutes = self.settings.idle_minutes if user.may_command else self.settings.viewer_idle_minutes
-        ends = [touched + minutes * 60] if minutes else []
+        ends = [seen.touched_s + minutes * 60] if minutes else []
         # A provider is asked at sign-in only, so its viewers too must come back to it.
         if user.may_command or user.via == "oidc":
             ends.append(ticket.began_s + self.settings.session_hours * 3600)
-        return min(ends) - now if ends else None
+        if ends:
+            return min(ends) - now
+        return None if now - seen.issued_s < LIFE_S else 0.0
 
     def _stamp(self, name: str) -> str:
         record = self.users.find(name) if self.users is not None else None

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from dashboard import access_log, oidc, page_sign_in
 from dashboard.backoff import Backoff
+from dashboard.ended import LIFE_S
 from dashboard.errors import UsersError
 from dashboard.sessions import COOKIE, Sessions, sessions
 from dashboard.users import User
@@ -27,8 +28,6 @@ SIGN_OUT: Final = "/sign-out"
 SESSION: Final = "/session"
 PATHS: Final = frozenset({SIGN_IN, TO_PROVIDER, SIGN_OUT, SESSION})
 NEXT_COOKIE: Final = "wardwave_next"
-FOREVER_S: Final = 400 * 86_400
-"""The longest that browsers keep a cookie; the server decides how long a session holds."""
 MOST_FORM: Final = 4_096
 
 
@@ -117,9 +116,7 @@ def _begin(request: Request, found: Sessions, user: User, after: str) -> Respons
     address = _address(request)
     access_log.note("sign_in", user.name, address=address, role=str(user.role), via=user.via)
     response = _private(RedirectResponse(after, status_code=303))
-    response.set_cookie(
-        COOKIE, cookie, max_age=FOREVER_S, httponly=True, samesite="lax", secure=request.url.scheme == "https"
-    )
+    _set_cookie(request, response, COOKIE, cookie, LIFE_S)
     response.delete_cookie(NEXT_COOKIE)
     return response
 
@@ -130,14 +127,7 @@ async def _to_provider(request: Request) -> Response:
         return _private(RedirectResponse(SIGN_IN, status_code=303))
     response = _private(RedirectResponse(oidc.login_url(), status_code=303))
     after = safe_path(request.query_params.get("next", "/"))
-    response.set_cookie(
-        NEXT_COOKIE,
-        quote(after),
-        max_age=600,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
+    _set_cookie(request, response, NEXT_COOKIE, quote(after), 600)
     return response
 
 
@@ -162,7 +152,10 @@ async def _session(request: Request) -> Response:
     standing = found.touch(cookie) if request.method == "POST" else found.look_up(cookie)
     if standing is None:
         return _private(JSONResponse({"why": found.why_ended(cookie)}, status_code=401))
-    return _private(JSONResponse({"left_s": standing.left_s}))
+    response = _private(JSONResponse({"left_s": standing.left_s}))
+    if (newer := found.renewed(cookie)) is not None:
+        _set_cookie(request, response, COOKIE, newer, LIFE_S)
+    return response
 
 
 def safe_path(text: str) -> str:
@@ -191,6 +184,11 @@ def _page(found: Sessions, after: str, message: str, status: int = 200) -> Respo
 def _private(response: Response) -> Response:
     response.headers["cache-control"] = "no-store"
     return response
+
+
+def _set_cookie(request: Request, response: Response, name: str, value: str, life_s: float) -> None:
+    https = request.url.scheme == "https"
+    response.set_cookie(name, value, max_age=round(life_s), httponly=True, samesite="lax", secure=https)
 
 
 def _address(request: Request) -> str:

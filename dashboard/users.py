@@ -257,7 +257,7 @@ class UsersFile:
             written = _Content(
                 1, key or content.key or secrets.token_hex(32), tuple(users[name] for name in sorted(users))
             )
-            _write(self.path, msgspec.json.format(msgspec.json.encode(written), indent=2))
+            write_whole(self.path, msgspec.json.format(msgspec.json.encode(written), indent=2))
 
 
 def _known(users: dict[str, Record], name: str) -> Record:
@@ -292,8 +292,8 @@ def _only_one(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Replace the file in one step: a reader sees the old or the new one, also after a crash."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a private file in one step: a reader sees the old or the new one, also after a crash."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:

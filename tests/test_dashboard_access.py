@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from streamlit.testing.v1 import AppTest
 
 import wardwave
-from dashboard import access, access_log, gate, page_sign_in, serve, sign_in
+from dashboard import access, access_log, ended, gate, page_sign_in, serve, sign_in
 from dashboard import sessions as session_module
 from dashboard.children import Child
 from dashboard.errors import DashboardError, Unguarded, UsersError
@@ -113,6 +113,10 @@ class Ward:
         record = self.users.find(name)
         assert record is not None
         return self.sessions.start(User(name, record.role, "local"))
+
+    def restarted(self) -> Sessions:
+        """The sessions as another process of the server finds them."""
+        return Sessions(self.settings, UsersFile(self.users.path, CHEAP), clock=self.clock)
 
     def events(self) -> list[tuple[object, object]]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
@@ -292,10 +296,34 @@ def test_live_updates_are_no_touch_and_the_session_times_out(ward: Ward) -> None
 
 def test_a_screen_on_the_wall_stays(ward: Ward) -> None:
     cookie = ward.cookie("wall-3")
-    ward.clock.now += 90 * 86_400
-    assert ward.ask("GET", "/session", cookie=cookie).json() == {"left_s": None}
+    for _ in range(90):
+        ward.clock.now += 86_400
+        answer = ward.ask("GET", "/session", cookie=cookie)
+        assert answer.json() == {"left_s": None}
+        assert "Max-Age=2592000" in answer.headers["set-cookie"]
+        cookie = answer.cookies[COOKIE]
+    assert ward.restarted().look_up(cookie) is not None
     ward.users.set_role("wall-3", Role.CLINICIAN)
     assert ward.sessions.look_up(cookie) is None, "who may command is timed out"
+
+
+def test_a_screen_that_nobody_has_switched_on_for_a_month_signs_in_again(ward: Ward) -> None:
+    cookie = ward.cookie("wall-3")
+    ward.clock.now += 30 * 86_400
+    assert ward.restarted().look_up(cookie) is None
+    assert ward.sessions.look_up(cookie) is None
+
+
+def test_a_time_out_for_viewers_comes_also_when_it_is_longer_than_a_shift(ward: Ward) -> None:
+    settings = ward.settings.model_copy(update={"viewer_idle_minutes": 1_440.0, "session_hours": 1.0})
+    found = Sessions(settings, ward.users, clock=ward.clock)
+    cookie = found.start(User("wall-3", Role.VIEWER, "local"))
+    ward.clock.now += 23 * 3_600
+    # Somebody signs in meanwhile: what is remembered is cleared up.
+    found.start(User("anna", Role.ADMIN, "local"))
+    assert found.look_up(cookie) is not None
+    ward.clock.now += 3_600
+    assert found.look_up(cookie) is None
 
 
 def test_who_may_command_signs_in_again_after_a_shift(ward: Ward) -> None:
@@ -309,10 +337,68 @@ def test_who_may_command_signs_in_again_after_a_shift(ward: Ward) -> None:
 
 def test_sessions_outlive_a_restart_of_the_server_but_not_their_time(ward: Ward) -> None:
     cookie = ward.cookie("bert")
-    restarted = Sessions(ward.settings, UsersFile(ward.users.path, CHEAP), clock=ward.clock)
+    restarted = ward.restarted()
     assert restarted.look_up(cookie) is not None
     ward.clock.now += 901
     assert restarted.look_up(cookie) is None
+    assert ward.restarted().look_up(cookie) is None
+
+
+def test_a_touch_outlives_a_restart_and_a_time_without_one_does_too(ward: Ward) -> None:
+    cookie = ward.cookie("bert")
+    assert "set-cookie" not in ward.ask("GET", "/session", cookie=cookie).headers
+    ward.clock.now += 600
+    newer = ward.ask("POST", "/session", cookie=cookie).cookies[COOKIE]
+    assert ward.sessions.look_up(cookie) is not None, "a page that was open before keeps its cookie"
+    ward.clock.now += 600
+    assert ward.restarted().look_up(newer) is not None
+    ward.clock.now += 301
+    assert ward.restarted().look_up(newer) is None, "nobody asked while it ran out"
+
+
+@pytest.mark.parametrize("name", ["anna", "wall-3"])
+def test_what_was_signed_out_stays_so_after_a_restart(ward: Ward, name: str) -> None:
+    cookie = ward.cookie(name)
+    ward.ask("POST", "/sign-out", cookie=cookie)
+    restarted = ward.restarted()
+    assert restarted.look_up(cookie) is None
+    assert restarted.why_ended(cookie) == "ended"
+    kept = ward.users.path.with_name("users.json.ended")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert ward.users.key not in kept.read_text()
+
+
+def test_the_list_of_ended_sessions_forgets_what_opens_nothing_anyway(ward: Ward) -> None:
+    for _ in range(3):
+        ward.sessions.end(ward.cookie("anna"))
+    ward.clock.now += 30 * 86_400
+    ward.sessions.end(ward.cookie("anna"))
+    kept = json.loads(ward.users.path.with_name("users.json.ended").read_text())
+    assert len(kept["sessions"]) == 1
+
+
+@pytest.mark.parametrize("how", ["gone", "broken", "not written"])
+def test_without_a_list_of_ended_sessions_all_sign_in_once_more(
+    ward: Ward, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ward.users.path.with_name("users.json.ended")
+    cookie = ward.cookie("wall-3")
+    if how == "gone":
+        kept.unlink()
+    elif how == "broken":
+        kept.write_text("{")
+    else:
+
+        def full(path: Path, content: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ended, "write_whole", full)
+            ward.sessions.end(ward.cookie("anna"))
+    assert ward.sessions.look_up(cookie) is not None
+    ward.clock.now += 1
+    assert ward.restarted().look_up(cookie) is None
+    assert ward.restarted().look_up(ward.cookie("wall-3")) is not None
 
 
 @pytest.mark.parametrize("how", ["remove", "disable", "password", "role", "end all"])
@@ -611,7 +697,16 @@ def test_in_a_browser_one_signs_in_stays_over_a_reload_and_is_put_out_when_remov
         page.get_by_label("Name").fill("anna")
         page.get_by_label("Password").fill(PASSWORD)
         page.keyboard.press("Enter")
-        page.get_by_role("button", name="Sign out").click(timeout=30_000)
+        sign_out = page.get_by_role("button", name="Sign out")
+        page.route("**/sign-out", lambda route: route.fulfill(status=502, body="<html>proxy</html>"))
+        sign_out.click(timeout=30_000)
+        expect(page.get_by_text("Not signed out: the server answered 502. Try again.")).to_be_visible()
+        page.unroute("**/sign-out")
+        page.route("**/sign-out", lambda route: route.abort())
+        sign_out.click()
+        expect(page.get_by_text("Not signed out: the server cannot be reached. Try again.")).to_be_visible()
+        page.unroute("**/sign-out")
+        sign_out.click()
         expect(page.get_by_text("You have signed out.")).to_be_visible()
         page.goto(url)
         expect(page.get_by_label("Password")).to_be_visible()

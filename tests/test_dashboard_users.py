@@ -196,11 +196,36 @@ def test_success_forgets_the_users_tries_but_not_those_of_the_address() -> None:
     assert waits.begin(("user", "guess"), ("address", "10.0.0.9")) > 0
 
 
+def test_who_has_signed_in_from_an_address_does_not_wait_for_others_there() -> None:
+    clock = Clock()
+    waits = Backoff(clock)
+    proxy: backoff.Key = ("address", "10.0.0.9")
+    anna: backoff.Key = ("user", "anna")
+    assert waits.begin(anna, proxy) == 0.0
+    waits.succeeded(anna, proxy)
+    for number in range(20):
+        assert waits.begin(("user", f"guess-{number}"), proxy) == 0.0
+    assert waits.begin(("user", "bert"), proxy) > 0
+    for _ in range(3):
+        assert waits.begin(anna, proxy) == 0.0
+        waits.succeeded(anna, proxy)
+    clock.now += 1
+    assert waits.begin(("user", "bert"), proxy) == backoff.FIRST_S - 1, "nor do they make others wait longer"
+    assert waits.begin(anna, ("address", "10.0.0.8")) == 0.0
+    for _ in range(4):
+        assert waits.begin(anna, proxy) == 0.0
+    assert waits.begin(anna, proxy) > 0, "tries at their own name count as ever"
+    clock.now += backoff.KNOWN_S + 1
+    for number in range(20):
+        assert waits.begin(("user", f"guess-{number}"), proxy) == 0.0
+    assert waits.begin(anna, proxy) > 0, "after a day they are as unknown as others"
+
+
 def test_made_up_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "MOST", 50)
     waits = Backoff(Clock())
     for number in range(500):
-        waits.begin(("user", f"guess-{number}"))
+        waits.begin(("user", f"guess-{number}"), ("address", f"10.0.0.{number}"))
     assert len(waits._tries) == 50
 
 

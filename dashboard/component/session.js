@@ -10,6 +10,23 @@ function leave(why) {
   location.assign(`/sign-in?${new URLSearchParams({ why, next: here })}`);
 }
 
+async function signOut(failed) {
+  let why = "the server cannot be reached";
+  try {
+    const answer = await fetch("/sign-out", { method: "POST" });
+    why = `the server answered ${answer.status}`;
+    const next = answer.ok ? (await answer.json()).next : undefined;
+    if (typeof next === "string") {
+      location.assign(next);
+      return;
+    }
+  } catch {
+    // No server, or an answer that is not its own: said below.
+  }
+  failed.textContent = `Not signed out: ${why}. Try again.`;
+  failed.hidden = false;
+}
+
 class Watch {
   constructor(parent) {
     this.soon = parent.querySelector(".soon");
@@ -62,10 +79,7 @@ export default function ({ parentElement, data }) {
   who.querySelector(".name").title = data.name;
   const button = who.querySelector("button");
   button.hidden = !data.signedIn;
-  button.onclick = async () => {
-    const answer = await fetch("/sign-out", { method: "POST" });
-    location.assign((await answer.json()).next);
-  };
+  button.onclick = () => signOut(parentElement.querySelector(".failed"));
   if (data.signedIn) parentElement.wardwaveWatch ??= new Watch(parentElement);
   return () => {
     parentElement.wardwaveWatch?.stop();
