@@ -124,8 +124,10 @@ def serve(address: str, port: int) -> None:
     import streamlit as st
 
     from dashboard import gate, sign_in
+    from dashboard.warm import warm_up
 
     settings = load_dashboard_settings()
+    warm_up()
     app = st.App(APP, routes=sign_in.routes(), middleware=gate.middleware())
     for number in (signal.SIGINT, signal.SIGTERM):
         # The server stops on them in good order and then raises them again.

@@ -46,7 +46,9 @@ def read_trend(
     held = next((one for one in ward.vital_history(bed) if one.signal == signal), None)
     numbers = of_history(held) if held else of_points([])
     alarms = {alarm.id: alarm for alarm in ward.snapshot().alarms if alarm.bed == bed}
-    since_ns = now_ns - length_s * NS_PER_S
+    # A new patient inherits nothing: the store keeps the former one's numbers under the same bed.
+    admitted_ns = (shown.status.admitted_ns if shown and shown.status else None) or 0
+    since_ns = max(now_ns - length_s * NS_PER_S, admitted_ns)
     problem = store.why if isinstance(store, Missing) else None
     if not isinstance(store, Missing):
         try:
@@ -67,7 +69,9 @@ def read_trend(
         end_ns=end_ns,
         step_s=step_s,
         numbers=numbers,
-        alarms=tuple(alarm for alarm in alarms.values() if begin_ns <= alarm.onset_ns <= end_ns),
+        alarms=tuple(
+            alarm for alarm in alarms.values() if max(begin_ns, admitted_ns) <= alarm.onset_ns <= end_ns
+        ),
         limits=tuple(one for one in settings if one.signal == signal and one.kind in ("hr_low", "hr_high")),
         problem=problem,
     )

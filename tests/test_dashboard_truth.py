@@ -15,6 +15,7 @@ from kafka import TopicPartition
 from dashboard.feed import Feed
 from dashboard.snapshots import WardSnapshot
 from dashboard.summary import of_ward, own_findings, soundings, summarise
+from dashboard.trends import read_trend
 from dashboard.ward import MAX_BEDS, Ward
 from inference.types import Alarm, AlarmState, Bed, Delay, Priority, Vital
 from ingest.settings import Settings
@@ -266,6 +267,29 @@ def test_a_pause_by_a_clock_that_runs_an_hour_ahead_is_none() -> None:
     assert sounds(ward.snapshot()) == ["high"]
     ward.add_alarm(alarm("vf", revision=1, audio_paused_until_ns=time.time_ns() + 100 * NS_PER_S))
     assert sounds(ward.snapshot()) == []
+
+
+def test_the_trend_begins_with_the_patient() -> None:
+    ward = live(Clock())
+    ward.add_bed(status(admitted_ns=START_NS + 6 * NS_PER_S))
+    asked: list[int] = []
+
+    class Kept:
+        """A store that says what it was asked."""
+
+        def trend(self, bed: str, signal: str, *, since_ns: int, step_s: int) -> list[object]:
+            asked.append(since_ns)
+            return []
+
+        def alarms(self, *, bed: str, since_ns: int, limit: int) -> list[object]:
+            asked.append(since_ns)
+            return []
+
+    for onset_s in (5.0, 7.0):
+        ward.add_alarm(alarm(f"at {onset_s:g}", onset_s=onset_s))
+    trend = read_trend(ward, Kept(), "b1", "ecg", "1 h", START_NS + 60 * NS_PER_S)  # type: ignore[arg-type]
+    assert asked == [START_NS + 6 * NS_PER_S] * 2
+    assert [one.id for one in trend.alarms] == ["at 7"]
 
 
 class FakeRecord:
