@@ -19,6 +19,7 @@ import streamlit as st
 from dashboard.monitor import MM_PER_INCH
 from dashboard.payload import quantise
 from dashboard.review_filters import FilterName, filter_ecg
+from dashboard.review_headers import AlarmMark, Ask, ExplanationMark, ReviewHeader, StillHeader
 from dashboard.snapshots import BedHistory, TraceHistory
 from dashboard.summary import alarm_text
 from inference.explanation import LEAD_IN_S, Explained, explain_ecg
@@ -45,66 +46,6 @@ _paper = st.components.v2.component(
     js="\n".join(_text(name) for name in _SCRIPTS),
 )
 _pipe = st.components.v2.component("wardwave_review_pipe", js=_text("review_pipe.js"))
-
-
-class StillHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One signal. ``knots`` are (index, s since 1970); ``lead_off`` are (channel, from, to) in the same s."""
-
-    kind: str
-    device: str
-    unit: str
-    fs: float
-    count: int
-    scale: float
-    channels: tuple[str, ...]
-    knots: list[tuple[float, float]]
-    lead_off: list[tuple[int, float, float]]
-
-
-class AlarmMark(msgspec.Struct, frozen=True, rename="camel"):
-    """The onset of an alarm."""
-
-    onset_s: float
-    priority: str
-    text: str
-
-
-class ExplanationMark(msgspec.Struct, frozen=True, rename="camel"):
-    """Where the network looked; ``attention`` as a share of its largest weight."""
-
-    channel: str
-    label: str
-    text: str
-    start_s: float
-    end_s: float
-    times_s: list[float]
-    attention: list[float]
-    cam: list[float]
-
-
-class ReviewHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One payload; without traces the browser keeps those that it has."""
-
-    view: str
-    seq: int
-    frozen_s: float
-    said: str
-    problem: str | None
-    explanation: ExplanationMark | None
-    beats: list[tuple[float, str]]
-    alarms: list[AlarmMark]
-    traces: list[StillHeader]
-
-
-class Ask(msgspec.Struct, frozen=True, rename="camel"):
-    """What the browser asks for."""
-
-    do: Literal["filter", "explain", "refresh", "resend"]
-    filter: FilterName = "raw"
-    notch: Literal[0, 50, 60] = 0
-    time_s: float = 0.0
-    lead: str | None = None
-    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

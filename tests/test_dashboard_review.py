@@ -17,8 +17,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import shared
-from dashboard.review import Ask, ReviewSession, answer, build_review, freeze
+from dashboard.review import ReviewSession, answer, build_review, freeze
 from dashboard.review_filters import filter_ecg
+from dashboard.review_headers import Ask
 from dashboard.ward import Ward
 from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Priority
 from ingest.simulate import Ward as Simulated
