@@ -126,7 +126,7 @@ def _now_line(alarm: Alarm, read_snapshot: Callable[[], WardSnapshot]) -> None:
         words.caption(plain(said))
         if now.state is not AlarmState.ENDED and access.current_user().may_command and snapshot.connected:
             with buttons:
-                controls.alarm_buttons(now, "review", SCOPE)
+                controls.alarm_buttons(now, "reviewed", SCOPE)
         controls.replies(SCOPE)
 
     renewed()

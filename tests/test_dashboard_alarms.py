@@ -254,7 +254,10 @@ def test_live_alarms_stand_above_and_no_filter_hides_them(place: Store) -> None:
     assert any("bed-09" in row and "&lt;script&gt;alert(1)" in row for row in rows)
     assert not any("<script" in row for row in rows)
     app.button(key=f"review-{live.id}").click().run()
+    assert not app.exception, app.exception
     assert app.session_state["alarm"] == live.id
+    # It is acknowledged in its review, too.
+    assert app.button(key=f"reviewed-{live.id}").label == "Acknowledge"
     assert "bed\\-09" in app.subheader[0].value
 
 
