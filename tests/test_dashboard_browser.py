@@ -317,6 +317,18 @@ FITS = """() => {
   return tiles.every(inside) && main.scrollHeight <= main.clientHeight
     && document.scrollingElement.scrollHeight <= innerHeight;
 }"""
+CUT = """() => {
+  const cut = [];
+  const look = (root) => { for (const node of root.querySelectorAll('*')) {
+    if (node.matches('.alarm .message, .alarm .note')
+      && (node.scrollHeight > node.clientHeight + 2 || node.scrollWidth > node.clientWidth + 1))
+      cut.push(node.textContent);
+    if (node.shadowRoot) look(node.shadowRoot);
+  } };
+  look(document);
+  return cut;
+}"""
+"""Words of alarms that their tile has no room for."""
 WOKEN = """() => {
   const now = Date.now;
   Date.now = () => now() + 60_000;
@@ -362,7 +374,8 @@ def test_a_ward_that_is_heard_arranged_and_hung_on_a_wall(
     )
     publish_alarms(kafka, seen)
     until("silence", lambda: bar.get_attribute("data-level") == "", 10)
-    assert "seen by nina" in page.locator('.tile[data-bed="bed-03"] .alarm').inner_text()
+    assert page.locator('.tile[data-bed="bed-03"] .note').inner_text() == "seen by nina"
+    assert page.evaluate(CUT) == []
 
     page.get_by_label("Order", exact=True).select_option("by priority")
     until("the gravest first", lambda: tiles.first.get_attribute("data-bed") == "bed-03", 5)

@@ -178,3 +178,23 @@ def test_who_paused_and_who_put_in_standby_is_told() -> None:
     (bed,) = header_of(build_feed(Ward(), ViewSession("v"), a_ward(a_bed(status=status))))["beds"]
     assert (bed["pausedBy"], bed["standby"], bed["standbyBy"]) == ("nina", True, "omar")
     assert 80 < bed["paused"] <= 90
+
+
+@pytest.mark.parametrize(
+    ("state", "escalated_ns", "note"),
+    [
+        (AlarmState.ACTIVE, None, ""),
+        (AlarmState.ACTIVE, 1, "ESCALATED"),
+        (AlarmState.LATCHED, 1, "OVER, LATCHED"),
+        (AlarmState.ACKNOWLEDGED, None, "seen by nina"),
+    ],
+)
+def test_a_tile_is_told_message_and_state_apart(
+    state: AlarmState, escalated_ns: int | None, note: str
+) -> None:
+    by = "nina" if state is AlarmState.ACKNOWLEDGED else None
+    alarm = msgspec.structs.replace(an_alarm(state=state), escalated_ns=escalated_ns, acknowledged_by=by)
+    header = header_of(build_feed(Ward(), ViewSession("v"), a_ward(a_bed(alarm))))
+    (told,) = header["beds"][0]["alarms"]
+    assert (told["text"], told["note"]) == ("*** VF", note)
+    assert header["urgent"]["text"] == (f"*** VF · {note}" if note else "*** VF")
