@@ -152,9 +152,11 @@ def percent(figure: Interval) -> str:
     """A share with its interval: ``97 % (87 to 99)``."""
     if not math.isfinite(figure.value):
         return "–"
+    # 99.6 % is not all.
+    value = f"{100 * figure.value:.{1 if 0.995 <= figure.value < 0.9995 else 0}f} %"
     if not math.isfinite(figure.low):
-        return f"{100 * figure.value:.0f} % (too few patients for an interval)"
-    return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
+        return f"{value} (too few patients for an interval)"
+    return f"{value} ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
 
 
 def plain(figure: Interval) -> str:

@@ -51,7 +51,7 @@ def show() -> None:
         tables(snapshot)
         left, right = st.columns([2, 3])
         with left:
-            rows = system_rows.topic_rows(names, feed.topics)
+            rows = system_rows.topic_rows(names, feed.topics, connected=ward.connected)
             line = system_view.broker_line(broker, settings.kafka.bootstrap_servers)
             system_view.table("Broker and topics that this dashboard reads", rows, "None.", line)
         with right:

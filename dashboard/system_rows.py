@@ -283,14 +283,17 @@ def _clock_time(time_ms: int) -> str:
         return "?"
 
 
-def topic_rows(names: Mapping[str, str], found: Mapping[str, int]) -> list[Row]:
-    """A row a topic that this dashboard reads; ``names`` is what they hold."""
+def topic_rows(names: Mapping[str, str], found: Mapping[str, int], *, connected: bool) -> list[Row]:
+    """A row a topic that this dashboard reads; ``names`` is what they hold.
+
+    A topic is missing only where a broker that answers does not have it.
+    """
     return [
         {
             "Topic": name,
             "Holds": holds,
-            "Partitions": found.get(name),
-            "State": "read" if name in found else MISSING,
+            "Partitions": str(found.get(name, "–")),
+            "State": "read" if name in found else MISSING if connected else "not known",
         }
         for name, holds in names.items()
     ]

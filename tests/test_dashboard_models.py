@@ -135,6 +135,8 @@ def test_live_is_what_runs_with_the_same_name_and_weights() -> None:
 def test_figures_are_said_in_words_with_intervals() -> None:
     assert model_cards.percent(Interval(value=0.971, low=0.868, high=0.994, n=9)) == "97 % (87 to 99)"
     few = Interval(value=0.5, low=float("nan"), high=float("nan"), n=1)
+    nearly = Interval(value=0.9963, low=0.989, high=1.0, n=9)
+    assert model_cards.percent(nearly) == "99.6 % (99 to 100)"
     assert model_cards.percent(few) == "50 % (too few patients for an interval)"
     found = by_name(model_cards.read_cards())
     spec = found["ecg-beats-1"].spec

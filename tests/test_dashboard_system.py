@@ -313,6 +313,8 @@ def test_the_page_shows_verdict_and_tables() -> None:
 def test_the_page_says_that_there_is_no_broker_and_no_worker() -> None:
     app = shown(SystemState(), connected=False)
     assert "NO BROKER" in "".join(one.proto.body for one in app.get("html"))
+    topics = next(table.value for table in app.dataframe if "Topic" in table.value.columns)
+    assert set(topics["State"]) == {"not known"}
     app = shown(SystemState())
     assert "NO WORKER" in "".join(one.proto.body for one in app.get("html"))
     assert any("start `wardwave infer`" in one.value for one in app.markdown)
