@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.beats import LABELS, RecentBeats
+from inference.beats import LABELS, RecentBeats, row_medians
 from ingest.types import BoolArray, IntArray, WideFloatArray
 
 NONE, BEGAN, THERE, ENDED = 0, 1, 2, 3
@@ -108,5 +108,5 @@ def irregular(beats: RecentBeats) -> BoolArray:
     change_s = np.abs(np.diff(intervals_s, axis=1))
     enough = (~np.isnan(change_s)).sum(axis=1) >= LEAST_INTERVALS
     some = enough[:, None]
-    typical_s = np.nanmedian(np.where(some, intervals_s, 1.0), axis=1)
-    return np.asarray(enough & (np.nanmedian(np.where(some, change_s, 0.0), axis=1) >= IRREGULAR * typical_s))
+    typical_s = row_medians(np.where(some, intervals_s, 1.0))
+    return np.asarray(enough & (row_medians(np.where(some, change_s, 0.0)) >= IRREGULAR * typical_s))

@@ -110,7 +110,7 @@ class BeatHistory:
         """Median height of each bed's last beats, peak to peak; NaN where fewer than half are known."""
         heights = self._heights[slots]
         enough = (~np.isnan(heights)).sum(axis=1) >= TYPICAL_OF // 2
-        typical = np.nanmedian(np.where(enough[:, None], heights, 1.0), axis=1)
+        typical = row_medians(np.where(enough[:, None], heights, 1.0))
         return np.where(enough, typical, np.nan)
 
     def ventricular_since(self, slots: IntArray, since_ns: IntArray) -> IntArray:
@@ -172,3 +172,15 @@ def mean_rate_bpm(intervals_s: WideFloatArray, least: int) -> WideFloatArray:
     total = np.where(known, intervals_s, 0.0).sum(axis=1)
     enough = (count >= least) & (total > 0)
     return np.where(enough, 60.0 * count / np.where(enough, total, 1.0), np.nan)
+
+
+def row_medians(values: WideFloatArray) -> WideFloatArray:
+    """Median of each row without its NaN, NaN where there is nothing else; (n_rows, n) to (n_rows,).
+
+    The same as ``np.nanmedian``, which takes ten times as long on the few numbers of a second.
+    """
+    ordered = np.sort(values, axis=1)  # NaN come last.
+    count = (~np.isnan(values)).sum(axis=1)
+    row = np.arange(len(values))
+    low, high = ordered[row, np.maximum(count - 1, 0) // 2], ordered[row, count // 2]
+    return np.asarray((low + high) / 2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inference.af import BEGAN, ENDED, NONE, THERE, AtrialFibrillation, irregular
 from inference.alarms import AlarmEngine
-from inference.beats import LABELS, NEVER, BeatHistory, heart_rate_bpm
+from inference.beats import LABELS, NEVER, BeatHistory, heart_rate_bpm, row_medians
 from inference.evidence import COLUMN, ECG_SPECS, OF_WINDOWS, Evidence
 from inference.rules import conditions
 from ingest.types import NS_PER_S
@@ -274,3 +274,14 @@ def test_no_beats_yet_is_no_alarm_but_a_late_asystole() -> None:
     assert history.last_ns[0] == NEVER
     assert np.isnan(heart_rate_bpm(history.recent(slots).intervals_s))
     assert told(replace(watch([10.0], "N"), beats=history.recent(slots))) == {}
+
+
+def test_medians_of_rows_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    for width in range(1, 20):
+        values = rng.normal(size=(30, width))
+        values[rng.random(values.shape) < 0.4] = np.nan
+        known = ~np.isnan(values).all(axis=1)
+        found = row_medians(values)
+        np.testing.assert_array_equal(found[known], np.nanmedian(values[known], axis=1))
+        assert np.isnan(found[~known]).all()
