@@ -207,8 +207,11 @@ def _signals(found: Findings) -> None:
         for channel in one.channels
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
-    # Beside the table, not in it: a cell would cut them.
+    # Beside the table, not in it: a cell would cut them. Sounds have said it above.
+    sounds = {sound.signal for sound in found.sounds}
     for one in found.signals:
+        if one.signal in sounds:
+            continue
         st.markdown(plain(f"{_words(one.signal)}: {one.statement}"))
 
 
