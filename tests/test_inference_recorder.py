@@ -705,6 +705,27 @@ def test_the_broker_may_go_and_come_back_even_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.kafka
+def test_many_partitions_are_taken_up_before_the_recorder_counts_as_gone(
+    quick: Settings, tmp_path: Path
+) -> None:
+    names = {name: f"many.{topic}" for name, topic in quick.topics.model_dump().items()}
+    changes = {"partitions": 64, "max_poll_interval_ms": 4_000}
+    many = quick.model_copy(
+        update={"kafka": quick.kafka.model_copy(update=changes), "topics": Topics(**names)}
+    )
+    clients.ensure_topics(many)
+    outside, url = Outside(many), f"sqlite:///{tmp_path / 'store.sqlite'}"
+    with recording(many, url) as recorder, reading(url) as store:
+        wait_for(lambda: recorder._stats.counts["partitions"] == 64, "not taken up")
+        outside.live(0, 20)
+        alarm = outside.alarm(18)
+        outside.live(20, 30)
+        wait_for(lambda: store.with_strip() == [alarm.id], "no strip")
+        outside.check_strip(store, alarm)
+    outside.producer.close()
+
+
+@pytest.mark.kafka
 def test_older_signals_are_read_from_the_topic_again(outside: Outside) -> None:
     neighbour = next(
         name
