@@ -125,7 +125,10 @@ def serve(address: str, port: int) -> None:
 
     from dashboard import gate, sign_in
     from dashboard.warm import warm_up
+    from ingest.processes import hide_memory
 
+    # An upload is read by a child of the same user: it must not find the server's keys in /proc.
+    hide_memory()
     settings = load_dashboard_settings()
     warm_up()
     app = st.App(APP, routes=sign_in.routes(), middleware=gate.middleware())

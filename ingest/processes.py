@@ -1,4 +1,4 @@
-"""Children that do not outlive their parent."""
+"""Children that do not outlive their parent, and processes whose memory others cannot read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -22,3 +23,12 @@ def die_with(parent: int) -> None:
         # The parent may have ended before the request was made.
         if os.getppid() != parent:
             os._exit(1)
+
+
+def hide_memory() -> None:
+    """Ask the kernel to keep other processes of this user from reading memory and environment of this one.
+
+    Linux only; no debugger can attach then and no core is dumped. Root still can.
+    """
+    if _libc is not None:
+        _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

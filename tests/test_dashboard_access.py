@@ -7,6 +7,8 @@ import logging
 import re
 import socket
 import stat
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -623,6 +625,38 @@ def test_the_server_is_strict_by_default(tmp_path: Path) -> None:
     assert serve.options("0.0.0.0", 8501, guarded)["server.allowedHosts"] == []
     named = DashboardSettings(users=tmp_path / "users.json", hosts=("ward.example",))
     assert serve.options("0.0.0.0", 8501, named)["server.allowedHosts"] == ["ward.example"]
+
+
+@pytest.mark.parametrize("name", list(DashboardSettings.model_fields))
+def test_the_document_names_every_setting_with_its_default_and_bounds(name: str) -> None:
+    document = Path(__file__).resolve().parent.parent / "docs" / "dashboard-access.md"
+    lines = document.read_text(encoding="utf-8").splitlines()
+    (row,) = [line for line in lines if line.startswith("|") and f"`{name.upper()}`" in line]
+    field = DashboardSettings.model_fields[name]
+    bounds = [getattr(one, side, None) for one in field.metadata for side in ("ge", "le")]
+    default = [] if isinstance(field.default, bool) else [field.default]
+    for number in [*bounds, *default]:
+        if isinstance(number, int | float):
+            assert f"{number:,g}" in row
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux keeps processes of one user apart, others do not")
+def test_the_server_hides_its_keys_from_other_processes_of_its_user() -> None:
+    dumpable = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"  # PR_GET_DUMPABLE
+    serving = (
+        "import streamlit as st\n"
+        "from dashboard import serve, warm\n"
+        "class App:\n"
+        "    def __init__(self, *_, **__): pass\n"
+        f"    def run(self, config): {dumpable}\n"
+        "st.App, warm.warm_up = App, lambda: None\n"
+        "serve.serve('127.0.0.1', 8501)\n"
+    )
+    for code, expected in ((serving, "0"), (dumpable, "1")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stdout.strip() == expected
 
 
 @pytest.fixture(scope="module")
