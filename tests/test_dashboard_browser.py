@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,16 +17,8 @@ from inference.types import Alarm, AlarmState, Delay, Priority, Vital, VitalBatc
 from ingest.kafka import producer
 from ingest.publisher import Publisher
 from ingest.settings import Settings
+from tests.browsing import CHROMIUM, FLAGS, free_port, until
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 FS = 250
 BEDS = tuple(f"bed-{number:02d}" for number in range(1, 9))
 
@@ -141,20 +132,6 @@ def publish_alarms(settings: Settings, *alarms: Alarm) -> None:
         client.send(settings.topics.alarms, key=alarm.bed.encode(), value=msgspec.json.encode(alarm))
     client.flush()
     client.close()
-
-
-def until(what: str, true: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 // the canvas, or of a page without one the head line alone.
 
 const LOST_SOUND_S = 3; // so long a loss lasts before it sounds: a tab that just woke gets its feed meanwhile
-const NONE = [];
 const NO_FEED = { id: "connection lost", level: "high" };
 
 class Bar {
@@ -19,6 +18,7 @@ class Bar {
     this.sounds = [];
     this.problem = null;
     this.lostTicks = 0;
+    this.lostSince = 0;
     this.neighbour = null;
     this.soundSwitch.onclick = () => {
       if (this.engine.off) this.engine.start();
@@ -31,7 +31,16 @@ class Bar {
     this.node.classList.toggle("light", this.light);
     keepTheme(this.light);
     this.timer = setInterval(() => this.refresh(), TICK_MS);
-    this.wake = () => this.refresh();
+    this.wake = () => {
+      // Browsers slow down a tab that nobody sees: its name says so.
+      if (document.hidden) {
+        this.title = document.title;
+        document.title = "NOT WATCHED: Wardwave";
+      } else if (this.title !== undefined) {
+        document.title = this.title;
+      }
+      this.refresh();
+    };
     document.addEventListener("visibilitychange", this.wake);
     this.refresh();
   }
@@ -57,12 +66,13 @@ class Bar {
   refresh() {
     this.#place();
     const silence = this.watch.lost();
-    this.lostTicks = silence === null && this.problem === null ? 0 : this.lostTicks + 1;
+    if (silence === null && this.problem === null) this.lostTicks = 0;
+    else if (this.lostTicks++ === 0) this.lostSince = performance.now();
     const told = silence !== null ? `CONNECTION LOST ${Math.floor(silence)} s` : (this.problem ?? "");
     if (this.lostNode.textContent !== told) this.lostNode.textContent = told;
-    const gone = this.lostTicks * TICK_MS > LOST_SOUND_S * 1000;
-    // A page that has lost its server knows of no alarm any more: that is what it sounds.
-    this.engine.sound(gone ? [NO_FEED] : silence === null ? this.sounds : NONE);
+    const gone = this.lostTicks > 1 && performance.now() - this.lostSince > LOST_SOUND_S * 1000;
+    // A page that has lost its server knows of no alarm any more: that is what it sounds, what it knew till then.
+    this.engine.sound(gone ? [NO_FEED] : this.sounds);
     const { off, state, bursts, level } = this.engine;
     const why = { muted: "SOUND OFF", missing: "SOUND OFF: none here" }[state] ?? "SOUND OFF: click here";
     const said = off ? why : "";

@@ -1,6 +1,7 @@
 // dashboard/payload.py says what a feed is made of.
 
 const LOST_S = 2.5; // without a feed for so long the connection counts as lost
+const FIRST_S = 20; // so long the first feed of a page may take
 const LAGS_KEPT = 60;
 
 function decodeHeader(bytes) {
@@ -75,7 +76,7 @@ class FeedWatch {
   // Seconds since the last feed once the connection is lost, else null.
   lost() {
     const silence = this.silence();
-    return this.heard && silence > LOST_S ? silence : null;
+    return silence > (this.heard ? LOST_S : FIRST_S) ? silence : null;
   }
 }
 

@@ -44,8 +44,11 @@ class Tile {
     this.strip = element(low, "div", "strip");
     this.cover = element(this.screen, "div", "cover");
     this.#numbers(element(this.node, "div", "numbers"));
-    // A button is read by its name, which says the bed, its alarm and its heart rate.
-    if (open) for (const part of this.node.children) part.setAttribute("aria-hidden", "true");
+    // A button is read by its content: here the bed, its alarm and its heart rate in words.
+    if (open) {
+      for (const part of this.node.children) part.setAttribute("aria-hidden", "true");
+      this.said = element(this.node, "span", "said");
+    }
     this.context = this.canvas.getContext("2d");
     this.traces = new Map();
     this.clocks = new Map();
@@ -112,6 +115,9 @@ class Tile {
       const row = new Row(trace, channel, label, this.settings.light);
       label.style.color = row.colour;
       row.place(index * height, height);
+      row.veil = element(this.labels, "div", "veil");
+      row.veil.style.top = `${Math.round(index * height)}px`;
+      row.veil.style.height = `${Math.round(height)}px`;
       return row;
     });
   }
@@ -125,7 +131,7 @@ class Tile {
   #alarms(alarms) {
     const first = alarms[0];
     for (const priority of PRIORITIES) this.node.classList.toggle(priority, first?.priority === priority);
-    this.node.classList.toggle("quiet", Boolean(first) && first.state !== "active");
+    this.node.classList.toggle("quiet", first?.state === "acknowledged");
     const more = alarms.length > 1 ? `  +${alarms.length - 1}` : "";
     const message = first ? first.text + (first.note ? "" : more) : "";
     const note = first?.note ? first.note + more : "";
@@ -135,10 +141,11 @@ class Tile {
     return this.screen.clientHeight !== this.height;
   }
 
-  // Place in an order by priority: what nobody has seen before what was acknowledged or is over.
+  // Place in an order by priority: what nobody has seen before what was acknowledged.
   get urgency() {
     const first = this.header?.alarms[0];
-    if (first) return 2 * PRIORITIES.indexOf(first.priority) + (first.state === "active" ? 0 : 1);
+    const seen = first?.state === "acknowledged" ? 2 * PRIORITIES.length : 0;
+    if (first) return seen + 2 * PRIORITIES.indexOf(first.priority) + (first.state === "active" ? 0 : 1);
     return this.node.classList.contains("stale") && !this.header?.standby ? 2 * PRIORITIES.indexOf("technical") : 99;
   }
 
@@ -173,10 +180,20 @@ class Tile {
     const fresh = !lost && !stale && header.numberAge !== null && header.numberAge + sinceFeed < NUMBER_STALE_S;
     this.#refreshNumbers(header, fresh);
     this.#refreshNotes(header, sinceFeed, stale, lost);
-    for (const row of this.rows) row.label.classList.toggle("off", Boolean(row.trace.leadOff[row.channel]));
+    const ages = new Map(header.traces.map((item) => [item.kind, item.age + sinceFeed]));
+    for (const row of this.rows) {
+      row.label.classList.toggle("off", Boolean(row.trace.leadOff[row.channel]));
+      // Another signal that still comes must not make this one look alive.
+      const rowAge = ages.get(row.trace.kind) ?? Infinity;
+      const silent = !lost && !stale && rowAge > STALE_S;
+      row.veil.classList.toggle("silent", silent);
+      show(row.veil, silent ? `NO DATA ${Number.isFinite(rowAge) ? `${Math.floor(rowAge)} s` : ""}` : "");
+    }
     const said = lost ? "connection lost" : [this.cover.textContent, this.message.textContent, this.note.textContent].filter(Boolean).join(", ");
     const rate = fresh && header.heartRate !== null ? `heart rate ${header.heartRate}` : "no heart rate";
-    describe(this.node, `${this.name}: ${said || "no alarm"}, ${rate}`);
+    const words = `${this.name}: ${said || "no alarm"}, ${rate}`;
+    if (this.opens) show(this.said, words);
+    else describe(this.node, words);
   }
 
   #refreshNumbers(header, fresh) {
