@@ -1,0 +1,102 @@
+"""The log-mel front end: tones stand in their band, and streams, arrays and batches agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.melspec import HEART_MEL, LUNG_MEL, LogMel, LogMelStream, MelSpec, log_mel
+
+SPECS = pytest.mark.parametrize("spec", [LUNG_MEL, HEART_MEL], ids=["lung", "heart"])
+
+
+def _sound(n_samples: int, n_streams: int = 2) -> np.ndarray:
+    """Steep like a chest's: a loud low tone beside hiss 80 dB below."""
+    rng = np.random.default_rng(7)
+    times = np.arange(n_samples) / 4_000
+    tone = 0.8 * np.sin(2 * np.pi * 110 * times) * (1 + np.sin(2 * np.pi * 0.4 * times))
+    return np.asarray(tone / 2 + 1e-4 * rng.standard_normal((n_streams, n_samples)), dtype=np.float32)
+
+
+@SPECS
+@pytest.mark.parametrize("tone_hz", [80.0, 130.0, 310.0])
+def test_a_tone_is_loudest_in_the_band_that_holds_it(spec: MelSpec, tone_hz: float) -> None:
+    tone = np.sin(2 * np.pi * tone_hz * np.arange(4_000) / 4_000)
+    loudest = int(log_mel(tone, spec).mean(axis=1).argmax())
+    edges_hz = spec.band_edges_hz()
+    assert edges_hz[loudest] < tone_hz < edges_hz[loudest + 2]
+
+
+@SPECS
+def test_full_scale_is_about_nought_and_silence_is_the_floor(spec: MelSpec) -> None:
+    centre_hz = spec.band_edges_hz()[spec.n_mels // 2 + 1]
+    tone = np.sin(2 * np.pi * centre_hz * np.arange(4_000) / 4_000)
+    assert log_mel(tone, spec)[spec.n_mels // 2].mean() == pytest.approx(0.0, abs=2.0)
+    assert log_mel(np.zeros(4_000), spec) == pytest.approx(np.log(spec.floor))
+
+
+@SPECS
+def test_a_frame_is_seen_only_by_its_own_samples(spec: MelSpec) -> None:
+    sound = np.zeros(4_000)
+    sound[1_600] = 1.0
+    frames = np.flatnonzero((log_mel(sound, spec) > np.log(spec.floor) + 0.1).any(axis=0))
+    first = -(-(1_600 - spec.window + 1) // spec.hop)
+    assert first <= frames[0] <= first + 1
+    assert 1_600 // spec.hop - 1 <= frames[-1] <= 1_600 // spec.hop
+
+
+@SPECS
+def test_training_and_serving_see_the_same_frames(spec: MelSpec) -> None:
+    sound = _sound(6_011)
+    batch = LogMel(spec)(torch.from_numpy(sound)[:, None]).numpy()[:, 0]
+    assert batch.shape == (2, spec.n_mels, spec.n_frames(6_011))
+    np.testing.assert_allclose(batch, log_mel(sound, spec), atol=1e-5)
+
+
+@SPECS
+@given(cuts=st.lists(st.integers(0, 3_999), max_size=30))
+def test_any_cut_of_a_stream_gives_the_frames_of_the_whole(spec: MelSpec, cuts: list[int]) -> None:
+    sound = _sound(4_000)
+    stream = LogMelStream(spec)
+    stream.resize(3)
+    streams = np.array([2, 0])
+    edges = [0, *sorted(cuts), 4_000]
+    parts = [stream.push(streams, sound[:, a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=2), log_mel(sound, spec), atol=1e-5)
+
+
+def test_a_stream_that_begins_anew_forgets_what_was() -> None:
+    stream = LogMelStream(LUNG_MEL, 2)
+    both = np.arange(2)
+    stream.push(both, _sound(500))
+    stream.reset(np.array([1]))
+    with pytest.raises(ValueError, match="push them apart"):
+        stream.push(both, _sound(300))
+    fresh = stream.push(np.array([1]), _sound(300)[:1])
+    np.testing.assert_allclose(fresh, log_mel(_sound(300)[:1], LUNG_MEL), atol=1e-5)
+
+
+def test_a_long_recording_is_the_same_as_its_pieces() -> None:
+    sound = _sound(800_000, 1)
+    whole = log_mel(sound, LUNG_MEL)
+    begin = 9_000
+    piece = sound[:, begin * 80 : LUNG_MEL.n_samples(5) + begin * 80]
+    np.testing.assert_allclose(whole[:, :, begin : begin + 5], log_mel(piece, LUNG_MEL), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"hop": 300}, "hop=300"),
+        ({"high_hz": 2_100.0}, "half of rate_hz"),
+        ({"n_mels": 300}, "holds no bin"),
+        ({"floor": 0.0}, "floor=0.0"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(change: dict[str, float], said: str) -> None:
+    numbers = {"rate_hz": 4_000.0, "window": 256, "hop": 80, "n_fft": 512, "n_mels": 48}
+    with pytest.raises(ValueError, match=said):
+        MelSpec(**{**numbers, "low_hz": 60.0, "high_hz": 1_900.0, **change})  # type: ignore[arg-type]
