@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard import oidc, sign_in
+from dashboard.early import EarlyScript
 from dashboard.sessions import COOKIE, Sessions, sessions
 
 OPEN: Final = sign_in.PATHS | {"/_stcore/health", oidc.START, oidc.END, oidc.CALLBACK}
@@ -40,7 +41,7 @@ HEADERS: Final = {
 
 def middleware() -> list[Middleware]:
     """Return what every request goes through, outermost first."""
-    return [Middleware(SecurityHeaders), Middleware(Gate)]
+    return [Middleware(SecurityHeaders), Middleware(Gate), Middleware(EarlyScript)]
 
 
 class SecurityHeaders:

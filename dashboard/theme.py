@@ -1,7 +1,7 @@
 """Colours of the pages around the canvas: Streamlit's options of both themes, dark by default.
 
 The canvas and the bar have theirs in ``component/*.css``; all follow what Streamlit shows.
-``component/bar.js`` switches: ``?theme=light``, or the button, kept by the browser.
+``component/early.js`` says which: ``?theme=light``, or what the button chose, kept by the browser.
 """
 
 from __future__ import annotations

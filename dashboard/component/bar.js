@@ -29,7 +29,6 @@ class Bar {
     this.light = isLight(root.host ?? root);
     this.themeSwitch.textContent = this.light ? "Dark" : "Light";
     this.node.classList.toggle("light", this.light);
-    keepTheme(this.light);
     this.timer = setInterval(() => this.refresh(), TICK_MS);
     this.wake = () => {
       // Browsers slow down a tab that nobody sees: its name says so.
@@ -92,35 +91,10 @@ class Bar {
 
 const TICK_MS = 250;
 
-function themeKey() {
-  return `stActiveTheme-${location.pathname}-v2`;
-}
-
-// Streamlit reads its theme once, from what the browser keeps for the path: so the page begins again where it differs.
+// Streamlit takes its theme once, as a page begins (early.js): so the page begins again.
 function chooseTheme(name) {
   prefer("theme", name);
-  try {
-    localStorage.setItem(themeKey(), JSON.stringify(name === "light" ? "Light" : "Dark"));
-  } catch {
-    return;
-  }
   location.reload();
-}
-
-function keepTheme(light) {
-  const wanted = preference("theme", "dark", ["dark", "light"]);
-  const mark = `wardwave.themed ${location.pathname}`;
-  try {
-    if ((wanted === "light") === light) {
-      sessionStorage.removeItem(mark);
-      return;
-    }
-    if (sessionStorage.getItem(mark) !== null) return; // tried once already: never reload for ever
-    sessionStorage.setItem(mark, "tried");
-  } catch {
-    return;
-  }
-  chooseTheme(wanted);
 }
 
 export default function ({ parentElement, data }) {
