@@ -11,6 +11,7 @@ Shape legend: B windows, C leads, N samples, F features, T steps, R recurrent st
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.beats import BeatFeatures
-from models.spec import Architecture, BeatsFrontEnd, Conv1dFrontEnd, Cost, FrontEnd
+from models.pictures import PictureFeatures
+from models.spec import Architecture, BeatsFrontEnd, Conv1dFrontEnd, Conv2dFrontEnd, Cost, FrontEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,14 @@ class Conv1dFeatures(nn.Module):
         return features
 
 
-def build_front_end(channels: int, gain: float, config: FrontEnd) -> Conv1dFeatures | BeatFeatures:
+def build_front_end(
+    channels: int, gain: float, config: FrontEnd
+) -> Conv1dFeatures | BeatFeatures | PictureFeatures:
     """Front end by its configuration: any module with ``width`` and (B, …) to (B, width, T) serves."""
     if isinstance(config, BeatsFrontEnd):
         return BeatFeatures(gain, config)
+    if isinstance(config, Conv2dFrontEnd):
+        return PictureFeatures(channels, config)
     return Conv1dFeatures(channels, gain, config)
 
 
@@ -176,8 +182,8 @@ class CnnLstm(nn.Module):
         projected: Tensor = self.from_recurrent(states)
         return projected
 
-    def head_outputs(self, x_BFT: Tensor) -> Output:
-        """From the front end's features (B, F, T) to the outputs."""
+    def head_outputs(self, x_BFT: Tensor, where_BT: Tensor | None = None) -> Output:
+        """From the front end's features (B, F, T) to the outputs; ``where_BT`` as in :meth:`forward`."""
         n_steps = x_BFT.shape[-1]
         context_BRF = self.recurrent_states(x_BFT)
         if self.attention is not None:
@@ -185,7 +191,7 @@ class CnnLstm(nn.Module):
         context_BRF = self.to_steps(context_BRF)
         context_BTF = context_BRF.repeat_interleave(self.config.recurrent_stride, dim=1)[:, :n_steps]
         merged_BTF = functional.relu(self.dropout(x_BFT.transpose(1, 2) + context_BTF))
-        window_logits, score_BT = self._window(merged_BTF)
+        window_logits, score_BT = self._window(merged_BTF, where_BT)
         return Output(self._steps(merged_BTF), window_logits, score_BT)
 
     def _steps(self, merged_BTF: Tensor) -> Tensor:
@@ -195,7 +201,9 @@ class CnnLstm(nn.Module):
         logits: Tensor = self.step_head(mixed_BFT.transpose(1, 2))
         return logits
 
-    def _window(self, merged_BTF: Tensor) -> tuple[Tensor, Tensor]:
+    def _window(self, merged_BTF: Tensor, where_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if where_BT is not None and self.config.window_classes:
+            return self._window_of(merged_BTF, where_BT)
         first = max(0, merged_BTF.shape[1] - self.config.window_steps)
         last_BTF = merged_BTF[:, first:]
         if not self.config.window_classes:
@@ -206,9 +214,29 @@ class CnnLstm(nn.Module):
         logits: Tensor = self.window_head(torch.cat([pooled_BF, last_BTF.mean(1)], dim=-1))
         return logits, functional.pad(score_BT, (first, 0))
 
-    def forward(self, x: Tensor) -> Output:
-        """Inputs of the front end: windows (B, C, N) in the signal's unit, or beats (B, T, M)."""
-        return self.head_outputs(self.front_end(x))
+    def _window_of(self, merged_BTF: Tensor, where_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Window head over chosen steps, at least one a window."""
+        score_BT = self.window_score(torch.tanh(self.window_mix(merged_BTF))).squeeze(-1)
+        score_BT = score_BT.masked_fill(~where_BT, -torch.inf).softmax(-1)
+        share_BT = where_BT / where_BT.sum(1, keepdim=True)
+        pooled_BF = (score_BT.unsqueeze(-1) * merged_BTF).sum(1)
+        mean_BF = (share_BT.unsqueeze(-1) * merged_BTF).sum(1)
+        logits: Tensor = self.window_head(torch.cat([pooled_BF, mean_BF], dim=-1))
+        return logits, score_BT
+
+    def forward(self, x: Tensor, where_BT: Tensor | None = None) -> Output:
+        """Run the network.
+
+        Parameters
+        ----------
+        x : Tensor
+            Inputs of the front end: windows (B, C, N) in the signal's unit, beats (B, T, M), or pictures
+            (B, C, rows, columns).
+        where_BT : Tensor of bool or None, shape (B, T)
+            Steps that the window head looks at (a breathing cycle, say), at least one a window; None: the
+            last ``window_steps``.
+        """
+        return self.head_outputs(self.front_end(x), where_BT)
 
 
 BEATS_OF_AN_EXAMPLE = 48
@@ -218,6 +246,9 @@ def example_input(config: Architecture, window_samples: int, batch: int = 1) -> 
     """An input of zeros, of the shape that a network of this configuration takes."""
     if isinstance(config.front_end, BeatsFrontEnd):
         return torch.zeros(batch, BEATS_OF_AN_EXAMPLE, config.front_end.row)
+    if isinstance(config.front_end, Conv2dFrontEnd):
+        columns = -(-window_samples // config.front_end.hop)
+        return torch.zeros(batch, config.channels, config.front_end.rows, columns)
     return torch.zeros(batch, config.channels, window_samples)
 
 
@@ -229,6 +260,8 @@ def cost_of(config: Architecture, window_samples: int) -> Cost:
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         if isinstance(module, nn.Conv1d) and isinstance(output, Tensor):
             macs["rest"] += output.numel() * module.in_channels * module.kernel_size[0]
+        elif isinstance(module, nn.Conv2d) and isinstance(output, Tensor):
+            macs["rest"] += output.numel() * module.in_channels * math.prod(module.kernel_size)
         elif isinstance(module, nn.Linear) and isinstance(output, Tensor):
             macs["rest"] += output.numel() * module.in_features
         elif isinstance(module, nn.LSTM):

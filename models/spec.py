@@ -114,7 +114,71 @@ class BeatsFrontEnd(Frozen):
         return 1
 
 
-FrontEnd = Annotated[Conv1dFrontEnd | BeatsFrontEnd, Field(discriminator="kind")]
+class MelFrames(Frozen):
+    """How sound becomes columns of a picture: :class:`models.melspec.MelSpec`, and how levels are removed."""
+
+    rate_hz: float = Field(default=4_000.0, gt=0)
+    window: int = Field(default=256, ge=8, le=65_536, description="samples of a frame")
+    hop: int = Field(default=80, ge=1, le=65_536, description="samples between frames")
+    n_fft: int = Field(default=512, ge=8, le=65_536)
+    n_mels: int = Field(default=48, ge=1, le=512)
+    low_hz: float = Field(default=60.0, ge=0)
+    high_hz: float = Field(default=1_900.0, gt=0)
+    floor: float = Field(default=1e-10, gt=0, description="added to a band's power before the logarithm")
+    memory_s: float = Field(
+        default=20.0, gt=0, description="time constant of the running mean that is taken off each band"
+    )
+
+
+class Conv2dFrontEnd(Frozen):
+    """2-D convolutions over pictures whose columns are time: log-mel spectrograms, or scanned strips.
+
+    The input has shape (B, C, rows, columns). Each block is a 3 x 3 convolution and a pooling by
+    ``row_pools`` and ``strides``; what rows remain are joined into ``features`` a time step.
+    """
+
+    kind: Literal["conv2d"] = "conv2d"
+    rows: int = Field(default=48, ge=1, le=4096)
+    hop: int = Field(default=80, ge=1, le=65_536, description="samples of the signal from column to column")
+    mel: MelFrames | None = Field(default=None, description="None: columns are no log-mel frames")
+    widths: tuple[Width, ...] = (12, 24, 32, 48)
+    row_pools: tuple[Stride, ...] = (2, 2, 2, 2)
+    strides: tuple[Stride, ...] = (2, 2, 1, 1)
+    features: int = Field(default=64, ge=1, le=1024, description="of a time step")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="before the rows are joined")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Conv2dFrontEnd:
+        if len({len(self.widths), len(self.row_pools), len(self.strides)}) != 1 or not self.widths:
+            raise ValueError("widths, row_pools and strides need one entry a block, at least one block")
+        if self.rows_left < 1:
+            raise ValueError(f"rows={self.rows}: none are left after row_pools={self.row_pools}")
+        if self.mel is not None and (self.mel.n_mels, self.mel.hop) != (self.rows, self.hop):
+            raise ValueError(
+                f"rows={self.rows}, hop={self.hop}, but mel has {self.mel.n_mels} and {self.mel.hop}"
+            )
+        return self
+
+    @property
+    def rows_left(self) -> int:
+        """Rows after all poolings."""
+        rows = self.rows
+        for pool in self.row_pools:
+            rows //= pool
+        return rows
+
+    @property
+    def columns_per_step(self) -> int:
+        """Columns of the picture per time step."""
+        return math.prod(self.strides)
+
+    @property
+    def stride(self) -> int:
+        """Samples of the signal per time step."""
+        return self.hop * self.columns_per_step
+
+
+FrontEnd = Annotated[Conv1dFrontEnd | BeatsFrontEnd | Conv2dFrontEnd, Field(discriminator="kind")]
 """The front ends there are, told apart by ``kind``."""
 
 
@@ -226,8 +290,8 @@ class ModelSpec(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelSpec:
-        waveform = isinstance(self.architecture.front_end, Conv1dFrontEnd)
-        step_s = self.architecture.front_end.stride / self.fs_hz if waveform else 0.0
+        beats = isinstance(self.architecture.front_end, BeatsFrontEnd)
+        step_s = 0.0 if beats else self.architecture.front_end.stride / self.fs_hz
         if abs(step_s - self.step_s) > 1e-9:
             raise ValueError(
                 f"step_s={self.step_s} but the front end's stride at {self.fs_hz} Hz gives {step_s}"
