@@ -1,6 +1,7 @@
 # Everything from a bare clone: each target makes .venv and installs what it needs, once.
-#   make demo    a simulated ward in the browser      make test    all tests
+#   make demo    a simulated ward in the browser      make test    the tests
 #   make check   ruff and mypy                        make bench   benchmarks
+#   make test-slow   the tests marked slow, which `make test` leaves out
 # Options of the demo: make demo DEMO="--duration 60 --headless"
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -10,15 +11,19 @@ DEMO ?=
 TESTS ?=
 # Two processes on two cores: a process's libraries must not start threads of their own for each.
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+PYTEST := $(THREADS) $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/bench --benchmark-disable
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo test check bench format browser clean
+.PHONY: demo test test-slow check bench format browser clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/wardwave demo $(DEMO)
 
 test: $(VENV)/.dev browser
-	$(THREADS) $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/bench --benchmark-disable $(TESTS)
+	$(PYTEST) -m "not slow" $(TESTS)
+
+test-slow: $(VENV)/.dev browser
+	$(PYTEST) -m slow $(TESTS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
