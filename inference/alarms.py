@@ -98,6 +98,8 @@ class AlarmEngine:
         self._value = np.full(shape, np.nan)
         kinds = [rule.kind for rule in rules]
         self._yields = np.array([[kind in rule.yields_to for kind in kinds] for rule in rules])
+        # Nobody acknowledges what they have not seen: what latches is not taken away by another alarm.
+        self._gives_way = np.array([not rule.latching for rule in rules])
         self._hysteresis = np.array([rule.hysteresis for rule in rules])
         self._defaults = tuple(AlarmSetting.of(rule) for rule in rules)
         self._settings: dict[int, tuple[AlarmSetting, ...]] = {}
@@ -174,7 +176,11 @@ class AlarmEngine:
         return np.asarray(self._phase[slots] == ACTIVE, dtype=np.bool_)
 
     def update(self, now: Conditions) -> list[Change]:
-        """Step the alarms of some beds; each bed once a call. Returns what changed."""
+        """Step the alarms of some beds; each bed once a call. Returns what changed.
+
+        While a graver alarm stands, what yields to it is neither raised nor stands beside it; it is raised
+        anew if its condition still holds when the graver one has gone.
+        """
         slots, times = now.slots, now.times_ns[:, None]
         phase = self._phase[slots]
         enabled = self._enabled[slots]
@@ -195,13 +201,20 @@ class AlarmEngine:
         since = np.where(gone & (self._false_since[slots] == 0), times, self._false_since[slots])
         self._false_since[slots] = np.where(true & judged, 0, since)
         ended = gone & (times - self._false_since[slots] >= self._off_ns[slots])
+        standing = (phase == ACTIVE) & ~ended
+        superseded = judged & standing & (standing @ self._yields.T) & self._gives_way
+        self._false_since[slots] = np.where(superseded, times, self._false_since[slots])
+        ended |= superseded
         phase = np.where(ended, IDLE, phase)
-        changes = self._changes(now, raised, ended)
+        changes = self._changes(now, raised, ended, standing)
         self._false_since[slots] = np.where(ended, 0, self._false_since[slots])
         self._phase[slots] = phase
         return changes
 
-    def _changes(self, now: Conditions, raised: BoolArray, ended: BoolArray) -> list[Change]:
+    def _changes(
+        self, now: Conditions, raised: BoolArray, ended: BoolArray, standing: BoolArray
+    ) -> list[Change]:
+        """Changes of one step; ``standing`` is what stood before the graver superseded the lesser."""
         changes = []
         for row, column in zip(*(place.tolist() for place in np.nonzero(raised | ended)), strict=True):
             slot, over = int(now.slots[row]), bool(ended[row, column])
@@ -214,10 +227,17 @@ class AlarmEngine:
                     int(self._raised[slot, column]),
                     int(self._false_since[slot, column]) if over else None,
                     None if np.isnan(value) else value,
-                    () if over or now.reasons is None else now.reasons(row, column),
+                    self._graver(standing[row], column) if over else _said(now, row, column),
                 )
             )
         return changes
+
+    def _graver(self, standing: BoolArray, column: int) -> tuple[str, ...]:
+        """Words for an alarm that ended while its condition held."""
+        if not standing[column]:
+            return ()
+        graver = self.rules[int(np.flatnonzero(standing & self._yields[column])[0])]
+        return (f"superseded by {graver.key}, which says it more gravely",)
 
     def state(self, slot: int) -> EngineState:
         """One bed's alarms, for a snapshot."""
@@ -245,6 +265,10 @@ class AlarmEngine:
             self._onset[slot, column] = state.onset_ns[at]
             self._raised[slot, column] = state.raised_ns[at]
             self._value[slot, column] = np.nan if value is None else value
+
+
+def _said(now: Conditions, row: int, column: int) -> tuple[str, ...]:
+    return () if now.reasons is None else now.reasons(row, column)
 
 
 SET_ARRAYS = ("_limit", "_beats", "_on_ns", "_off_ns", "_enabled")

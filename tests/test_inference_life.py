@@ -246,3 +246,52 @@ def test_a_discharged_bed_ends_everything_with_a_reason() -> None:
     }
     assert all(record.reasons == ["the patient was discharged"] for record in ended)
     assert run.book.of_bed(BED) == []
+
+
+def told(*spans: tuple[str, int, int], seconds: int, unjudged: str = "") -> list[tuple[str, str, int]]:
+    """Steps (kind, state, second) of a bed's alarms when conditions hold from one second to another.
+
+    What is ``unjudged`` cannot be judged from second 8 on.
+    """
+    rules = tuple(
+        spec
+        for spec in load_catalogue().of_signal("ecg")
+        if spec.kind in ("vf", "vt", "extreme_tachycardia", "hr_high")
+    )
+    engine, book, found = AlarmEngine(rules, 1), AlarmBook(), []
+    for second in range(seconds):
+        now_ns = T0 + second * NS_PER_S
+        true = [[any(kind == rule.kind and a <= second < b for kind, a, b in spans) for rule in rules]]
+        now = Conditions(
+            np.zeros(1, dtype=np.int64),
+            np.array([now_ns]),
+            np.array(true),
+            np.array([[rule.kind != unjudged or second < 8 for rule in rules]]),
+            np.full((1, len(rules)), now_ns),
+            np.full((1, len(rules)), 150.0),
+        )
+        for change in engine.update(now):
+            for record in book.apply(BED, "ecg", change, second, now_ns):
+                found.append((record.kind, record.state.value, second))
+    return found
+
+
+def test_the_graver_alarm_takes_the_place_of_the_lesser_and_gives_it_back() -> None:
+    got = told(("hr_high", 0, 60), ("extreme_tachycardia", 10, 20), seconds=60)
+    assert got == [
+        ("hr_high", "active", 3),
+        ("extreme_tachycardia", "active", 10),
+        ("hr_high", "ended", 10),
+        ("extreme_tachycardia", "latched", 23),
+        ("hr_high", "active", 27),
+    ]
+
+
+def test_what_latches_is_not_taken_away_by_a_graver_alarm() -> None:
+    got = told(("vt", 0, 20), ("vf", 5, 20), seconds=18)
+    assert got == [("vt", "active", 0), ("vf", "active", 5)]
+
+
+def test_what_cannot_be_judged_stays_beside_a_graver_alarm() -> None:
+    got = told(("hr_high", 0, 30), ("vf", 10, 30), seconds=15, unjudged="hr_high")
+    assert got == [("hr_high", "active", 3), ("vf", "active", 10)]
