@@ -33,12 +33,15 @@ class ConditioningSpec:
         Pass band.
     without_pulses : bool
         Whether pacing pulses are removed first (:mod:`ingest.pacer`).
+    notches : bool
+        Whether both mains frequencies are taken out.
     """
 
     rate_hz: float
     low_hz: float
     high_hz: float
     without_pulses: bool = False
+    notches: bool = True
 
     @property
     def min_fs_hz(self) -> float:
@@ -50,11 +53,20 @@ ECG = ConditioningSpec(rate_hz=125.0, low_hz=0.5, high_hz=40.0, without_pulses=T
 PULSE = ConditioningSpec(rate_hz=62.5, low_hz=0.4, high_hz=8.0)
 """Plethysmogram and arterial pressure: the pulse wave without breathing and jitter."""
 
+LUNG = ConditioningSpec(rate_hz=4_000.0, low_hz=50.0, high_hz=1_800.0, notches=False)
+HEART = ConditioningSpec(rate_hz=4_000.0, low_hz=25.0, high_hz=400.0, notches=False)
+"""Sounds keep 50 and 60 Hz: S1 and S2 are loudest there, and a notch would ring for a tenth of a second."""
+
 
 def conditioning_of(rate_hz: float, band_hz: tuple[float, float]) -> ConditioningSpec:
     """Conditioning of a model's signal by the rate and band of its card: the worker's own where it fits."""
     known = next(
-        (one for one in (ECG, PULSE) if (one.rate_hz, one.low_hz, one.high_hz) == (rate_hz, *band_hz)), None
+        (
+            one
+            for one in (ECG, PULSE, LUNG, HEART)
+            if (one.rate_hz, one.low_hz, one.high_hz) == (rate_hz, *band_hz)
+        ),
+        None,
     )
     return known or ConditioningSpec(rate_hz, *band_hz)
 
@@ -103,8 +115,8 @@ class Conditioner:
         self.fs_hz = fs_hz
         self.spec = spec
         self.resampler = Resampler(fs_hz, spec.rate_hz)
-        self._sos = band_pass(fs_hz, spec.low_hz, spec.high_hz)
-        self._settled = settled_state(fs_hz, spec.low_hz, spec.high_hz)
+        self._sos = band_pass(fs_hz, spec.low_hz, spec.high_hz, spec.notches)
+        self._settled = settled_state(fs_hz, spec.low_hz, spec.high_hz, spec.notches)
         self._sections = np.zeros((len(self._sos), n_slots, n_channels, 2))
         self._history = np.zeros((n_slots, n_channels, self.resampler.history))
         self._held = np.zeros((n_slots, n_channels))

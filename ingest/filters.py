@@ -10,14 +10,14 @@ from scipy import signal
 from ingest.types import WideFloatArray
 
 NOTCH_HZ = (50.0, 60.0)
-"""Both mains frequencies are always removed, so that one model serves every country."""
+"""Both mains frequencies are removed together, so that one model serves every country."""
 
 NOTCH_QUALITY = 12.0
 
 
 @lru_cache(maxsize=256)
-def band_pass(fs_hz: float, low_hz: float, high_hz: float) -> WideFloatArray:
-    """Second-order sections of a causal Butterworth band-pass with mains notches.
+def band_pass(fs_hz: float, low_hz: float, high_hz: float, notches: bool = True) -> WideFloatArray:
+    """Second-order sections of a causal Butterworth band-pass.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ def band_pass(fs_hz: float, low_hz: float, high_hz: float) -> WideFloatArray:
         Sampling rate of the signal.
     low_hz, high_hz : float
         Edges (-3 dB): second-order high-pass, fourth-order low-pass.
+    notches : bool
+        Whether both mains frequencies are taken out.
 
     Returns
     -------
@@ -42,13 +44,13 @@ def band_pass(fs_hz: float, low_hz: float, high_hz: float) -> WideFloatArray:
         signal.butter(2, low_hz, btype="highpass", fs=fs_hz, output="sos"),
         signal.butter(4, high_hz, btype="lowpass", fs=fs_hz, output="sos"),
     ]
-    for mains_hz in NOTCH_HZ:
+    for mains_hz in NOTCH_HZ if notches else ():
         if mains_hz < 0.45 * fs_hz and mains_hz < 2 * high_hz:
             sections.append(signal.tf2sos(*signal.iirnotch(mains_hz, NOTCH_QUALITY, fs=fs_hz)))
     return np.ascontiguousarray(np.concatenate(sections), dtype=np.float64)
 
 
 @lru_cache(maxsize=256)
-def settled_state(fs_hz: float, low_hz: float, high_hz: float) -> WideFloatArray:
+def settled_state(fs_hz: float, low_hz: float, high_hz: float, notches: bool = True) -> WideFloatArray:
     """State of :func:`band_pass` after a constant input of 1; shape (n_sections, 2)."""
-    return np.asarray(signal.sosfilt_zi(band_pass(fs_hz, low_hz, high_hz)), dtype=np.float64)
+    return np.asarray(signal.sosfilt_zi(band_pass(fs_hz, low_hz, high_hz, notches)), dtype=np.float64)
