@@ -101,8 +101,8 @@ class AlarmSpec(Frozen):
     escalate_s : float or None
         Unacknowledged for so long, it escalates.
     yields_to : tuple of str
-        Alarms that say the same more gravely: while one of them is active this one is not raised, and where it
-        stands already it is over, unless it latches.
+        Alarms that say the same more gravely: while one of them is active this one is not raised, and where
+        it stands already it is over, unless it latches.
     momentary : bool
         Its condition is an event that holds for 2 s: a longer on-delay would silence it.
     windows : WindowRule or None

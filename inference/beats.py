@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ingest.types import NS_PER_S, IntArray, WideFloatArray
+from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 LABELS: Final = ("N", "S", "V", "F")
 VENTRICULAR: Final = LABELS.index("V")
@@ -30,12 +30,14 @@ class RecentBeats:
     """Last beats of some beds, oldest first; shape (n_windows, RECENT).
 
     ``times_ns`` is :data:`NEVER` and ``labels`` -1 where there was none; ``intervals_s`` (one column
-    fewer) is NaN where an end is lacking or data were missing between.
+    fewer) is NaN where an end is lacking or data were missing between; ``apart`` is True for what was found
+    in or around a lethal rhythm.
     """
 
     times_ns: IntArray
     labels: IntArray
     intervals_s: WideFloatArray
+    apart: BoolArray
 
 
 class BeatHistory:
@@ -44,6 +46,7 @@ class BeatHistory:
     def __init__(self, n_slots: int) -> None:
         self._times = np.full((n_slots, REMEMBERED), NEVER, dtype=np.int64)
         self._labels = np.full((n_slots, REMEMBERED), -1, dtype=np.int64)
+        self._apart = np.zeros((n_slots, REMEMBERED), dtype=np.bool_)
         self._heights = np.full((n_slots, TYPICAL_OF), np.nan)
         self._count = np.zeros(n_slots, dtype=np.int64)
         self.clear_since_ns = np.full(n_slots, NEVER, dtype=np.int64)
@@ -57,6 +60,7 @@ class BeatHistory:
             return
         self._times = np.pad(self._times, ((0, extra), (0, 0)), constant_values=NEVER)
         self._labels = np.pad(self._labels, ((0, extra), (0, 0)), constant_values=-1)
+        self._apart = np.pad(self._apart, ((0, extra), (0, 0)))
         self._heights = np.pad(self._heights, ((0, extra), (0, 0)), constant_values=np.nan)
         self._count = np.pad(self._count, (0, extra))
         self.clear_since_ns = np.pad(self.clear_since_ns, (0, extra), constant_values=NEVER)
@@ -65,6 +69,7 @@ class BeatHistory:
     def reset(self, slot: int) -> None:
         """Forget a slot's beats."""
         self._times[slot], self._labels[slot], self._count[slot] = NEVER, -1, 0
+        self._apart[slot] = False
         self.clear_since_ns[slot] = self.last_ns[slot] = NEVER
         self.forget_heights(np.array([slot]))
 
@@ -85,6 +90,7 @@ class BeatHistory:
         at = (self._count[slots] + rank) % REMEMBERED
         self._times[slots, at] = times_ns
         self._labels[slots, at] = labels
+        self._apart[slots, at] = False
         self._heights[slots, at % TYPICAL_OF] = np.nan if heights_mv is None else heights_mv
         self._count[slots[begins]] += lengths
         self.last_ns[slots[begins]] = times_ns[begins + lengths - 1]
@@ -93,6 +99,10 @@ class BeatHistory:
         """Give beats that are remembered another class, found by their times. Shapes (n_beats,)."""
         beat, place = np.nonzero(self._times[slots] == times_ns[:, None])
         self._labels[slots[beat], place] = labels[beat]
+
+    def set_apart(self, slots: IntArray, since_ns: IntArray) -> None:
+        """Count no more what was found since a time: waves of a lethal rhythm. Shapes (n_beds,)."""
+        self._apart[slots] |= self._times[slots] >= since_ns[:, None]
 
     def recent(self, slots: IntArray) -> RecentBeats:
         """Last beats of some slots, oldest first."""
@@ -104,7 +114,7 @@ class BeatHistory:
         labels = self._labels[slots[:, None], at]
         both = (times[:, :-1] > self.clear_since_ns[slots][:, None]) & (times[:, 1:] > NEVER)
         intervals = np.where(both, np.diff(times) / NS_PER_S, np.nan)
-        return RecentBeats(times, labels, intervals)
+        return RecentBeats(times, labels, intervals, self._apart[slots[:, None], at])
 
     def typical_heights_mv(self, slots: IntArray) -> WideFloatArray:
         """Median height of each bed's last beats, peak to peak; NaN where fewer than half are known."""
@@ -114,8 +124,8 @@ class BeatHistory:
         return np.where(enough, typical, np.nan)
 
     def ventricular_since(self, slots: IntArray, since_ns: IntArray) -> IntArray:
-        """How many ventricular beats of each bed came after a time. Shapes (n_beds,)."""
-        late = self._times[slots] > since_ns[:, None]
+        """How many ventricular beats of each bed came after a time and count. Shapes (n_beds,)."""
+        late = (self._times[slots] > since_ns[:, None]) & ~self._apart[slots]
         return np.asarray((late & (self._labels[slots] == VENTRICULAR)).sum(axis=1))
 
     def state(self, slot: int) -> tuple[list[int], list[int], int]:
@@ -127,6 +137,16 @@ class BeatHistory:
             beats.labels[0][known].tolist(),
             int(self.clear_since_ns[slot]),
         )
+
+    def apart_ns(self, slot: int) -> list[int]:
+        """Times of a slot's beats that do not count, for snapshots."""
+        beats = self._last(np.array([slot]), REMEMBERED)
+        times_ns: list[int] = beats.times_ns[0][beats.apart[0] & (beats.labels[0] >= 0)].tolist()
+        return times_ns
+
+    def restore_apart(self, slot: int, times_ns: list[int]) -> None:
+        """Say again which beats do not count, after the beats."""
+        self._apart[slot] = np.isin(self._times[slot], times_ns)
 
     def heights_mv(self, slot: int) -> WideFloatArray:
         """Heights of a slot's last :data:`TYPICAL_OF` beats, oldest first, for snapshots."""

@@ -45,6 +45,7 @@ class EcgState(msgspec.Struct, frozen=True):
     alarms: EngineState
     in_step: list[int]
     classes: ClassesState | None = None
+    apart_ns: list[int] = []
 
 
 def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
@@ -73,6 +74,7 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
         alarms=monitor.engine.state(slot),
         in_step=monitor.in_step.score[slot].tolist(),
         classes=None if monitor.classifier is None else _take_classes(monitor.classifier, slot),
+        apart_ns=monitor.beats.apart_ns(slot),
     )
 
 
@@ -140,6 +142,7 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     monitor.in_step.score[slot] = state.in_step
     monitor.clocks[slot] = state.clocks
     monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
+    monitor.beats.restore_apart(slot, state.apart_ns)
     monitor.beats.restore_heights(slot, arrays["heights"].astype(np.float64))
     monitor.leads.lead[slot] = state.lead
     classes = state.classes

@@ -35,7 +35,7 @@ class Evidence:
     beats : RecentBeats
         Their last beats.
     ventricular_per_min : ndarray of int64
-        Ventricular beats of the last minute.
+        Ventricular beats of the last minute, but for those in and around a lethal rhythm.
     quiet_since_ns : ndarray of int64
         Last beat on any lead, or the stream's start.
     quiet_s : ndarray of float64

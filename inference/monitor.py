@@ -35,7 +35,7 @@ from inference.pulses import PulseMonitor
 from inference.quality import LeadStatus, lead_status
 from inference.records import Records
 from inference.rules import conditions
-from inference.rules_rhythm import rhythm_holds
+from inference.rules_rhythm import rhythm_holds, votes
 from inference.second_lead import APART_S, CHANGE_S, QUIET_S
 from inference.types import Alarm, Prediction, Vital
 from inference.waves import wave_rate_bpm
@@ -54,6 +54,9 @@ STARTED, FRONTIER, UNSEEN, ELSEWHERE = 0, 1, 2, 3
 N_CLOCKS = 4
 """Columns of ``EcgMonitor.clocks`` (ns): the stream's start, the time up to which beats are final, the time
 since the last beat in which none could have been seen, and the last beat that another lead alone showed."""
+
+AROUND_NS = 6 * NS_PER_S
+"""What was found so long before the first sign of a lethal rhythm may be its waves: seeing it takes time."""
 
 ECG_KINDS = tuple(spec.kind for spec in ECG_SPECS)
 
@@ -318,6 +321,7 @@ class EcgMonitor:
         frontier_ns: IntArray,
     ) -> Evidence:
         slots = due.slots
+        self._set_apart(slots, frontier_ns)
         recent = self.beats.recent(slots)
         told = self.engine.active(slots)[:, self.engine.column("noise")]
         noisy = self.leads.noisy(slots, status, told)
@@ -349,6 +353,13 @@ class EcgMonitor:
             self.engine.active(slots),
             self.engine.limits(slots),
         )
+
+    def _set_apart(self, slots: IntArray, frontier_ns: IntArray) -> None:
+        """Waves of fibrillation, flutter and tachycardia are no ventricular beats to be counted."""
+        told = self.engine.active(slots)[:, [self.engine.column("vf"), self.engine.column("vt")]]
+        seen = votes(self.leads.rhythms[slots], self._card.window_classes, self._card.thresholds, "vf")
+        lethal = told.any(axis=1) | seen.any(axis=1)
+        self.beats.set_apart(slots[lethal], frontier_ns[lethal] - AROUND_NS)
 
     def _atrial_fibrillation(
         self, slots: IntArray, recent: RecentBeats, clean: BoolArray

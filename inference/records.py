@@ -94,7 +94,10 @@ class Records:
         unseen: BoolArray,
         quality: WideFloatArray,
     ) -> list[Vital]:
-        """Heart rate, none where ``unseen`` beats go on, and ventricular beats of the last minute."""
+        """Heart rate, none where ``unseen`` beats go on, and ventricular beats of the last minute.
+
+        In a tachycardia the latter are none: its waves do not count, and 0 would be read as a good sign.
+        """
         rate = np.where(unseen, np.nan, displayed_rate_bpm(evidence, fibrillates))
         signal = self.bank.kind.value
         rows = zip(
@@ -102,7 +105,7 @@ class Records:
             evidence.ends_ns.tolist(),
             rate.round(1).tolist(),
             evidence.ventricular_per_min.tolist(),
-            (~evidence.unusable & ~fibrillates).tolist(),
+            (~evidence.unusable & ~fibrillates & ~evidence.is_active("vt")).tolist(),
             quality.round(4).tolist(),
             (~evidence.unusable).tolist(),
             due.offsets.tolist(),

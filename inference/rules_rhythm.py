@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from inference.beats import mean_rate_bpm
 from inference.evidence import OF_WINDOWS, Evidence, Finding, no_value
-from ingest.types import NS_PER_S, BoolArray, IntArray
+from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 RHYTHM_ONSET_S: Final = 2.0
 """A rhythm fills most of its window's last 4 s, so that it began at least this long before the end."""
@@ -24,10 +25,33 @@ def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
 
 def _votes(evidence: Evidence, name: str) -> BoolArray:
     """Which of the last windows show a rhythm; shape (n_beds, OF_WINDOWS)."""
-    shown = np.nan_to_num(evidence.rhythms, nan=0.0)
-    both = shown[:, :, evidence.classes.index("vf")] + shown[:, :, evidence.classes.index("vt")]
-    votes: BoolArray = shown[:, :, evidence.classes.index(name)] >= evidence.thresholds[name]
-    return votes & (both >= LEAST_LETHAL)
+    return votes(evidence.rhythms, evidence.classes, evidence.thresholds, name)
+
+
+def votes(
+    rhythms: WideFloatArray, classes: tuple[str, ...], thresholds: Mapping[str, float], name: str
+) -> BoolArray:
+    """Which windows show a lethal rhythm.
+
+    Parameters
+    ----------
+    rhythms : ndarray of float64, shape (n_beds, n_windows, n_classes)
+        Probabilities, NaN where there are none.
+    classes : tuple of str
+        Names of the last axis.
+    thresholds : mapping
+        Probability from which a rhythm counts.
+    name : str
+        "vf" or "vt".
+
+    Returns
+    -------
+    ndarray of bool, shape (n_beds, n_windows)
+    """
+    shown = np.nan_to_num(rhythms, nan=0.0)
+    both = shown[:, :, classes.index("vf")] + shown[:, :, classes.index("vt")]
+    own: BoolArray = shown[:, :, classes.index(name)] >= thresholds[name]
+    return own & (both >= LEAST_LETHAL)
 
 
 def denied_elsewhere(evidence: Evidence, names: tuple[str, ...], least: float) -> BoolArray:

@@ -108,8 +108,8 @@ def ventricular_run(evidence: Evidence, runs: Runs) -> Finding:
 
 
 def couplet(evidence: Evidence, runs: Runs) -> Finding:
-    """Two ventricular beats in a row between others."""
-    known = ~np.isnan(evidence.beats.intervals_s)
+    """Two ventricular beats in a row between others, none of them in or around a lethal rhythm."""
+    known = ~np.isnan(evidence.beats.intervals_s) & ~evidence.beats.apart[:, 1:]
     # The interval before the couplet must be known: else it may be the end of a longer run.
     led = np.pad(known[:, :-1], ((0, 0), (2, 0)))
     true, last = any_and_last((runs.length == 2) & runs.ended & led & _just_final(evidence))
@@ -118,9 +118,9 @@ def couplet(evidence: Evidence, runs: Runs) -> Finding:
 
 
 def bigeminy(evidence: Evidence) -> Finding:
-    """Every other beat is ventricular, so many times in a row."""
+    """Every other beat is ventricular, so many times in a row, after a lethal rhythm or without one."""
     ventricular = evidence.beats.labels == VENTRICULAR
-    known = ~np.isnan(evidence.beats.intervals_s)
+    known = ~np.isnan(evidence.beats.intervals_s) & ~evidence.beats.apart[:, 1:]
     turns = np.pad((ventricular[:, 1:] != ventricular[:, :-1]) & known, ((0, 0), (1, 0)))
     at = np.arange(turns.shape[1])
     begin = np.maximum.accumulate(np.where(turns, -1, at), axis=1)

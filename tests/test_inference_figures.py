@@ -49,6 +49,7 @@ class Heard:
 
     alarms: list[Alarm] = field(default_factory=list)
     rates: list[tuple[float, float | None]] = field(default_factory=list)
+    ventricular: list[tuple[float, float | None]] = field(default_factory=list)
     beats: list[float] = field(default_factory=list)
 
     def first(self, kinds: Iterable[str], after_s: float = 0.0) -> float:
@@ -106,6 +107,7 @@ def play() -> Play:
             heard[alarm.bed].alarms.append(alarm)
         for vital in total.vitals:
             heard[vital.bed].rates.append((seconds(vital.time_ns), vital.heart_rate_bpm))
+            heard[vital.bed].ventricular.append((seconds(vital.time_ns), vital.ventricular_per_min))
         for item in total.predictions:
             heard[item.bed].beats.extend(seconds(beat.time_ns) for beat in item.beats)
         return heard
@@ -216,6 +218,29 @@ def test_fibrillation_is_told_within_10_s(fibrillations: dict[str, Heard], seed:
 @pytest.mark.parametrize("lead", ["both", "II", "V1"])
 def test_fibrillation_is_not_called_asystole(fibrillations: dict[str, Heard], seed: int, lead: str) -> None:
     assert fibrillations[f"{seed} {lead}"].first(["asystole"]) == np.inf
+
+
+@pytest.fixture(scope="module")
+def survived(play: Play) -> dict[str, Heard]:
+    return play(
+        {
+            f"{kind} {seed}": Line(250, simulated([Event("bed", kind, AT_S, 15)], 60, seed))
+            for kind in LETHAL
+            for seed in range(2)
+        }
+    )
+
+
+@pytest.mark.parametrize("case", [f"{kind} {seed}" for kind in LETHAL for seed in range(2)])
+def test_waves_of_a_lethal_rhythm_are_not_counted_as_ventricular_beats(
+    survived: dict[str, Heard], case: str
+) -> None:
+    heard = survived[case]
+    assert heard.first([case[:2]]) <= AT_S + 10
+    assert heard.first(["frequent_pvcs", "pvc_rate", "bigeminy", "couplet"]) == np.inf
+    within = [count for at_s, count in heard.ventricular if AT_S + 10 < at_s < AT_S + 15]
+    assert within == [None] * len(within) != []
+    assert heard.ventricular[-1][1] == 0.0
 
 
 TACHYCARDIAS = list(itertools.product(("4a", "4b"), (0.5, 1.0, 2.0), (250, 500), (False, True)))

@@ -285,3 +285,27 @@ def test_medians_of_rows_are_those_of_numpy() -> None:
         found = row_medians(values)
         np.testing.assert_array_equal(found[known], np.nanmedian(values[known], axis=1))
         assert np.isnan(found[~known]).all()
+
+
+def test_waves_set_apart_make_no_couplet_and_no_bigeminy_and_are_not_counted() -> None:
+    times_s = regular(75, 20)
+    for labels, kind in (("N" * 16 + "VVNN", "couplet"), ("NV" * 9 + "NN", "bigeminy")):
+        evidence = watch(times_s, labels)
+        assert kind in told(evidence)
+        apart = replace(evidence.beats, apart=np.full_like(evidence.beats.apart, True))
+        assert kind not in told(replace(evidence, beats=apart))
+
+
+def test_what_is_found_after_waves_counts_again() -> None:
+    history = BeatHistory(1)
+    slot = np.array([0])
+    times_ns = np.arange(1, 9) * NS_PER_S
+    history.append(np.zeros(6, dtype=np.int64), times_ns[:6], np.full(6, LABELS.index("V")))
+    history.set_apart(slot, times_ns[[2]])
+    history.append(np.zeros(2, dtype=np.int64), times_ns[6:], np.full(2, LABELS.index("V")))
+    assert history.ventricular_since(slot, np.array([0])) == 4
+    other = BeatHistory(1)
+    other.restore(0, *history.state(0))
+    other.restore_apart(0, history.apart_ns(0))
+    assert other.ventricular_since(slot, np.array([0])) == 4
+    assert other.recent(slot).apart[0, -8:].tolist() == [False, False, True, True, True, True, False, False]
