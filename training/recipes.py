@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from training import af_recipes, beats_recipes, delineation_recipes, monitor_recipes, shock_recipes
+from training import (
+    af_recipes,
+    beats_recipes,
+    delineation_recipes,
+    heart_recipes,
+    monitor_recipes,
+    shock_recipes,
+)
 from training.config import Recipe
 from training.errors import BadRecipe
 from training.overrides import override
@@ -21,6 +28,7 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "ecg-delineation-1": delineation_recipes.ecg_delineation_1,
     "ecg-beats-1": beats_recipes.ecg_beats_1,
     "ecg-shock-1": shock_recipes.ecg_shock_1,
+    "heart-sounds-1": heart_recipes.heart_sounds_1,
 }
 
 

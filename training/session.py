@@ -56,6 +56,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.shock_task import ShockTask
 
         return ShockTask(recipe, data, cache)
+    if recipe.task == "heart":
+        from training.heart_task import HeartTask
+
+        return HeartTask(recipe, data, cache)
     raise BadRecipe(f"recipe {recipe.name}: no task {recipe.task!r}")
 
 

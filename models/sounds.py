@@ -1,0 +1,202 @@
+"""Lung- and heart-sound models for the worker and the upload page: frames in, calibrated probabilities out.
+
+A model of sounds sees leveled log-mel frames. The worker makes them of the conditioned stream with
+:class:`models.melspec.LogMelStream` (``model.mel``) and :class:`models.sounds_level.RunningLevel`
+(:meth:`SoundModel.level`), keeps the last ``window_frames`` of each bed, and asks :meth:`SoundModel.listen`
+about all beds at once. A whole recording is heard by :meth:`SoundModel.hear`.
+
+Shape legend: B beds, M mel bands, T frames, S steps, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models import store
+from models.cnn_lstm import CnnLstm
+from models.errors import CardMismatch
+from models.melspec import MelSpec
+from models.sounds_heart import STATES, decode_states, murmur_logit
+from models.sounds_level import RunningLevel, mel_spec
+from models.sounds_run import run_recording, run_windows
+from models.spec import Conv2dFrontEnd, ModelSpec
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+DIAGNOSES: Final = ("healthy", "chronic", "acute")
+"""Classes that exclude one another in a lung model's window head: a softmax, the others a sigmoid each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a model says of a batch of windows.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float32, shape (B, K)
+        Calibrated, of ``model.classes``: lung crackle and wheeze, heart murmur.
+    step_probabilities : ndarray of float32, shape (B, S, K)
+        Of ``model.step_classes``: lung crackle and wheeze (each apart), heart S1, systole, S2, diastole
+        (sum 1) and murmur.
+    attention : ndarray of float32, shape (B, S)
+        Weights with which the window was looked at, sum 1.
+    diagnoses : ndarray of float32, shape (B, 3) or (B, 0)
+        Lung: healthy, chronic, acute, sum 1; to be averaged over minutes before it is shown.
+    states : ndarray of int64, shape (B, S) or (B, 0)
+        Heart: index into :data:`models.sounds_heart.STATES`, decoded.
+    """
+
+    probabilities: FloatArray
+    step_probabilities: FloatArray
+    attention: FloatArray
+    diagnoses: FloatArray
+    states: IntArray
+
+
+def _sigmoid(logits: npt.NDArray[np.floating]) -> FloatArray:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))), dtype=np.float32)
+
+
+def _softmax(logits: npt.NDArray[np.floating]) -> FloatArray:
+    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True, initial=-np.inf))
+    return np.asarray(shifted / shifted.sum(-1, keepdims=True), dtype=np.float32)
+
+
+class SoundModel:
+    """A model of lung or heart sounds, ready to predict.
+
+    Parameters
+    ----------
+    network : CnnLstm
+        In evaluation mode.
+    spec : ModelSpec
+        Its card.
+
+    Raises
+    ------
+    CardMismatch
+        The card is of no model of sounds.
+    """
+
+    def __init__(self, network: CnnLstm, spec: ModelSpec) -> None:
+        front_end = spec.architecture.front_end
+        if not isinstance(front_end, Conv2dFrontEnd) or front_end.mel is None:
+            raise CardMismatch(
+                f"{spec.name}: its {front_end.kind} front end hears no sounds; take a lung or heart model"
+            )
+        self.network, self.spec = network, spec
+        self.mel: MelSpec = mel_spec(front_end.mel)
+        self.memory_frames = front_end.mel.memory_s * self.mel.frame_hz
+        self.band_hz = spec.band_hz
+        self.step_s = spec.step_s
+        self.frames_per_step = front_end.columns_per_step
+        self.window_steps = round(spec.window_s / spec.step_s)
+        self.window_frames = self.window_steps * self.frames_per_step
+        self.hop_frames = round(spec.hop_s * self.mel.frame_hz)
+        self.heart = spec.task == "heart"
+        self.classes = tuple(name for name in spec.window_classes if name not in DIAGNOSES)
+        self.step_classes = spec.step_classes
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, device: str | torch.device = "cpu") -> SoundModel:
+        """Load by a shipped name or a path, as :func:`models.store.load` does, with its errors."""
+        return cls(*store.load(name_or_path, device))
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """Least probability that calls each of ``classes``, chosen on validation patients."""
+        return {name: self.spec.thresholds[name] for name in self.classes}
+
+    def level(self, n_streams: int = 1) -> RunningLevel:
+        """What takes levels off the frames of streams."""
+        return RunningLevel(self.memory_frames, self.mel.n_mels, n_streams)
+
+    def step_times_s(self, n_steps: int) -> npt.NDArray[np.float64]:
+        """Middle of each step in seconds after the first sample of the window."""
+        first = ((self.frames_per_step - 1) * self.mel.hop + self.mel.window) / 2 / self.mel.rate_hz
+        return np.asarray(first + np.arange(n_steps) * self.step_s, dtype=np.float64)
+
+    def calibrate(self, name: str, logits: npt.NDArray[np.floating]) -> FloatArray:
+        """Probabilities of one class's logits, by the card's scale and offset."""
+        held = self.spec.thresholds
+        return _sigmoid(held.get(f"{name}_scale", 1.0) * logits + held.get(f"{name}_offset", 0.0))
+
+    def listen(self, frames_BMT: FloatArray, where_BS: BoolArray | None = None) -> Heard:
+        """What is heard in windows of several beds.
+
+        Parameters
+        ----------
+        frames_BMT : ndarray of float32, shape (B, M, T)
+            Leveled frames; T is ``window_frames`` or any multiple of ``frames_per_step``.
+        where_BS : ndarray of bool or None, shape (B, S)
+            Steps that count (a breathing cycle), at least one a window; None: the whole window.
+
+        Raises
+        ------
+        ValueError
+            The frames have another number of bands.
+        """
+        if frames_BMT.ndim != 3 or frames_BMT.shape[1] != self.mel.n_mels:
+            raise ValueError(
+                f"frames of shape {frames_BMT.shape}: {self.spec.name} takes (B, {self.mel.n_mels}, T)"
+            )
+        if len(frames_BMT) == 0:
+            raise ValueError(f"no windows: {self.spec.name} takes at least one")
+        steps, windows, attention = run_windows(self.network, frames_BMT, where_BS)
+        return self._heard(steps, windows, attention)
+
+    def _heard(self, steps_BSK: FloatArray, windows_BK: FloatArray, attention_BS: FloatArray) -> Heard:
+        n, n_steps, _ = steps_BSK.shape
+        states = np.zeros((n, 0), dtype=np.int64)
+        logits = windows_BK[:, : len(self.classes)].astype(np.float64)
+        if self.heart:
+            states = decode_states(steps_BSK, self.step_s)
+            logits = murmur_logit(steps_BSK, windows_BK[:, 0], states)[:, None]
+            apart = [_softmax(steps_BSK[..., : len(STATES)]), _sigmoid(steps_BSK[..., len(STATES) :])]
+            of_steps = np.concatenate(apart, axis=-1)
+        else:
+            columns = [self.calibrate(name, steps_BSK[..., k]) for k, name in enumerate(self.step_classes)]
+            of_steps = np.stack(columns, axis=-1)
+        return Heard(
+            np.stack([self.calibrate(name, logits[:, k]) for k, name in enumerate(self.classes)], axis=-1),
+            of_steps,
+            attention_BS,
+            _softmax(windows_BK[:, len(self.classes) :])
+            if windows_BK.shape[1] > len(self.classes)
+            else np.zeros((n, 0), dtype=np.float32),
+            states,
+        )
+
+    def hear(self, frames_MT: FloatArray) -> Heard:
+        """What is heard in a whole recording, as one window of its length.
+
+        Windows overlap by half; steps are joined, probabilities and diagnoses averaged over the windows.
+
+        Parameters
+        ----------
+        frames_MT : ndarray of float32, shape (M, T)
+            Leveled frames of the recording, at least one.
+        """
+        course = run_recording(self.network, frames_MT, self.window_steps, max(1, self.window_steps // 2))
+        whole = self._heard(
+            course.step_logits[None],
+            course.window_logits.mean(0, keepdims=True),
+            self._attention(course.attention, course.first_step, len(course.step_logits)),
+        )
+        return whole
+
+    def _attention(self, attention_WS: FloatArray, starts: IntArray, n_steps: int) -> FloatArray:
+        """Attention of windows along the recording, (1, S), sum 1."""
+        total = np.zeros(max(n_steps, int(starts[-1]) + attention_WS.shape[1]))
+        np.add.at(total, starts[:, None] + np.arange(attention_WS.shape[1]), attention_WS)
+        kept = total[:n_steps]
+        return np.asarray(kept / kept.sum(), dtype=np.float32)[None]

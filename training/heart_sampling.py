@@ -1,0 +1,122 @@
+"""Batches for the heart task: patients evenly, those with and without a murmur by share, then varied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from training.errors import DataMissing
+from training.heart_config import HeartData
+from training.heart_records import HeartRecord
+from training.sound_augment import vary
+from training.sound_config import SoundAugment
+from training.sources import FloatArray, IntArray, WideFloatArray
+
+IGNORED = -1
+"""Target of a step that is not annotated."""
+
+
+def step_times_s(n_steps: int, stride: int, hop: int, window: int, rate_hz: float) -> WideFloatArray:
+    """Times that steps stand for: the middle of what the frames of each cover.
+
+    Parameters
+    ----------
+    n_steps : int
+        How many.
+    stride, hop, window : int
+        Samples of a step, between frames, and of a frame.
+    rate_hz : float
+        Of the samples.
+    """
+    first = (stride - hop + window) / 2
+    return np.asarray((np.arange(n_steps) * stride + first) / rate_hz, dtype=np.float64)
+
+
+class HeartSampler:
+    """Draws windows of heart sounds.
+
+    Parameters
+    ----------
+    records : sequence of HeartRecord
+        Of the training side.
+    stride, hop, window, rate_hz : int, int, int, float
+        As :func:`step_times_s` has them.
+    data, augment : HeartData, SoundAugment
+        The recipe's.
+
+    Raises
+    ------
+    DataMissing
+        No records.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[HeartRecord],
+        stride: int,
+        hop: int,
+        window: int,
+        rate_hz: float,
+        data: HeartData,
+        augment: SoundAugment,
+    ) -> None:
+        if not records:
+            raise DataMissing("no recording of heart sounds on the training side")
+        self.records, self.augment, self.rate_hz = list(records), augment, rate_hz
+        self.frame_hz, self.per_step = rate_hz / hop, stride // hop
+        self.n_steps = round(data.window_s * rate_hz / stride)
+        self.times_s = [
+            step_times_s(record.frames.shape[1] // self.per_step + 1, stride, hop, window, rate_hz)
+            for record in self.records
+        ]
+        self.states = [
+            record.segments.at(times) - 1 for record, times in zip(self.records, self.times_s, strict=True)
+        ]
+        self.weight = _draw_weights(self.records, data)
+
+    def batch(self, seed: int, step: int, n: int) -> dict[str, npt.NDArray[np.generic]]:
+        """``x`` (n, 1, M, T), ``state`` (n, S), ``murmur`` (n,) with NaN where it is not known."""
+        rng = np.random.default_rng((seed, step))
+        chosen = rng.choice(len(self.records), n, p=self.weight)
+        windows = [self._window(int(i), rng) for i in chosen]
+        return {
+            "x": np.stack([x for x, _ in windows])[:, None],
+            "state": np.stack([state for _, state in windows]),
+            "murmur": np.array([self.records[i].heard_here for i in chosen], dtype=np.float32),
+        }
+
+    def _window(self, index: int, rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
+        frames, states = self.records[index].frames, self.states[index]
+        speed = float(rng.uniform(*self.augment.time_scale))
+        n_frames = self.n_steps * self.per_step
+        length = n_frames * speed
+        first = float(rng.uniform(0, max(0.0, frames.shape[1] - length)))
+        places = first + np.arange(n_frames) * speed
+        nearest = np.rint(places).astype(np.int64)
+        inside = nearest < frames.shape[1]
+        x = np.where(inside, frames[:, np.minimum(nearest, frames.shape[1] - 1)], 0.0).astype(np.float32)
+        # The step that the middle of a step's frames came from.
+        middle = first + (np.arange(self.n_steps) * self.per_step + (self.per_step - 1) / 2) * speed
+        of_step = np.rint((middle - (self.per_step - 1) / 2) / self.per_step).astype(np.int64)
+        known = (of_step >= 0) & (of_step < len(states))
+        state = np.where(known, states[np.clip(of_step, 0, len(states) - 1)], IGNORED)
+        return vary(x, self.augment, self.frame_hz, rng), state.astype(np.int64)
+
+
+def _draw_weights(records: Sequence[HeartRecord], data: HeartData) -> WideFloatArray:
+    """Probability of each recording: kinds by share, patients of a kind evenly, their recordings evenly."""
+    kinds = ["Unknown" if record.murmur == "Unknown" else record.murmur for record in records]
+    share = {
+        "Present": data.present_share * (1 - data.unknown_share),
+        "Absent": (1 - data.present_share) * (1 - data.unknown_share),
+        "Unknown": data.unknown_share,
+    }
+    weight = np.zeros(len(records))
+    for kind, of_kind in share.items():
+        patients = [record.patient for record, one in zip(records, kinds, strict=True) if one == kind]
+        for i, record in enumerate(records):
+            if kinds[i] == kind:
+                weight[i] = of_kind / len(set(patients)) / patients.count(record.patient)
+    return np.asarray(weight / weight.sum(), dtype=np.float64)
