@@ -67,7 +67,7 @@ def take_ecg(monitor: EcgMonitor, bed: str) -> EcgState | None:
         beat_times_ns=times_ns,
         beat_labels=labels,
         clear_since_ns=clear_since_ns,
-        clocks=monitor.clocks[slot].tolist(),
+        clocks=monitor.clocks.table[slot].tolist(),
         af_phase=int(monitor.af.phase[slot]),
         model_sha256=monitor.model_sha256,
         lead=int(monitor.leads.lead[slot]),
@@ -140,7 +140,7 @@ def _put_ecg(monitor: EcgMonitor, bed: str, state: EcgState) -> None:
     monitor.af.phase[slot] = state.af_phase
     monitor.engine.restore(slot, state.alarms)
     monitor.in_step.score[slot] = state.in_step
-    monitor.clocks[slot] = state.clocks
+    monitor.clocks.table[slot] = state.clocks
     monitor.beats.restore(slot, state.beat_times_ns, state.beat_labels, state.clear_since_ns)
     monitor.beats.restore_apart(slot, state.apart_ns)
     monitor.beats.restore_heights(slot, arrays["heights"].astype(np.float64))

@@ -7,30 +7,24 @@ slots; Python walks only over what is published.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from inference import confirm
 from inference.af import AtrialFibrillation, irregular
 from inference.alarm_book import AlarmBook
 from inference.alarm_spec import AlarmSetting
 from inference.alarms import AlarmEngine, Conditions
-from inference.beat_classes import (
-    UNKNOWN_LEAD,
-    BeatClassifier,
-    BeatPredictor,
-    Decided,
-    cut_segments,
-    join,
-)
-from inference.beats import NEVER, BeatHistory, RecentBeats
+from inference.beat_classes import BeatPredictor
+from inference.beat_line import BeatLine
+from inference.beats import RecentBeats
+from inference.ecg_clocks import EcgClocks
 from inference.evidence import ECG_SPECS, Evidence
 from inference.fit import check_fit
-from inference.found_beats import FoundBeats, find_beats, intervals_s
+from inference.found_beats import find_beats, intervals_s
 from inference.leads import Leads
 from inference.predictor import Predictor, Probabilities
-from inference.pulse_step import InStep
+from inference.pulse_check import PulseCheck
 from inference.pulses import PulseMonitor
 from inference.quality import LeadStatus, lead_status
 from inference.records import Records
@@ -42,7 +36,7 @@ from inference.waves import wave_rate_bpm
 from ingest.bank import Bank, Due, Restart, layers
 from ingest.conditioning import ECG
 from ingest.continuity import Piece
-from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind, WideFloatArray
+from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArray
 
 SETTLED_S = 5.0
 """Signal that must be there before the network's rhythm counts."""
@@ -50,15 +44,8 @@ SETTLED_S = 5.0
 MISSING_SHARE = 0.25
 """A hop with more than this missing interrupts the count of beats and pauses."""
 
-STARTED, FRONTIER, UNSEEN, ELSEWHERE = 0, 1, 2, 3
-N_CLOCKS = 4
-"""Columns of ``EcgMonitor.clocks`` (ns): the stream's start, the time up to which beats are final, the time
-since the last beat in which none could have been seen, and the last beat that another lead alone showed."""
-
 AROUND_NS = 6 * NS_PER_S
 """What was found so long before the first sign of a lethal rhythm may be its waves: seeing it takes time."""
-
-ECG_KINDS = tuple(spec.kind for spec in ECG_SPECS)
 
 Clock = Callable[[], int]
 SettingsOf = Callable[[str], Mapping[str, AlarmSetting]]
@@ -112,16 +99,15 @@ class EcgMonitor:
         check_fit(card)
         self.bank = Bank(SignalKind.ECG, ECG, card.window_s, card.hop_s)
         n_slots = len(self.bank.count)
-        self.beats = BeatHistory(n_slots)
-        self.classifier = None if beats is None else BeatClassifier(beats, n_slots)
+        self._line = BeatLine(beats, n_slots)
+        self.beats, self.classifier = self._line.history, self._line.classifier
         self.engine = AlarmEngine(ECG_SPECS, n_slots)
         self.book = book or AlarmBook()
         self._settings_of = settings_of
-        self._pulses = pulses
-        self._pulse_numbers = np.zeros(n_slots, dtype=np.int64)
-        self.in_step = InStep(n_slots)
+        self._check = PulseCheck(pulses, n_slots)
+        self.in_step = self._check.in_step
         self.leads = Leads(self.bank, predictor)
-        self.clocks = np.full((n_slots, N_CLOCKS), NEVER, dtype=np.int64)
+        self.clocks = EcgClocks(n_slots)
         self.af = AtrialFibrillation(n_slots)
         self._predictor = predictor
         self._card = card
@@ -140,8 +126,7 @@ class EcgMonitor:
         if slot not in self._names:
             self._names[slot] = bed
             self._make_room(len(self.bank.count))
-            if self._pulses is not None:
-                self._pulse_numbers[slot] = self._pulses.number(bed)
+            self._check.take(slot, bed)
             self.configure(bed)
         return slot
 
@@ -152,18 +137,12 @@ class EcgMonitor:
             self.engine.configure(slot, self.bank.kind.value, self._settings_of(bed))
 
     def _make_room(self, n_slots: int) -> None:
-        extra = n_slots - len(self.clocks)
-        if extra <= 0:
-            return
-        self.beats.resize(n_slots)
-        if self.classifier is not None:
-            self.classifier.resize(n_slots)
+        self._line.resize(n_slots)
         self.engine.resize(n_slots)
         self.af.resize(n_slots)
         self.leads.resize(n_slots)
-        self._pulse_numbers = np.pad(self._pulse_numbers, (0, extra))
-        self.in_step.resize(n_slots)
-        self.clocks = np.pad(self.clocks, ((0, extra), (0, 0)), constant_values=NEVER)
+        self._check.resize(n_slots)
+        self.clocks.resize(n_slots)
 
     def remove(self, bed: str) -> None:
         """Forget a bed."""
@@ -171,14 +150,12 @@ class EcgMonitor:
         self.bank.remove(bed)
         del self._names[slot]
         self.channels.pop(slot, None)
-        self.beats.reset(slot)
-        if self.classifier is not None:
-            self.classifier.reset(slot)
+        self._line.reset(slot)
         self.engine.reset(slot)
         self.in_step.reset(slot)
         self.af.reset(slot)
         self.leads.reset(slot)
-        self.clocks[slot] = NEVER
+        self.clocks.reset(slot)
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
         """Append pieces of many beds and judge what became due."""
@@ -198,23 +175,15 @@ class EcgMonitor:
         of the old time may be held against the new.
         """
         slot, start_ns = restart.slot, restart.start_ns
-        unseen_ns = start_ns - int(self.clocks[slot, FRONTIER])
-        if self.clocks[slot, FRONTIER] != NEVER and unseen_ns >= 0:
-            self.clocks[slot, UNSEEN] += unseen_ns
-        else:
+        if not self.clocks.restart(slot, start_ns):
             self.beats.reset(slot)
-            if self.classifier is not None:
-                # Begins anew with the next window, which publishes the beat that waits for its class.
-                self.classifier.lead[slot] = UNKNOWN_LEAD
+            self._line.look_anew(slot)
             self.engine.clock_set_back(slot)
-            self.clocks[slot, STARTED], self.clocks[slot, UNSEEN] = start_ns, 0
-            self.clocks[slot, ELSEWHERE] = NEVER
-        self.clocks[slot, FRONTIER] = start_ns
         self.beats.clear_since_ns[slot] = start_ns
         self.beats.forget_heights(np.array([slot]))
         self.leads.reset(slot, restart.channels)
-        if self.classifier is not None and self.channels.get(slot, restart.channels) != restart.channels:
-            self.classifier.lead[slot] = UNKNOWN_LEAD
+        if self.channels.get(slot, restart.channels) != restart.channels:
+            self._line.look_anew(slot)
         self.channels[slot] = restart.channels
 
     def _judge(self, due: Due) -> Outcome:
@@ -229,15 +198,15 @@ class EcgMonitor:
         beats = find_beats(self._card, self.beats, due.slots, windows, present, said, starts_ns)
         since_s = intervals_s(self.beats, due.slots, beats)
         settled = self._note_gaps(due, status, present, frontier_ns)
-        decided = self._classify(due, windows, beats, since_s, leads, frontier_ns)
-        self.clocks[due.slots[beats.row], UNSEEN] = 0
+        decided = self._line.remember(due, windows, beats, since_s, leads, frontier_ns)
+        self.clocks.beat(due.slots[beats.row])
         shown = np.where((settled & ~status.unusable)[:, None], said.rhythms, np.nan)
         self.leads.remember(due.slots, shown)
         self._look_elsewhere(due, leads, status, said, frontier_ns)
         tachycardia = said.rhythms[:, self._card.window_classes.index("vt")] >= self._card.thresholds["vt"]
         waves_bpm = wave_rate_bpm(windows, self._card.fs_hz, tachycardia)
         evidence = self._evidence(due, status, settled, waves_bpm, ends_ns, frontier_ns)
-        found, unseen = self._confirm(due, evidence, conditions(evidence))
+        found, unseen = self._check(due, evidence, conditions(evidence))
         alarms = self._update_alarms(due, found)
         quality = self._quality(status, leads, said)
         fibrillates = (
@@ -258,41 +227,11 @@ class EcgMonitor:
         seen = self.leads.look(due, leads, status, said, quiet_ns >= QUIET_S * NS_PER_S)
         alone = seen.beat_ns - self.beats.last_ns[slots] > APART_S * NS_PER_S
         of, beat_ns = slots[alone], seen.beat_ns[alone]
-        self.clocks[of, ELSEWHERE], self.clocks[of, UNSEEN] = beat_ns, 0
+        self.clocks.beat_elsewhere(of, beat_ns)
         # An interval in which another lead had beats is none.
         self.beats.clear_since_ns[of] = np.maximum(self.beats.clear_since_ns[of], beat_ns)
         blind = alone & (quiet_ns >= CHANGE_S * NS_PER_S)
         self.beats.forget_heights(self.leads.leave(slots, seen, blind))
-
-    def _classify(
-        self,
-        due: Due,
-        windows: FloatArray,
-        beats: FoundBeats,
-        since_s: WideFloatArray,
-        leads: IntArray,
-        frontier_ns: IntArray,
-    ) -> Decided:
-        """Remember new beats, by a first guess where the class comes later; return those that have theirs."""
-        slots = due.slots[beats.row]
-        if self.classifier is None:
-            self.beats.append(slots, beats.times_ns, beats.labels, beats.heights_mv)
-            return Decided(slots, beats.times_ns, beats.labels, beats.probabilities)
-        parts = [self.classifier.use_leads(due.slots, leads)]
-        order = np.argsort(slots, kind="stable")
-        guesses = np.empty_like(beats.labels)
-        guesses[order], decided = self.classifier.add(
-            slots[order],
-            beats.times_ns[order],
-            cut_segments(windows, beats.row, beats.at)[order],
-            since_s[order],
-            beats.probabilities[order],
-        )
-        self.beats.append(slots, beats.times_ns, guesses, beats.heights_mv)
-        parts += [decided, self.classifier.wait(due.slots, frontier_ns)]
-        final = join(parts)
-        self.beats.revise(final.slots, final.times_ns, final.labels)
-        return final
 
     def _note_gaps(
         self, due: Due, status: LeadStatus, present: BoolArray, frontier_ns: IntArray
@@ -301,9 +240,7 @@ class EcgMonitor:
         final = present[:, : self.bank.window - self._context]
         missing = 1.0 - final[:, -self.bank.hop :].mean(axis=1)
         missing = np.where(status.unusable, 1.0, missing)
-        passed_ns = np.clip(frontier_ns - self.clocks[due.slots, FRONTIER], 0, self._hop_ns)
-        self.clocks[due.slots, UNSEEN] += np.round(missing * passed_ns).astype(np.int64)
-        self.clocks[due.slots, FRONTIER] = frontier_ns
+        self.clocks.advance(due.slots, frontier_ns, self._hop_ns, missing)
         broken = missing > MISSING_SHARE
         slots = due.slots[broken]
         clear_ns = np.maximum(self.beats.clear_since_ns[slots], frontier_ns[broken])
@@ -326,10 +263,7 @@ class EcgMonitor:
         told = self.engine.active(slots)[:, self.engine.column("noise")]
         noisy = self.leads.noisy(slots, status, told)
         began, ended = self._atrial_fibrillation(slots, recent, ~noisy)
-        quiet_since_ns = np.maximum(
-            self.beats.last_ns[slots], self.clocks[slots][:, [STARTED, ELSEWHERE]].max(axis=1)
-        )
-        quiet_ns = frontier_ns - quiet_since_ns - self.clocks[slots, UNSEEN]
+        quiet_since_ns, quiet_s = self.clocks.quiet(slots, self.beats.last_ns[slots], frontier_ns)
         return Evidence(
             slots,
             ends_ns,
@@ -337,7 +271,7 @@ class EcgMonitor:
             recent,
             self.beats.ventricular_since(slots, frontier_ns - 60 * NS_PER_S),
             quiet_since_ns,
-            quiet_ns / NS_PER_S,
+            quiet_s,
             self.leads.rhythms[slots],
             self.leads.elsewhere[slots],
             waves_bpm,
@@ -389,33 +323,3 @@ class EcgMonitor:
                 self._names[change.slot], kind, change, offsets[change.slot], self._clock()
             )
         ]
-
-    def _confirm(self, due: Due, evidence: Evidence, found: Conditions) -> tuple[Conditions, BoolArray]:
-        """Take back what a pulse contradicts; only what records before the window's last one told counts.
-
-        The second says where a rate of 0 is contradicted: beats go on that the ECG does not show.
-        """
-        unseen = np.zeros(len(due.slots), dtype=np.bool_)
-        if self._pulses is None:
-            return found, unseen
-        pulse = self._pulses.evidence(self._pulse_numbers[due.slots], found.times_ns, due.offsets)
-        pulse = self.in_step.checked(due.slots, pulse, evidence.beats.times_ns)
-        rows = np.flatnonzero(found.true.any(axis=1))
-        if len(rows) == 0:
-            return found, unseen
-        pulse = pulse.of(rows)
-        onsets_ns, low = found.onsets_ns[rows], ECG_KINDS.index(confirm.HR_LOW)
-        onsets_ns[:, low] = evidence.quiet_since_ns[rows]
-        judged = confirm.judge(ECG_KINDS, pulse, onsets_ns, found.values[rows])
-        unseen[rows] = judged.contradicted[:, low]
-        true = found.true.copy()
-        true[rows] = confirm.without(ECG_KINDS, true[rows], judged)
-        place = {int(row): at for at, row in enumerate(rows)}
-        taken = replace(
-            found,
-            true=true,
-            reasons=lambda row, column: (
-                tuple(confirm.reasons(ECG_KINDS[column], pulse, place[row])) if row in place else ()
-            ),
-        )
-        return taken, unseen
