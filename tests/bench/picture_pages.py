@@ -25,7 +25,6 @@ from ingest import kafka
 from ingest.broker import EmbeddedBroker
 from ingest.settings import load_settings
 from ingest.simulate import Ward
-from ingest.types import SignalKind
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SIZES = ((1920, 1080), (1366, 768))
@@ -43,8 +42,7 @@ def a_table(path: Path) -> Path:
     """Write a minute of simulated ECG with a fibrillation as CSV."""
     ward = Ward(1, 5, ["bed-01:vf@25s:20s"])
     chunks = list(ward.chunks(0, 60.0, 1.0))
-    codings = ward.codings[("bed-01", SignalKind.ECG)]
-    values = np.concatenate([chunk.samples for chunk in chunks]) / np.asarray(codings.gain)
+    values = np.concatenate([chunk.samples for chunk in chunks])
     lines = ["time_s,II [mV],V1 [mV]"]
     lines += [f"{index / 250:.3f},{row[0]:.4f},{row[1]:.4f}" for index, row in enumerate(values)]
     path.write_text("\n".join(lines) + "\n")
