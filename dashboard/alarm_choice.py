@@ -29,6 +29,10 @@ SPANS: Final[dict[str, float | None]] = {
     "All": None,
 }
 FROM_TO: Final = "From … to …"
+WAY_OUT: Final = (
+    "Live alarms and traces go on. It is looked for every few seconds; start the database or `wardwave "
+    "record`, or mend WARDWAVE_RECORDER__URL."
+)
 LABEL_WORDS: Final = {
     Label.TRUE.value: "true",
     Label.FALSE.value: "false",
@@ -171,5 +175,6 @@ def turn_pages(page: Page) -> None:
 def missing_words(missing: shared.Missing, n_hours: int) -> str:
     """What is shown without a store, and how to get more; escaped for Markdown."""
     return plain(
-        f"Shown are the last {n_hours} h of the alarm topic, without strips and labels: {missing.why}."
+        f"Shown are the last {n_hours} h of the alarm topic, without strips and labels: {missing.why}. "
+        f"{WAY_OUT}"
     )

@@ -6,27 +6,27 @@ filled in and what was chosen stay as they are.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
 
-from dashboard import access, access_log, alarm_life, alarm_lists, controls, shared, strip_view
+from dashboard import access, access_log, alarm_life, alarm_lists, controls, shared
+from dashboard.alarm_known import newer, state_words, unknown_since
+from dashboard.alarm_strip import again_when, show_strip
 from dashboard.snapshots import WardSnapshot
 from dashboard.strip_files import strip_files
-from dashboard.strip_lanes import gap_words
 from dashboard.strip_sheet import Drawing
 from dashboard.summary import alarm_text
 from dashboard.views import device_time
 from dashboard.words import plain
 from inference.errors import StoreError
-from inference.explanation import Explained
 from inference.store import Store
 from inference.store_labels import LONGEST_COMMENT, AlarmLabel, Label
-from inference.strips import Strip, StripBeat
+from inference.strips import Strip
 from inference.types import Alarm, AlarmState
-from models.errors import ModelError
 
 SCOPE: Final = "review"
 RENEWED_S: Final = 1.0
@@ -45,29 +45,6 @@ class _Reviewed:
     why: str
     label: AlarmLabel | None
     strip: Strip | None
-
-
-@st.cache_resource(show_spinner=False)
-def _finder() -> Callable[[Strip], tuple[StripBeat, ...]]:
-    # Seconds of loading torch, which only a strip that is opened needs.
-    from inference.strip_beats import BeatFinder
-
-    return BeatFinder()
-
-
-@st.cache_data(show_spinner="Finding beats …", max_entries=64)
-def _beats(alarm_id: str, n_signals: int, _strip: Strip) -> tuple[StripBeat, ...]:
-    return _finder()(_strip)
-
-
-@st.cache_data(show_spinner="Explaining …", max_entries=16)
-def _explained(alarm_id: str, raised_ns: int, _strip: Strip, _alarm: Alarm) -> Explained:
-    return strip_view.explain_strip(_strip, _alarm)
-
-
-@st.cache_data(show_spinner="Drawing …", max_entries=16)
-def _image(key: tuple[str, int, int, bool], dark: bool, _drawing: Drawing) -> bytes:
-    return strip_view.strip_png(_drawing, dark=dark)
 
 
 def review(alarm_id: str, read_snapshot: Callable[[], WardSnapshot], store: Store | shared.Missing) -> None:
@@ -105,7 +82,7 @@ def _find(alarm_id: str, snapshot: WardSnapshot, store: Store | shared.Missing) 
     steps = [alarm for alarm in (live, None if stored is None else stored.alarm) if alarm is not None]
     if not steps:
         return None
-    alarm = max(steps, key=lambda step: (step.raw_offset, step.revision))
+    alarm = newer(steps[0], steps[-1])
     if isinstance(store, shared.Missing):
         return _Reviewed(alarm, None, store.why, None, None)
     if stored is None:
@@ -118,16 +95,20 @@ def _now_line(alarm: Alarm, read_snapshot: Callable[[], WardSnapshot]) -> None:
 
     @st.fragment(run_every=RENEWED_S)
     def renewed() -> None:
+        above, below = st.container(), st.container()
+        with below:
+            controls.replies(SCOPE)
         snapshot = read_snapshot()
-        now = next((one for one in snapshot.alarms if one.id == alarm.id), alarm)
-        words, buttons = st.columns([5, 1], vertical_alignment="center")
-        ended = f", ended {device_time(now.ended_ns)}" if now.ended_ns is not None else ""
-        said = f"{now.priority} priority · {now.state} · onset {device_time(now.onset_ns)}{ended} UTC"
+        now = newer(alarm, next((one for one in snapshot.alarms if one.id == alarm.id), None))
+        with above:
+            words, buttons = st.columns([5, 1], vertical_alignment="center")
+        state = state_words(now, unknown_since(now, snapshot, time.time_ns()))
+        ended = f", ended {device_time(now.ended_ns)} UTC" if now.ended_ns is not None else ""
+        said = f"{now.priority} priority · {state} · onset {device_time(now.onset_ns)} UTC{ended}"
         words.caption(plain(said))
         if now.state is not AlarmState.ENDED and access.current_user().may_command and snapshot.connected:
             with buttons:
                 controls.alarm_buttons(now, "reviewed", SCOPE)
-        controls.replies(SCOPE)
 
     renewed()
 
@@ -137,25 +118,11 @@ def _strip_part(found: _Reviewed) -> Drawing | None:
     strip, alarm = found.strip, found.alarm
     if strip is None:
         st.info(_no_strip(found))
+        store = found.store
+        if store is not None:
+            again_when(lambda: _has_strip(store, alarm.id))
         return None
-    drawing = Drawing(strip, alarm)
-    if strip.signals:
-        beats, explain = st.columns([1, 4])
-        # A toggle's state is the session's, not the alarm's: who wants beats wants them in the next strip.
-        if beats.toggle("Beats", value=True, key="review-beats"):
-            drawing = Drawing(strip, alarm, _found_beats(alarm.id, strip))
-        if explain.toggle("Where the network looked", key="review-explain"):
-            drawing = Drawing(strip, alarm, drawing.beats, _found_explanation(strip, alarm))
-        dark = st.context.theme.type != "light"
-        key = (alarm.id, alarm.revision, len(drawing.beats), drawing.explained is not None)
-        words = f"Strip of {alarm.bed}: {alarm.kind}, {len(strip.signals)} pieces of signal"
-        st.image(_image(key, dark, drawing), alt=words)
-        if drawing.explained is not None:
-            st.caption(plain(strip_view.explained_words(drawing.explained)))
-    for said in gap_words(strip):
-        st.warning(plain(said))
-    st.caption(plain(strip_view.GRID_WORDS))
-    return drawing if strip.signals else None
+    return show_strip(strip, alarm)
 
 
 def _no_strip(found: _Reviewed) -> str:
@@ -164,26 +131,19 @@ def _no_strip(found: _Reviewed) -> str:
     return "No strip yet: the recorder writes it when all signals reach its end, 10 s after the alarm."
 
 
-def _found_beats(alarm_id: str, strip: Strip) -> tuple[StripBeat, ...]:
+def _has_strip(store: Store, alarm_id: str) -> bool:
     try:
-        return _beats(alarm_id, len(strip.signals), strip)
-    except ModelError as error:
-        st.warning(plain(f"No beats: {error}"))
-        return ()
-
-
-def _found_explanation(strip: Strip, alarm: Alarm) -> Explained | None:
-    try:
-        return _explained(alarm.id, alarm.raised_ns, strip, alarm)
-    except ModelError as error:
-        st.warning(plain(f"No explanation: {error}"))
-    return None
+        stored = store.alarm(alarm_id)
+    except StoreError:
+        return False
+    return stored is not None and stored.strip_complete is not None
 
 
 def _label_part(found: _Reviewed) -> None:
     """Show what reviewers said, with a form to say more."""
     st.markdown("**Was this alarm true?**")
-    writer = shared.label_writer()
+    # Where the store is away nobody waits for it a second time.
+    writer = shared.Missing(found.why) if found.store is None else shared.label_writer()
     user = access.current_user()
     if found.store is None or isinstance(writer, shared.Missing):
         why = writer.why if isinstance(writer, shared.Missing) else found.why

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from kafka.errors import KafkaError
 
 from dashboard.access_log import note
+from dashboard.background import in_background
 from dashboard.shared import Missing
 from dashboard.users import User
 from dashboard.words import count
@@ -29,7 +30,6 @@ ASK_S: Final = 5.0
 MOST_WAITING: Final = 64
 """Presses of a server process that wait at one time."""
 HERE: Final = "this machine"
-Result = TypeVar("Result")
 _LOOK: Final = "It may still be done: look before you press again"
 
 
@@ -131,7 +131,7 @@ def _ask(sender: Sender | Missing, user: User, order: Order) -> Reply:
     try:
         command = commands.new_command(user.name, order.action, order.bed, order.ward)
         # A broker that hangs holds the sender for longer than anyone should wait before a screen.
-        sent = _in_background(lambda: sender.ask(command, timeout_s=ANSWER_S))
+        sent = in_background(lambda: sender.ask(command, timeout_s=ANSWER_S), "asks")
         answers = sent.result(timeout=ASK_S)
     except TimeoutError:
         return Reply(
@@ -227,7 +227,7 @@ class Asked:
         address: str = HERE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.label = label
+        self.label, self.orders = label, tuple(orders)
         self._clock, self._began_s = clock, clock()
         self._replied: list[Reply] = []
         self._over: Future[None] = Future()
@@ -244,7 +244,7 @@ class Asked:
             finally:
                 _waiting.release()
 
-        self._over = _in_background(tell)
+        self._over = in_background(tell, "asks")
 
     def _tell(self, sender: Sender | Missing, user: User, orders: Sequence[Order], address: str) -> None:
         for order in orders:
@@ -277,17 +277,3 @@ class Asked:
 
 
 _waiting = threading.BoundedSemaphore(MOST_WAITING)
-
-
-def _in_background(work: Callable[[], Result]) -> Future[Result]:
-    """Run in a thread that no exit of the server waits for."""
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="asks", daemon=True).start()
-    return future

@@ -10,21 +10,20 @@ from typing import Final
 import streamlit as st
 
 from dashboard import access
+from dashboard.alarm_known import unknown_since
 from dashboard.asking import Order
 from dashboard.controls import (
-    RENEWED_S,
     acknowledge_all,
     alarm_buttons,
     alarm_line,
     button,
     may_command,
-    paused_words,
     press,
     replies,
-    sound_buttons,
 )
 from dashboard.limit_changes import profile_lines
 from dashboard.snapshots import WardSnapshot
+from dashboard.sound_controls import RENEWED_S, paused_words, sound_buttons
 from dashboard.words import plain
 from inference.catalog import load_catalogue
 from inference.commands import MOST_LABEL, Action, Admit, Discharge, SetProfile, Standby, Transfer
@@ -56,20 +55,22 @@ def alarm_controls(read_snapshot: Read, bed: str) -> None:
 
     @st.fragment(run_every=RENEWED_S)
     def renewed() -> None:
-        snapshot = read_snapshot()
+        # Above the alarms, which come and go: no button moves away under the pointer.
+        above = st.container()
+        replies(bed)
+        snapshot, now_ns = read_snapshot(), time.time_ns()
         shown = snapshot.bed(bed)
         status = shown.status if shown is not None else None
-        st.markdown(_status_words(bed, status))
         alarms = shown.alarms if shown is not None else ()
         listed = alarms[:MOST_ALARMS]
-        may = shown is not None and may_command(snapshot)
-        if may:
-            # Above the alarms, which come and go: no button moves away under the pointer.
-            _buttons(bed, status, listed)
-        replies(bed)
+        with above:
+            st.markdown(_status_words(bed, status))
+            may = shown is not None and may_command(snapshot)
+            if may:
+                _buttons(bed, status, listed)
         for alarm in listed:
             with st.container(horizontal=True, vertical_alignment="center"):
-                alarm_line(alarm, width=LINE)
+                alarm_line(alarm, unknown_since(alarm, snapshot, now_ns), width=LINE)
                 if may:
                     alarm_buttons(alarm, f"{bed}-one", bed)
         if len(alarms) > len(listed):

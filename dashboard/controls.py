@@ -2,25 +2,26 @@
 
 A press goes out in the callback of its button, which Streamlit runs once; a page that runs again sends
 nothing. It waits in a thread of its own, so that live traces go on; :func:`replies`, in a fragment that runs
-every second, says that it waits and then what came of it.
+every second, says at once that it was sent and then what came of it. Its button is spent until then.
 """
 
 from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 import streamlit as st
 
 from dashboard import access, shared
+from dashboard.alarm_known import state_words
 from dashboard.asking import HERE, Asked, Order, Outcome, Reply, ask
 from dashboard.snapshots import WardSnapshot
 from dashboard.summary import alarm_text
 from dashboard.words import count, countdown, plain
-from inference.commands import Acknowledge, PauseAudio, ResumeAudio
-from inference.types import Alarm, AlarmState, Bed, Priority
+from inference.commands import Acknowledge
+from inference.types import Alarm, AlarmState, Priority
 from ingest.types import NS_PER_S
 
 __all__ = [
@@ -30,25 +31,17 @@ __all__ = [
     "button",
     "alarm_line",
     "may_command",
-    "paused_words",
     "press",
     "replies",
-    "sound_buttons",
     "waiting",
-    "ward_controls",
     "why_not",
 ]
 
-RENEWED_S: Final = 1.0
-PAUSES_S: Final = (120, 60, 300)
-"""Pauses to choose from, the usual one first."""
-BRIEFLY_S: Final = 0.5
-"""Most answers come within it: the run that follows the press shows them."""
+BRIEFLY_S: Final = 0.4
+"""Most answers come within it after it was said that the press was sent."""
 APPLIED_S: Final = 10.0
 """So long it stands that something was done; what was not done stands longer."""
 REFUSED_S: Final = 60.0
-MOST_LISTED: Final = 12
-"""Alarms that a ward's list shows, and so acknowledges at once."""
 TURNS: Final = 256
 _ASKED: Final = "asked"
 _BADGE: Final = "padding:2px 10px;border-radius:4px;font-weight:700"
@@ -105,7 +98,6 @@ def press(scope: str, label: str, orders: Sequence[Order]) -> None:
     address = st.context.ip_address or HERE
     asked = Asked(shared.sender(), access.current_user(), orders, label, address)
     _all_asked()[scope] = [*[one for one in held if not one.done], asked]
-    asked.wait(BRIEFLY_S)
 
 
 def _all_asked() -> dict[str, list[Asked]]:
@@ -118,20 +110,52 @@ def _asked(scope: str) -> list[Asked]:
 
 
 def replies(scope: str) -> None:
-    """Show what waits and what was answered; to be called in a fragment that runs every second."""
+    """Show what was sent and what was answered; to be called in a fragment that runs every second.
+
+    An answer that comes soon is shown in the same run: so this comes before what else the fragment shows,
+    in a container above or below it, and the alarms are read afterwards.
+    """
     shown = [one for one in _asked(scope) if not one.done or one.age_s < _lasts_s(one.replies)]
     _all_asked()[scope] = shown
     for one in shown:
-        applied = [reply for reply in one.replies if reply.outcome is Outcome.APPLIED]
-        for reply in one.replies:
-            if reply.outcome is Outcome.REFUSED:
-                st.error(f"Not done: {_words(reply)}")
-            elif reply.outcome is Outcome.UNANSWERED:
-                st.warning(f"No answer: {_words(reply)}")
-        if applied:
-            st.success("Done: " + "  \n".join(map(_words, applied)))
+        place = st.empty()
         if not one.done:
-            st.info(f"{plain(one.label)}: waiting for the worker's answer, {one.age_s:.0f} s")
+            place.info(f"Sent: {plain(one.label)} · waiting for the worker's answer, {one.age_s:.0f} s")
+            one.wait(max(0.0, BRIEFLY_S - one.age_s))
+        if one.done:
+            with place.container():
+                _answers(one)
+
+
+def _answers(asked: Asked) -> None:
+    for reply in asked.replies:
+        if reply.outcome is Outcome.REFUSED:
+            st.error(f"Not done: {_words(reply)}")
+        elif reply.outcome is Outcome.UNANSWERED:
+            st.warning(f"No answer: {_words(reply)}")
+    applied = [reply for reply in asked.replies if reply.outcome is Outcome.APPLIED]
+    if applied:
+        st.success("Done: " + "  \n".join(map(_words, applied)))
+
+
+def _sent(order: Order) -> bool:
+    """Whether an order of this session is on its way."""
+    return any(order in one.orders for asked in _all_asked().values() for one in asked if not one.done)
+
+
+def _acknowledged() -> set[str]:
+    """Alarms that this session has just acknowledged: the topic may say so a moment later."""
+    return {
+        id_
+        for asked in _all_asked().values()
+        for one in asked
+        if one.done
+        and one.age_s < APPLIED_S
+        and all(reply.outcome is Outcome.APPLIED for reply in one.replies)
+        for order in one.orders
+        if isinstance(order.action, Acknowledge)
+        for id_ in order.action.alarms
+    }
 
 
 def _lasts_s(found: Iterable[Reply]) -> float:
@@ -151,12 +175,13 @@ def button(
     kind: Literal["primary", "secondary", "tertiary"] = "secondary",
     disabled: bool = False,
 ) -> None:
-    """Show a button that sends ``orders`` when it is pressed, once for each press."""
+    """Show a button that sends ``orders`` when it is pressed, once for each press; spent while one waits."""
+    sent = bool(orders) and all(map(_sent, orders))
     st.button(
-        plain(label),
+        f"Sent: {plain(label)}" if sent else plain(label),
         key=key,
         type=kind,
-        disabled=disabled,
+        disabled=disabled or sent,
         on_click=press,
         args=(scope, label, tuple(orders)),
     )
@@ -174,8 +199,10 @@ def acknowledge_all(alarms: Sequence[Alarm], scope: str, key: str) -> None:
     acknowledges what stood there.
     """
     by_bed: dict[str, list[str]] = {}
+    seen = _acknowledged()
     for one in waiting(alarms):
-        by_bed.setdefault(one.bed, []).append(one.id)
+        if one.id not in seen:
+            by_bed.setdefault(one.bed, []).append(one.id)
     ids = [id_ for of_bed in by_bed.values() for id_ in of_bed]
     button(
         f"Acknowledge {count(len(ids), 'alarm')}",
@@ -203,75 +230,34 @@ def alarm_buttons(alarm: Alarm, key: str, scope: str = "alarms") -> None:
     """
     if alarm.state in (AlarmState.ACTIVE, AlarmState.LATCHED):
         orders = [Order(Acknowledge([alarm.id]), alarm.bed)]
-        button("Acknowledge", scope, orders, f"{key}-{alarm.id}")
-    left_s = _left_s(alarm.audio_paused_until_ns)
-    if left_s > 0 and alarm.state is not AlarmState.ENDED:
-        st.caption(f"sound paused {countdown(left_s)}")
+        if alarm.id in _acknowledged():
+            # In the place of the button, until the alarm itself says so.
+            st.caption("acknowledged")
+        else:
+            button("Acknowledge", scope, orders, f"{key}-{alarm.id}")
+    paused_s = left_s(alarm.audio_paused_until_ns)
+    if paused_s > 0 and alarm.state is not AlarmState.ENDED:
+        st.caption(f"sound paused {countdown(paused_s)}")
 
 
-def alarm_line(alarm: Alarm, with_bed: bool = False, width: int | Literal["content"] = "content") -> None:
-    """Show an alarm in the colour of its priority; one that somebody has seen has a frame only."""
+def alarm_line(
+    alarm: Alarm,
+    since_ns: int | None,
+    with_bed: bool = False,
+    width: int | Literal["content"] = "content",
+) -> None:
+    """Show an alarm in the colour of its priority; one that somebody has seen has a frame only.
+
+    So has one that nothing is known of since ``since_ns`` (:func:`dashboard.alarm_known.unknown_since`).
+    """
     text = f"{alarm.bed}  {alarm_text(alarm)}" if with_bed else alarm_text(alarm)
-    seen = alarm.state is AlarmState.ACKNOWLEDGED
-    style = "border:1px solid" if seen else _COLOURS[alarm.priority]
+    if since_ns is not None:
+        text += f" · {state_words(alarm, since_ns)}"
+    plainly = since_ns is not None or alarm.state is AlarmState.ACKNOWLEDGED
+    style = "border:1px solid" if plainly else _COLOURS[alarm.priority]
     st.html(f'<span style="{_BADGE};{style}">{html.escape(text)}</span>', width=width)
 
 
-def _left_s(until_ns: int | None) -> float:
+def left_s(until_ns: int | None) -> float:
+    """Seconds until a pause ends; 0 or less where none is on."""
     return 0.0 if until_ns is None else until_ns / NS_PER_S - time.time()
-
-
-def sound_buttons(
-    paused: bool, scope: str, key: str, *, bed: str | None = None, ward: str | None = None
-) -> None:
-    """Show the buttons for the sound of a bed or a ward (one of them); ``paused`` says whether it is."""
-    for seconds in PAUSES_S:
-        order = Order(PauseAudio(float(seconds)), bed, ward)
-        button(f"Pause sound {seconds} s", scope, [order], f"{key}-pause-{seconds}")
-    button("Resume sound", scope, [Order(ResumeAudio(), bed, ward)], f"{key}-resume", disabled=not paused)
-
-
-def paused_words(statuses: Sequence[Bed]) -> str | None:
-    """Say of how many of some beds the sound is paused, for how long and by whom; ``None`` of none."""
-    paused = [one for one in statuses if _left_s(one.audio_paused_until_ns) > 0]
-    if not paused:
-        return None
-    left_s = max(_left_s(one.audio_paused_until_ns) for one in paused)
-    where = "" if len(paused) == len(statuses) else f" at {len(paused)} of {count(len(statuses), 'bed')}"
-    names = ", ".join(sorted({one.audio_paused_by or "staff" for one in paused}))
-    return f"SOUND PAUSED{where} {countdown(left_s)} by {names}"
-
-
-def ward_controls(read_snapshot: Callable[[], WardSnapshot], scope: str = "ward") -> None:
-    """Show sound and acknowledgement of all beds, renewed every second.
-
-    Listed are the gravest alarms that wait; only those are acknowledged by the button beside them.
-    """
-
-    @st.fragment(run_every=RENEWED_S)
-    def renewed() -> None:
-        snapshot = read_snapshot()
-        if may_command(snapshot):
-            statuses = [bed.status for bed in snapshot.beds if bed.status is not None]
-            for ward in sorted({one.ward for one in statuses}):
-                _ward_sound(ward, [one for one in statuses if one.ward == ward], scope)
-            alarms = waiting(snapshot.alarms)
-            listed = alarms[:MOST_LISTED]
-            acknowledge_all(listed, scope, scope)
-            replies(scope)
-            for one in listed:
-                alarm_line(one, with_bed=True)
-            if len(alarms) > len(listed):
-                st.caption(f"{len(alarms) - len(listed)} more wait; they are listed when these are seen.")
-        else:
-            replies(scope)
-
-    renewed()
-
-
-def _ward_sound(ward: str, statuses: Sequence[Bed], scope: str) -> None:
-    words = paused_words(statuses)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        sound_buttons(words is not None, scope, f"{scope}-{ward}", ward=ward)
-        # Last in its row: the buttons stay where they are when it comes and goes.
-        st.markdown(f"Sound of {plain(ward)}" + (f": **{plain(words)}**" if words else ""), width="content")

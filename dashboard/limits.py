@@ -11,9 +11,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.asking import Order
-from dashboard.controls import RENEWED_S, may_command, press, replies
+from dashboard.controls import may_command, press, replies
 from dashboard.limit_changes import EDITED, RESET, Change, Row, changes, problems, quieter, table
 from dashboard.snapshots import WardSnapshot
+from dashboard.sound_controls import RENEWED_S
 from dashboard.words import count, plain
 from inference.catalog import load_catalogue
 from inference.types import Priority

@@ -39,7 +39,7 @@ def _limits(ward: Ward, bed: str) -> None:
 
 
 def _trends(ward: Ward, bed: str) -> None:
-    show_trends(ward, shared.store(), bed)
+    show_trends(ward, shared.store, bed)
 
 
 PANES: Final[dict[str, Pane]] = {
@@ -89,16 +89,17 @@ def show() -> None:
 
 def _choose(ward: Ward) -> str | None:
     snapshot = ward.snapshot()
-    wanted = st.session_state.get("bed") or st.query_params.get("bed")
-    if wanted is not None:
-        st.session_state["bed"] = wanted
-    wanted = wanted or st.session_state.get("preset")
+    # The address goes before: it says which bed was clicked, and which to show after a reload.
+    asked = st.query_params.get("bed") or st.session_state.get("bed")
+    wanted = asked or st.session_state.get("preset")
     if not isinstance(wanted, str):
         # Kept while this page is shown: the page must not jump to another bed under the user's eyes.
         wanted = st.session_state["preset"] = gravest_bed(snapshot)
     bed = views.choose_bed(snapshot, wanted)
-    if bed is not None and bed != wanted:
-        st.session_state["bed" if wanted else "preset"] = bed
+    if bed is not None and (asked or (wanted and bed != wanted)):
+        st.session_state["bed"] = st.query_params["bed"] = bed
+    elif bed is not None:
+        st.session_state["preset"] = bed
     return bed
 
 

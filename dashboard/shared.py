@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import streamlit as st
 from kafka.errors import KafkaError
 
 from dashboard.feed import Feed
+from dashboard.patient_store import PATIENCE_S, PatientStore
 from dashboard.settings import DashboardSettings, load_dashboard_settings
 from dashboard.ward import Ward
 from inference.command_sender import CommandSender
 from inference.errors import StoreError
 from inference.recorder_settings import load_recorder_settings
-from inference.store import Store
 from inference.store_labels import LabelWriter
 from ingest.errors import IngestError
 from ingest.settings import Settings, load_settings
+
+AWAY: Final = "the recorder's store does not answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +71,26 @@ def _sender() -> CommandSender:
     return made
 
 
-@st.cache_resource(show_spinner=False, ttl=30.0)
-def store() -> Store | Missing:
-    """Return what the recorder has written."""
+def store() -> PatientStore | Missing:
+    """Return what the recorder has written; it is asked for anew each time, for it may come and go."""
     try:
-        return _store()
+        found = _store()
     except StoreError as error:
         return Missing(f"no stored alarms, strips and trends: {error}")
+    problem = found.problem()
+    if problem is None:
+        return found
+    return Missing(f"{AWAY} ({problem})")
 
 
 @st.cache_resource(show_spinner=False)
-def _store() -> Store:
-    return Store(load_recorder_settings().url.get_secret_value())
+def _store() -> PatientStore:
+    return PatientStore(load_recorder_settings().url.get_secret_value())
 
 
 @st.cache_resource(show_spinner=False, ttl=30.0)
 def label_writer() -> LabelWriter | Missing:
-    """Return what writes reviewers' labels to the recorder's store."""
+    """Return what writes reviewers' labels to the recorder's store; to be asked for where that is there."""
     try:
         return _label_writer()
     except StoreError as error:
@@ -93,4 +99,4 @@ def label_writer() -> LabelWriter | Missing:
 
 @st.cache_resource(show_spinner=False)
 def _label_writer() -> LabelWriter:
-    return LabelWriter(load_recorder_settings().url.get_secret_value())
+    return LabelWriter(load_recorder_settings().url.get_secret_value(), PATIENCE_S)

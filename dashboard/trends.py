@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import pandas as pd
@@ -77,22 +78,22 @@ def read_trend(
     )
 
 
-def show_trends(ward: NumberSource, store: Store | Missing, bed: str) -> None:
+def show_trends(ward: NumberSource, read_store: Callable[[], Store | Missing], bed: str) -> None:
     """Show the trends of a bed, renewed every 10 s or by button; to be called outside of fragments.
 
     Parameters
     ----------
     ward : NumberSource
         Holds the last hour.
-    store : Store or Missing
-        What the recorder wrote: the last 24 h.
+    read_store : callable
+        Gives what the recorder wrote, the last 24 h, or why it is not to be had; asked each time.
     bed : str
         Its label.
     """
 
     @st.fragment(run_every=RENEW_S)
     def trends() -> None:
-        _trends(ward, store, bed)
+        _trends(ward, read_store(), bed)
 
     trends()
 

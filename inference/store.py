@@ -5,11 +5,10 @@ What the recorder wrote, as frozen records. Times are ns since the epoch, spans 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, select
@@ -33,6 +32,8 @@ from inference.store_schema import (
 )
 from inference.strips import Strip
 from inference.types import Alarm, Audit, Priority, Verdict
+
+Result = TypeVar("Result")
 
 MOST_ROWS: Final = 100_000
 """Points of one trend; a longer span is cut at its begin."""
@@ -83,6 +84,10 @@ class Store:
     ----------
     url : str
         ``sqlite:///file`` or ``postgresql://…``.
+    patience_s : float, optional
+        How long to wait for a connection, a lock or an answer; by default as long as a recorder does.
+    check : bool
+        Whether to look for the schema at once, not only when :meth:`check` is called.
 
     Raises
     ------
@@ -90,8 +95,13 @@ class Store:
         There is none, or its schema is not this version's.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = connect(url, writes=False)
+    def __init__(self, url: str, patience_s: float | None = None, *, check: bool = True) -> None:
+        self._engine = connect(url, writes=False, patience_s=patience_s)
+        if check:
+            self.check()
+
+    def check(self) -> None:
+        """Refuse a database that is not there, or whose schema is not this version's."""
         try:
             check_revision(self._engine)
         except StoreError:
@@ -110,11 +120,11 @@ class Store:
         """Let go of the connections."""
         self._engine.dispose()
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Do ``work`` on a connection; every function here goes through this one."""
         try:
             with self._engine.connect() as connection:
-                yield connection
+                return work(connection)
         except SQLAlchemyError as error:
             raise StoreError(f"{shown(self._engine.url)}: {reason(error)}") from error
 
@@ -150,8 +160,7 @@ class Store:
 
     def count(self, wanted: AlarmFilter) -> int:
         """How many alarms fit a filter."""
-        with self._reading() as connection:
-            return connection.execute(number_of_alarms(wanted)).scalar_one()
+        return self.read(lambda connection: connection.execute(number_of_alarms(wanted)).scalar_one())
 
     def alarm(self, alarm_id: str) -> StoredAlarm | None:
         """One alarm; ``None`` where it is not known."""
@@ -159,28 +168,28 @@ class Store:
         return found[0] if found else None
 
     def _alarms(self, asked: Select[tuple[object, ...]]) -> list[StoredAlarm]:
-        with self._reading() as connection:
-            return [
+        return self.read(
+            lambda connection: [
                 StoredAlarm(_decode_alarm(row["record"]), row["record"], row["complete"], label_in(row))
                 for row in connection.execute(asked).mappings()
             ]
+        )
 
     def beds(self) -> list[str]:
         """Beds that ever had an alarm, in order."""
-        with self._reading() as connection:
-            return list(connection.scalars(select(alarms.c.bed).distinct().order_by(alarms.c.bed)))
+        asked = select(alarms.c.bed).distinct().order_by(alarms.c.bed)
+        return self.read(lambda connection: list(connection.scalars(asked)))
 
     def labels(self, alarm_id: str) -> list[AlarmLabel]:
         """Every label of an alarm, the newest first: that one counts."""
         asked = select(alarm_labels).where(alarm_labels.c.alarm_id == alarm_id)
-        with self._reading() as connection:
-            rows = connection.execute(asked.order_by(alarm_labels.c.number.desc())).mappings()
-            return [read_label(row) for row in rows]
+        asked = asked.order_by(alarm_labels.c.number.desc())
+        return self.read(lambda connection: [read_label(row) for row in connection.execute(asked).mappings()])
 
     def with_strip(self) -> list[str]:
         """Ids of all alarms that have a strip, in order of its begin."""
-        with self._reading() as connection:
-            return list(connection.scalars(select(strips.c.alarm_id).order_by(strips.c.start_ns)))
+        asked = select(strips.c.alarm_id).order_by(strips.c.start_ns)
+        return self.read(lambda connection: list(connection.scalars(asked)))
 
     def life(self, alarm_id: str) -> list[Alarm]:
         """Every step of an alarm, in order; empty for one that is not known."""
@@ -189,22 +198,11 @@ class Store:
             .where(alarm_steps.c.alarm_id == alarm_id)
             .order_by(alarm_steps.c.raw_offset, alarm_steps.c.revision)
         )
-        with self._reading() as connection:
-            return [_decode_alarm(record) for record in connection.scalars(asked)]
+        return self.read(lambda connection: [_decode_alarm(record) for record in connection.scalars(asked)])
 
     def strip_of(self, alarm_id: str) -> Strip | None:
         """Strip of an alarm; ``None`` as long as there is none."""
-        with self._reading() as connection:
-            head = connection.execute(select(strips).where(strips.c.alarm_id == alarm_id)).mappings().first()
-            if head is None:
-                return None
-            asked = (
-                select(strip_signals)
-                .where(strip_signals.c.alarm_id == alarm_id)
-                .order_by(strip_signals.c.signal, strip_signals.c.segment)
-            )
-            signals = tuple(read_signal(row) for row in connection.execute(asked).mappings())
-        return Strip(alarm_id, head["start_ns"], head["end_ns"], head["complete"], signals)
+        return self.read(lambda connection: _strip(connection, alarm_id))
 
     def trend(
         self,
@@ -227,8 +225,9 @@ class Store:
             .order_by(at.desc())
             .limit(MOST_ROWS)
         )
-        with self._reading() as connection:
-            return [point(row) for row in connection.execute(asked).mappings()][::-1]
+        return self.read(
+            lambda connection: [point(row) for row in connection.execute(asked).mappings()][::-1]
+        )
 
     def audit(
         self,
@@ -271,8 +270,20 @@ class Store:
         if bed is not None:
             asked = asked.where(table.c.bed == bed)
         asked = asked.order_by(at.desc(), *table.primary_key).limit(limit)
-        with self._reading() as connection:
-            return list(connection.scalars(asked))
+        return self.read(lambda connection: list(connection.scalars(asked)))
+
+
+def _strip(connection: Connection, alarm_id: str) -> Strip | None:
+    head = connection.execute(select(strips).where(strips.c.alarm_id == alarm_id)).mappings().first()
+    if head is None:
+        return None
+    asked = (
+        select(strip_signals)
+        .where(strip_signals.c.alarm_id == alarm_id)
+        .order_by(strip_signals.c.signal, strip_signals.c.segment)
+    )
+    signals = tuple(read_signal(row) for row in connection.execute(asked).mappings())
+    return Strip(alarm_id, head["start_ns"], head["end_ns"], head["complete"], signals)
 
 
 def _second(row: RowMapping) -> TrendPoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sqlite3
 import time
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ def shown(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def connect(text_url: str, *, writes: bool) -> Engine:
+def connect(text_url: str, *, writes: bool, patience_s: float | None = None) -> Engine:
     """Make an engine; nothing is connected yet.
 
     Parameters
@@ -42,6 +43,9 @@ def connect(text_url: str, *, writes: bool) -> Engine:
         ``sqlite:///file`` or ``postgresql://user:password@host/database``.
     writes : bool
         Transactions of a writer take SQLite's lock at their begin, so that none fails half-way.
+    patience_s : float, optional
+        How long to wait for a connection, a lock or an answer, where somebody waits before a screen. By
+        default 10 s for a connection and 30 s for a lock.
 
     Raises
     ------
@@ -57,23 +61,32 @@ def connect(text_url: str, *, writes: bool) -> Engine:
         ) from None
     backend = url.get_backend_name()
     if backend in ("postgresql", "postgres"):
-        return _postgresql(url.set(drivername="postgresql+psycopg"))
+        return _postgresql(url.set(drivername="postgresql+psycopg"), patience_s)
     if backend == "sqlite":
-        return _sqlite(url, writes)
+        return _sqlite(url, writes, patience_s)
     raise StoreError(f"{shown(url)}: {backend} is not supported; use sqlite or postgresql")
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(url: URL, patience_s: float | None) -> Engine:
     if importlib.util.find_spec("psycopg") is None:
         raise StoreError(f"{shown(url)}: PostgreSQL needs psycopg: pip install 'wardwave[postgres]'")
-    options = {"connect_timeout": _CONNECT_S, "tcp_user_timeout": _DEAD_MS, "keepalives_idle": 10}
-    return create_engine(url, pool_pre_ping=True, connect_args=options)
+    options: dict[str, str | int] = {"keepalives_idle": 10}
+    if patience_s is None:
+        options |= {"connect_timeout": _CONNECT_S, "tcp_user_timeout": _DEAD_MS}
+        return create_engine(url, pool_pre_ping=True, connect_args=options)
+    patience_ms = round(patience_s * 1e3)
+    # The driver counts whole seconds, and less than 2 as 2.
+    options |= {"connect_timeout": ceil(patience_s), "tcp_user_timeout": patience_ms}
+    own = url.query.get("options", "")
+    options["options"] = f"{own} -c statement_timeout={patience_ms} -c lock_timeout={patience_ms}".strip()
+    return create_engine(url, pool_pre_ping=True, pool_timeout=patience_s, connect_args=options)
 
 
-def _sqlite(url: URL, writes: bool) -> Engine:
+def _sqlite(url: URL, writes: bool, patience_s: float | None) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise StoreError(f"{shown(url)}: name a file, such as sqlite:///wardwave.sqlite")
-    engine = create_engine(url, connect_args={"timeout": BUSY_MS / 1e3})
+    busy_s = BUSY_MS / 1e3 if patience_s is None else patience_s
+    engine = create_engine(url, pool_timeout=busy_s, connect_args={"timeout": busy_s})
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 
     @event.listens_for(engine, "connect")
@@ -83,7 +96,7 @@ def _sqlite(url: URL, writes: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys = ON")
         if writes:
             # What is committed to Kafka as done must be on the disk: FULL, though NORMAL is faster.
-            _write_ahead(connection)
+            _write_ahead(connection, busy_s)
             connection.execute("PRAGMA synchronous = FULL")
 
     @event.listens_for(engine, "begin")
@@ -93,12 +106,12 @@ def _sqlite(url: URL, writes: bool) -> Engine:
     return engine
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _write_ahead(connection: sqlite3.Connection, busy_s: float) -> None:
     """Turn on the write-ahead log, so that readers and the writer do not stop each other.
 
     SQLite does not wait here for another process that does the same at this moment.
     """
-    deadline = time.monotonic() + BUSY_MS / 1e3
+    deadline = time.monotonic() + busy_s
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")

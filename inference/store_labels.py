@@ -69,6 +69,8 @@ class LabelWriter:
     ----------
     url : str
         ``sqlite:///file`` or ``postgresql://…``.
+    patience_s : float, optional
+        How long to wait for a connection, a lock or an answer; by default as long as a recorder does.
 
     Raises
     ------
@@ -76,8 +78,8 @@ class LabelWriter:
         There is none, or its schema is not this version's.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = connect(url, writes=True)
+    def __init__(self, url: str, patience_s: float | None = None) -> None:
+        self._engine = connect(url, writes=True, patience_s=patience_s)
         try:
             check_revision(self._engine)
         except StoreError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,19 +24,20 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import access_log, alarm_choice, alarm_lists, alarm_review, shared, strip_pdf, users
 from dashboard.alarm_life import steps_of
-from dashboard.snapshots import WardSnapshot
+from dashboard.alarm_lists import past_rows
+from dashboard.snapshots import BedSnapshot, VitalSnapshot, WardSnapshot
 from dashboard.strip_files import strip_files
 from dashboard.strip_lanes import gap_words, lanes_of
 from dashboard.strip_sheet import Drawing
 from dashboard.strip_view import strip_png
 from inference.errors import StoreError
-from inference.store import Store
+from inference.store import Store, StoredAlarm
 from inference.store_engine import connect, upgrade
 from inference.store_labels import Label, LabelWriter
 from inference.store_rows import Kept
 from inference.store_write import Batch, StoreWriter
 from inference.strips import Scale, Strip, StripSignal
-from inference.types import Alarm, AlarmState, Audit, CommandOutcome, Delay, Priority, Verdict
+from inference.types import Alarm, AlarmState, Audit, Bed, CommandOutcome, Delay, Priority, Verdict
 from ingest.simulate import Ward
 from ingest.types import MISSING_INT16, NS_PER_S, SignalKind
 
@@ -145,13 +147,22 @@ def place(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(shared, "label_writer", lambda: writer)
     monkeypatch.setattr("dashboard.access.current_user", lambda: NURSE)
     monkeypatch.setattr("dashboard.controls.may_command", lambda snapshot: False)
+    # Nothing else is to be done meanwhile.
+    monkeypatch.setattr("dashboard.alarm_strip.WAIT_S", 30.0)
     yield store
     writer.close()
     store.close()
 
 
-def a_ward(*alarms: Alarm) -> WardSnapshot:
-    return WardSnapshot(True, 0.0, None, (), alarms, 0)
+def a_ward(*alarms: Alarm, connected: bool = True, word_s: float = 0.3) -> WardSnapshot:
+    """Beds of which workers spoke last ``word_s`` ago."""
+    vital = VitalSnapshot("ecg", 80.0, 0.0, 1.0, True, word_s)
+    names = sorted({alarm.bed for alarm in alarms})
+    beds = [
+        BedSnapshot(name, 0.3, (), (vital,), (), tuple(one for one in alarms if one.bed == name))
+        for name in names
+    ]
+    return WardSnapshot(connected, 0.0 if connected else 12.0, None, tuple(beds), alarms, 0)
 
 
 def open_page(
@@ -161,7 +172,7 @@ def open_page(
     def script(snapshot, store):  # type: ignore[no-untyped-def]
         from dashboard import page_alarms
 
-        page_alarms.alarms_page(lambda: snapshot, store)
+        page_alarms.alarms_page(lambda: snapshot, lambda: store)
 
     app = AppTest.from_function(script, args=(a_ward(*alarms), store), default_timeout=30)
     app.session_state["alarms-span"] = span
@@ -261,12 +272,69 @@ def test_live_alarms_stand_above_and_no_filter_hides_them(place: Store) -> None:
     assert "bed\\-09" in app.subheader[0].value
 
 
-def test_many_live_alarms_come_in_pages(place: Store) -> None:
-    live = [make_alarm(40 + n, state=AlarmState.ACTIVE, ended_ns=None) for n in range(8)]
+def live_rows(app: AppTest) -> list[str]:
+    bodies = [str(block.proto.body) for block in app.get("html")]
+    return [body for body in bodies if "VENT FIB" in body]
+
+
+def test_many_live_alarms_come_in_pages_and_the_gravest_stand_on_each(place: Store) -> None:
+    live = [
+        make_alarm(40 + n, state=AlarmState.ACTIVE, ended_ns=None, priority=Priority.MEDIUM) for n in range(8)
+    ]
     app = open_page(place, *live)
-    assert sum("VENT FIB" in str(block.proto.body) for block in app.get("html")) == alarm_lists.LIVE_ROWS
+    assert len(live_rows(app)) == alarm_lists.LIVE_ROWS
     app.button(key="live-more").click().run()
-    assert sum("VENT FIB" in str(block.proto.body) for block in app.get("html")) == 2
+    assert len(live_rows(app)) == 2
+    # Raised while somebody reads the second page.
+    high = make_alarm(60, state=AlarmState.ACTIVE, ended_ns=None)
+    app.args = (a_ward(high, *live), place)
+    app.run()
+    rows = live_rows(app)
+    assert "VENT FIB 60" in rows[0]
+    assert len(rows) == 1 + 3
+
+
+def test_an_alarm_that_nobody_tells_of_is_unknown_not_active(place: Store) -> None:
+    live = make_alarm(40, state=AlarmState.ACTIVE, ended_ns=None)
+    for ward in (a_ward(live, connected=False), a_ward(live, word_s=300.0)):
+        app = open_page(place, live)
+        (row,) = live_rows(app)
+        assert ">active · onset" in row
+        assert "unknown" not in row
+        app.args = (ward, place)
+        app.run()
+        (row,) = live_rows(app)
+        assert re.search(r">unknown since 20\d\d-.* UTC \(was active\) · onset", row)
+        assert "#8f1212" not in row
+
+
+def test_what_the_store_left_active_and_the_feed_does_not_know_is_unknown(url: str, place: Store) -> None:
+    left = make_alarm(31, state=AlarmState.ACTIVE, ended_ns=None)
+    engine = connect(url, writes=True)
+    StoreWriter(engine).write(Batch(alarms=[kept(left)]))
+    engine.dispose()
+    app = open_page(place, chosen=left.id)
+    frame = app.dataframe[0].value
+    assert frame["State"][0] == "unknown since 2026-09-21 14:44:25 UTC (was active)"
+    assert "high priority · unknown since" in page_text(app).replace("\\", "")
+    # The feed is ahead of the store.
+    over = make_alarm(31, revision=1)
+    known = past_rows([StoredAlarm(left, "", None)], a_ward(over))
+    assert known[0]["State"] == "ended"
+    assert past_rows([StoredAlarm(left, "", None)], a_ward(left))[0]["State"] == "active"
+
+
+def test_the_pause_of_the_ward_runs_down_above_all_alarms(place: Store) -> None:
+    ward = a_ward(make_alarm(40, state=AlarmState.ACTIVE, ended_ns=None))
+    status = Bed(
+        "bed-01", "icu", None, True, T0, "adult", False, None,
+        time.time_ns() + 90 * NS_PER_S, "nurse-7", Priority.HIGH, [], 1, time.time_ns(),
+    )  # fmt: skip
+    paused = replace(ward, beds=tuple(replace(bed, status=status) for bed in ward.beds))
+    app = open_page(place)
+    app.args = (paused, place)
+    app.run()
+    assert re.search(r"SOUND PAUSED 1:\d\d by nurse-7", page_text(app).replace("\\", ""))
 
 
 def test_a_row_that_is_chosen_opens_the_review_of_that_alarm(monkeypatch: pytest.MonkeyPatch) -> None:

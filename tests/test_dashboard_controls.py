@@ -222,13 +222,13 @@ class Place:
 
 def show(place: Place, what: str) -> AppTest:
     def script(place, what, bed):  # type: ignore[no-untyped-def]
-        from dashboard import bed_controls, controls, limits
+        from dashboard import bed_controls, limits, sound_controls
 
         if what == "bed":
             bed_controls.alarm_controls(place.snapshot, bed)
             bed_controls.patient_controls(place.snapshot, bed)
         elif what == "ward":
-            controls.ward_controls(place.snapshot)
+            sound_controls.ward_controls(place.snapshot)
         else:
             limits.limits_editor(place.snapshot, bed)
 
@@ -398,17 +398,32 @@ def test_a_page_that_runs_again_sends_nothing(sender: FakeSender) -> None:
     for _ in range(3):
         run(app)
     assert len(sender.commands) == 1
-    press(app, "Acknowledge 1 alarm")
-    assert len({one.id for one in sender.commands}) == 2
+    assert said(app).count("Done: ") == 1
+    press(app, "Pause sound 60 s")
+    press(app, "Pause sound 60 s")
+    assert len({one.id for one in sender.commands}) == 3
 
 
-def test_a_second_press_of_what_still_waits_is_left_alone(sender: FakeSender) -> None:
+def test_what_still_waits_cannot_be_pressed_again(sender: FakeSender) -> None:
     sender.may_answer.clear()
     app = press(show(Place(alarms=(an_alarm("a"),)), "bed"), "Acknowledge 1 alarm")
-    assert "waiting for the worker's answer" in said(app)
-    press(app, "Acknowledge 1 alarm")
+    assert "Sent: Acknowledge 1 alarm · waiting for the worker's answer" in said(app)
+    spent = [one for one in app.button if one.label == "Sent: Acknowledge 1 alarm"]
+    assert [one.disabled for one in spent] == [True]
     sender.may_answer.set()
     assert len(sender.commands) == 1
+
+
+def test_what_was_acknowledged_offers_no_button_while_the_topic_lags(sender: FakeSender) -> None:
+    place = Place(alarms=(an_alarm("a"), an_alarm("b")))
+    app = show(place, "bed")
+    [one for one in app.button if one.label == "Acknowledge"][0].click()
+    run(app)
+    assert labels(app).count("Acknowledge") == 1
+    assert "acknowledged" in said(app)
+    assert "Acknowledge 1 alarm" in labels(app)
+    press(app, "Acknowledge 1 alarm")
+    assert sender.actions == [Acknowledge(["a"]), Acknowledge(["b"])]
 
 
 def test_one_alarm_is_acknowledged(sender: FakeSender) -> None:

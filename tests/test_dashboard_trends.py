@@ -240,7 +240,7 @@ def show(ward: object, store: object) -> AppTest:
     def script(ward, store):  # type: ignore[no-untyped-def]
         from dashboard import trends
 
-        trends.show_trends(ward, store, "bed-01")
+        trends.show_trends(ward, lambda: store, "bed-01")
 
     return AppTest.from_function(script, args=(ward, store), default_timeout=30).run()
 
