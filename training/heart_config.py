@@ -23,6 +23,18 @@ class HeartData(Part):
     inner: int = Field(default=7, ge=2, description="one part in so many of those who do not test validates")
 
 
+class HeartAugment(SoundAugment):
+    """How windows of heart sounds are varied, beyond levels, bands and masks."""
+
+    speed: tuple[float, float] = Field(
+        default=(0.8, 1.25), description="all is played so much faster; drawn log-uniformly"
+    )
+    diastole_speed: tuple[float, float] = Field(
+        default=(0.25, 1.3),
+        description="diastole alone, so that slow hearts are heard in training, too; drawn log-uniformly",
+    )
+
+
 class HeartLoss(Part):
     """Cross entropy of the states, of the murmur in systole, and of the window's murmur."""
 
@@ -36,5 +48,5 @@ class HeartRecipe(Recipe):
 
     task: ClassVar[str] = "heart"
     data: HeartData = HeartData()
-    augment: SoundAugment = SoundAugment()
+    augment: HeartAugment = HeartAugment()
     loss: HeartLoss = HeartLoss()

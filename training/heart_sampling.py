@@ -7,15 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.sounds_heart import STATES
 from training.errors import DataMissing
-from training.heart_config import HeartData
+from training.heart_config import HeartAugment, HeartData
 from training.heart_records import HeartRecord
 from training.sound_augment import vary
-from training.sound_config import SoundAugment
 from training.sources import FloatArray, IntArray, WideFloatArray
 
 IGNORED = -1
 """Target of a step that is not annotated."""
+DIASTOLE = STATES.index("diastole")
+STILL = 0.6
+"""Frames of the recording per frame of the window, below which frames are exchanged with near ones."""
+JITTER = 3
+MARKED = 0.7
+"""Share of windows that are laid around an annotated frame: of many recordings a part alone is annotated."""
 
 
 def step_times_s(n_steps: int, stride: int, hop: int, window: int, rate_hz: float) -> WideFloatArray:
@@ -43,7 +49,7 @@ class HeartSampler:
         Of the training side.
     stride, hop, window, rate_hz : int, int, int, float
         As :func:`step_times_s` has them.
-    data, augment : HeartData, SoundAugment
+    data, augment : HeartData, HeartAugment
         The recipe's.
 
     Raises
@@ -60,7 +66,7 @@ class HeartSampler:
         window: int,
         rate_hz: float,
         data: HeartData,
-        augment: SoundAugment,
+        augment: HeartAugment,
     ) -> None:
         if not records:
             raise DataMissing("no recording of heart sounds on the training side")
@@ -89,20 +95,37 @@ class HeartSampler:
 
     def _window(self, index: int, rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
         frames, states = self.records[index].frames, self.states[index]
-        speed = float(rng.uniform(*self.augment.time_scale))
-        n_frames = self.n_steps * self.per_step
-        length = n_frames * speed
-        first = float(rng.uniform(0, max(0.0, frames.shape[1] - length)))
-        places = first + np.arange(n_frames) * speed
+        places = self._places(states, frames.shape[1], rng)
         nearest = np.rint(places).astype(np.int64)
-        inside = nearest < frames.shape[1]
-        x = np.where(inside, frames[:, np.minimum(nearest, frames.shape[1] - 1)], 0.0).astype(np.float32)
-        # The step that the middle of a step's frames came from.
-        middle = first + (np.arange(self.n_steps) * self.per_step + (self.per_step - 1) / 2) * speed
+        # Where diastole is drawn out, frames near by stand in for repeated ones: noise does not freeze.
+        jitter = rng.integers(-JITTER, JITTER + 1, len(places))
+        still = np.append(np.diff(places), 1.0) < STILL
+        nearest = np.where(still, nearest + jitter, nearest)
+        inside = places <= frames.shape[1] - 1
+        x = np.where(inside, frames[:, np.clip(nearest, 0, frames.shape[1] - 1)], 0.0).astype(np.float32)
+        middle = places.reshape(self.n_steps, self.per_step).mean(1)
         of_step = np.rint((middle - (self.per_step - 1) / 2) / self.per_step).astype(np.int64)
-        known = (of_step >= 0) & (of_step < len(states))
+        known = (of_step >= 0) & (of_step < len(states)) & (middle <= frames.shape[1] - 1)
         state = np.where(known, states[np.clip(of_step, 0, len(states) - 1)], IGNORED)
         return vary(x, self.augment, self.frame_hz, rng), state.astype(np.int64)
+
+    def _places(self, states: IntArray, n_frames: int, rng: np.random.Generator) -> WideFloatArray:
+        """Frame of the recording that each frame of a window is taken from, the speeds drawn at random."""
+        speed = np.exp(rng.uniform(*np.log(self.augment.speed)))
+        diastole = np.exp(rng.uniform(*np.log(self.augment.diastole_speed)))
+        of_frame = states[np.minimum(np.arange(n_frames) // self.per_step, len(states) - 1)]
+        lasts = 1.0 / (speed * np.where(of_frame == DIASTOLE, diastole, 1.0))
+        at = np.append(0.0, np.cumsum(lasts))
+        length = self.n_steps * self.per_step
+        begin = rng.uniform(0, max(0.0, at[-1] - length))
+        marked = np.flatnonzero(of_frame != IGNORED)
+        if len(marked) and rng.random() < MARKED:
+            begin = at[rng.choice(marked)] - rng.uniform(0, length)
+            begin = min(max(0.0, begin), max(0.0, at[-1] - length))
+        # Beyond its end the recording goes on at its own pace: there is nothing there.
+        wanted = begin + np.arange(length)
+        places = np.interp(wanted, at, np.arange(n_frames + 1)) + np.maximum(0.0, wanted - at[-1])
+        return np.asarray(places, dtype=np.float64)
 
 
 def _draw_weights(records: Sequence[HeartRecord], data: HeartData) -> WideFloatArray:

@@ -14,6 +14,7 @@ from training import (
     beats_recipes,
     delineation_recipes,
     heart_recipes,
+    lung_recipes,
     monitor_recipes,
     shock_recipes,
 )
@@ -29,6 +30,7 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "ecg-beats-1": beats_recipes.ecg_beats_1,
     "ecg-shock-1": shock_recipes.ecg_shock_1,
     "heart-sounds-1": heart_recipes.heart_sounds_1,
+    "lung-sounds-1": lung_recipes.lung_sounds_1,
 }
 
 

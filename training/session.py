@@ -60,6 +60,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.heart_task import HeartTask
 
         return HeartTask(recipe, data, cache)
+    if recipe.task == "lung":
+        from training.lung_task import LungTask
+
+        return LungTask(recipe, data, cache)
     raise BadRecipe(f"recipe {recipe.name}: no task {recipe.task!r}")
 
 

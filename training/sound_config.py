@@ -15,7 +15,6 @@ class SoundAugment(Part):
     floor_probability: float = Field(default=0.5, ge=0, le=1, description="of noise added below the sound")
     floor: tuple[float, float] = (-1.5, 0.0)
     band_shift: int = Field(default=1, ge=0, description="bands by which the picture is moved at most")
-    time_scale: tuple[float, float] = (1.0, 1.0)
     band_masks: int = Field(default=2, ge=0, description="SpecAugment: bands left out")
     band_mask: int = Field(default=6, ge=0, description="widest")
     time_masks: int = Field(default=1, ge=0)
