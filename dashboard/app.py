@@ -30,14 +30,7 @@ access.guard()
 
 BED = st.Page(page_bed.show, title="Bed", url_path="bed")
 WALL = st.Page(page_wall.show, title="Wall", url_path="wall")
-
-
-def ward() -> None:
-    """Show all beds."""
-    page_ward.show(BED)
-
-
-WARD = st.Page(ward, title="Ward", default=True)
+WARD = st.Page(page_ward.show, title="Ward", url_path="ward", default=True)
 page = st.navigation(
     [
         WARD,

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dashboard import oidc, sign_in
 from dashboard.early import EarlyScript
 from dashboard.sessions import COOKIE, Sessions, sessions
+from dashboard.stale_runs import StaleRuns
 
 OPEN: Final = sign_in.PATHS | {"/_stcore/health", oidc.START, oidc.END, oidc.CALLBACK}
 """Paths for those who have not signed in."""
@@ -41,7 +42,7 @@ HEADERS: Final = {
 
 def middleware() -> list[Middleware]:
     """Return what every request goes through, outermost first."""
-    return [Middleware(SecurityHeaders), Middleware(Gate), Middleware(EarlyScript)]
+    return [Middleware(SecurityHeaders), Middleware(Gate), Middleware(EarlyScript), Middleware(StaleRuns)]
 
 
 class SecurityHeaders:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -42,14 +41,6 @@ _bar = st.components.v2.component(
 _pipe = st.components.v2.component("wardwave_pipe", js=_text("pipe.js"))
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What a viewer has just chosen on the canvas; a ward of ``""`` is all wards."""
-
-    bed: str | None
-    ward: str | None
-
-
 def mount_canvas(
     view: str,
     *,
@@ -59,7 +50,7 @@ def mount_canvas(
     gain_mm_per_mv: float = 10.0,
     wall: bool = False,
     ward: str | None = None,
-) -> Chosen:
+) -> str | None:
     """Mount the canvas of one page view, outside any fragment.
 
     Parameters
@@ -79,8 +70,9 @@ def mount_canvas(
 
     Returns
     -------
-    Chosen
-        What was just chosen by click or key.
+    str or None
+        The ward that was just chosen there, ``""`` for all. A bed that is chosen is a page of its own, which
+        the browser opens itself.
     """
     result = _canvas(
         key=f"{BED_KEY}-{'bed' if grid else 'wall' if wall else 'ward'}",
@@ -93,11 +85,10 @@ def mount_canvas(
             "wall": wall,
             "ward": ward,
         },
-        on_open_change=_nothing,
         on_ward_change=_nothing,
     )
-    bed, other = getattr(result, "open", None), getattr(result, "ward", None)
-    return Chosen(bed if isinstance(bed, str) else None, other if isinstance(other, str) else None)
+    chosen = getattr(result, "ward", None)
+    return chosen if isinstance(chosen, str) else None
 
 
 def mount_sound(*, wall: bool = False, ward: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""All beds."""
+"""All beds; a click on one opens its page (``component/ward.js``)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import streamlit as st
 from dashboard import shared, views
 
 
-def show(bed_page: st.Page) -> None:
-    """Show the ward; a click on a bed opens ``bed_page``."""
-    ward = shared.feed().ward
+def show() -> None:
+    """Show the ward."""
     st.session_state.pop("preset", None)
-    chosen = views.live_traces(ward, views.new_view(bed=None, history_s=12.0))
-    if chosen is not None:
-        st.session_state["bed"] = chosen
-        st.switch_page(bed_page)
+    views.live_traces(shared.feed().ward, views.new_view(bed=None, history_s=12.0))

@@ -80,8 +80,8 @@ def live_traces(
     mm_per_second: float = 25.0,
     gain_mm_per_mv: float = 10.0,
     wall: bool = False,
-) -> str | None:
-    """Show the canvas and keep feeding it; return the bed that was chosen, if any.
+) -> None:
+    """Show the canvas and keep feeding it.
 
     Parameters
     ----------
@@ -102,12 +102,11 @@ def live_traces(
         wall=wall,
         ward=session.ward,
     )
-    if chosen.ward is not None:
-        st.session_state["ward"] = chosen.ward
+    if chosen is not None:
+        st.session_state["ward"] = chosen
         st.query_params.pop("ward", None)
         st.rerun()
     _keep_feeding(ward, session, FEED_S)
-    return chosen.bed
 
 
 def live_head(ward: Ward) -> None:

@@ -209,7 +209,7 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     assert "no medical device" in page.locator("footer").inner_text()
 
     before = pixels(page, "bed-01")
-    until("the trace moves", lambda: pixels(page, "bed-01") != before, 5)
+    until("the trace moves", lambda: pixels(page, "bed-01") != before)
 
     publish_alarms(
         kafka,
@@ -219,30 +219,28 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     )
     until("the alarm", lambda: "VENT FIB" in bed3.locator(".alarm").inner_text(), 10)
     assert "high" in bed3.get_attribute("class").split()
-    assert "medium" in page.locator('.tile[data-bed="bed-06"]').get_attribute("class").split()
-    assert page.locator('.tile[data-bed="bed-07"] .alarm').inner_text() == "!!! ECG LEAD <b>OFF</b>"
-    assert "VENT FIB" in page.locator(".urgent").inner_text()
+    bed6, bed7 = page.locator('.tile[data-bed="bed-06"]'), page.locator('.tile[data-bed="bed-07"] .alarm')
+    until("the medium one", lambda: _has_class(bed6, "medium"))
+    until("a label is text", lambda: bed7.inner_text() == "!!! ECG LEAD <b>OFF</b>")
+    until("the gravest above", lambda: "VENT FIB" in page.locator(".urgent").inner_text())
     style = "node => { const s = getComputedStyle(node); return [s.animationName, s.animationDuration]; }"
     assert bed3.evaluate(style) == ["frame-high", "0.5s"]
 
     beds.silent.add("bed-05")
-    until("no data", lambda: "NO DATA" in bed5.locator(".cover").inner_text(), 15)
-    assert "stale" in bed5.get_attribute("class").split()
+    until("no data", lambda: "NO DATA" in bed5.locator(".cover").inner_text())
+    assert _has_class(bed5, "stale")
     assert bed5.locator(".rate").inner_text() == "--"
-    assert bed1.locator(".cover").inner_text() == ""
+    until("the others have theirs", lambda: bed1.locator(".cover").inner_text() == "")
     page.screenshot(path=str(_screenshot_folder(tmp_path) / "ward.png"))
 
-    # The least that shows the traces are redrawn: how fast is a matter of the machine (see the report).
-    ward = page.locator(".ward")
-    assert float(ward.get_attribute("data-fps")) > 1
-    assert float(ward.get_attribute("data-bytes-per-second")) < 200_000
+    assert float(page.locator(".ward").get_attribute("data-bytes-per-second")) < 200_000
 
     beds.analysed = False
-    until("nobody analyses", lambda: "NO ANALYSIS" in page.locator(".link").inner_text(), 20)
-    assert "!!! NOT ANALYSED" in bed1.locator(".strip").inner_text()
+    until("nobody analyses", lambda: "NO ANALYSIS" in page.locator(".link").inner_text())
+    until("the tile says so", lambda: "!!! NOT ANALYSED" in bed1.locator(".strip").inner_text())
     page.screenshot(path=str(_screenshot_folder(tmp_path) / "unanalysed.png"))
     beds.analysed = True
-    until("analysis is back", lambda: page.locator(".link").inner_text() == "live", 10)
+    until("analysis is back", lambda: page.locator(".link").inner_text() == "live")
 
     page.get_by_role("link", name="Alarms").click()
     main = page.locator('[data-testid="stMain"]')
@@ -259,19 +257,17 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     assert [address for address in foreign if not address.startswith(url)] == []
 
     bed1.click()
-    page.wait_for_url("**/bed*", timeout=15_000)
-    until("one tile", lambda: page.locator(".tile").count() == 1, 20)
+    page.wait_for_url("**/bed?bed=bed-01")
+    until("one tile", lambda: page.locator(".tile").count() == 1)
     page.wait_for_selector('[data-testid="stDataFrame"]')
-    assert "bed-03 *** VENT FIB" in page.locator(".urgent").inner_text()
+    until("the head", lambda: "bed-03 *** VENT FIB" in page.locator(".urgent").inner_text())
     assert "8 beds" in page.locator(".count").inner_text()
     before = pixels(page, "bed-01")
-    until("the trace of the bed page moves", lambda: pixels(page, "bed-01") != before, 10)
+    until("the trace of the bed page moves", lambda: pixels(page, "bed-01") != before)
     page.screenshot(path=str(_screenshot_folder(tmp_path) / "bed.png"))
 
     child.stop()
-    stopped = time.monotonic()
-    until("connection lost", lambda: "CONNECTION LOST" in page.locator(".tile .cover").inner_text(), 10)
-    assert time.monotonic() - stopped < 5
+    until("connection lost", lambda: "CONNECTION LOST" in page.locator(".tile .cover").inner_text())
     assert page.locator(".tile .rate").inner_text() == "--"
     frozen = pixels(page, "bed-01")
     assert "lost" in page.locator(".tile").get_attribute("class").split()
@@ -388,6 +384,61 @@ def test_a_ward_that_is_heard_arranged_and_hung_on_a_wall(
     assert "no medical device" in page.locator("footer").inner_text()
     page.keyboard.press("Escape")
     until("the ward again", lambda: page.locator(".select:visible").count() >= 3, 30)
+
+
+LATE = """(() => {
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) {
+    window.asked = () => send.call(this, data);
+    return send.call(this, data);
+  };
+})()"""
+"""``asked()`` asks the server once more for what the page asked for last."""
+
+
+@pytest.mark.parametrize("turns", [2, pytest.param(16, marks=pytest.mark.slow)])
+def test_pages_change_while_feeds_run_and_none_stays_white(
+    kafka: Settings, beds: Beds, server: tuple[Child, str], page, turns: int
+) -> None:
+    _, url = server
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.add_init_script(LATE)
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.goto(url)
+    tiles, main = page.locator(".tile"), page.locator('[data-testid="stMain"]')
+    until("eight tiles", lambda: tiles.count() == len(BEDS), 60)
+    page.evaluate("window.feeds = 0; window.wardwaveFeed.sinks.add(() => { window.feeds++; })")
+    until("the feed's timer asks", lambda: page.evaluate("window.feeds") > 3)
+    page.evaluate("window.late = window.asked")
+
+    for turn in range(turns):
+        bed = BEDS[turn % len(BEDS)]
+        page.locator(f'.tile[data-bed="{bed}"]').click()
+        page.wait_for_url(f"**/bed?bed={bed}")
+        one = page.locator(f'.tile[data-bed="{bed}"]')
+        until(f"one bed, turn {turn}", lambda one=one: tiles.count() == one.count() == 1)
+        if turn == 0:
+            # What the ward's timer asked for comes late: nobody waits for it any more.
+            page.evaluate("window.late(); window.feeds = 0")
+            until("the bed is fed", lambda: page.evaluate("window.feeds") > 4)
+            assert one.count() == 1
+        page.get_by_role("link", name="Alarms").click()
+        page.wait_for_url("**/alarms")
+        until(
+            f"the alarms, turn {turn}",
+            lambda: tiles.count() == 0 and "all alarms at once" in main.inner_text(),
+        )
+        page.get_by_role("link", name="Ward").click()
+        until(f"the ward, turn {turn}", lambda: tiles.count() == len(BEDS))
+    assert wrong == []
+
+    # Still the first document, and with it the sound that a click has started.
+    assert page.evaluate("typeof window.late") == "function"
+    page.locator('.tile[data-bed="bed-04"]').click()
+    page.wait_for_url("**/bed?bed=bed-04")
+    page.reload()
+    until("the same bed", lambda: page.locator('.tile[data-bed="bed-04"]').count() == 1)
 
 
 def _has_class(node, name: str) -> bool:

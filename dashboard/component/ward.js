@@ -17,6 +17,13 @@ function columnsFor(count, width, height) {
   return best;
 }
 
+// Streamlit follows the browser's history: it stops the timers of this page before it asks for the other, and the
+// page's document stays, and with it the sound.
+function openBed(name) {
+  history.pushState({}, "", `./bed?${new URLSearchParams({ bed: name })}`);
+  window.dispatchEvent(new PopStateEvent("popstate"));
+}
+
 class Ward {
   constructor(root, data, open, chooseWard) {
     const settings = { ...data, light: isLight(root.host ?? root), sort: "label" };
@@ -246,8 +253,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
   if (held?.settings.view !== data.view) {
     if (held) line.leave(held.sink);
     held?.stop();
-    const open = data.grid || data.wall ? null : (name) => setTriggerValue("open", name);
-    const ward = new Ward(parentElement, data, open, (name) => setTriggerValue("ward", name ?? ""));
+    const ward = new Ward(parentElement, data, data.grid || data.wall ? null : openBed, (name) => setTriggerValue("ward", name ?? ""));
     ward.sink = (bytes) => ward.receive(bytes);
     parentElement.wardwave = ward;
     line.join(ward.sink);
