@@ -23,6 +23,7 @@ from inference.evidence import ECG_SPECS, Evidence
 from inference.fit import check_fit
 from inference.found_beats import find_beats, intervals_s
 from inference.leads import Leads
+from inference.measured import Measured
 from inference.predictor import Predictor, Probabilities
 from inference.pulse_check import PulseCheck
 from inference.pulses import PulseMonitor
@@ -207,8 +208,9 @@ class EcgMonitor:
         waves_bpm = wave_rate_bpm(windows, self._card.fs_hz, tachycardia)
         evidence = self._evidence(due, status, settled, waves_bpm, ends_ns, frontier_ns)
         found, unseen = self._check(due, evidence, conditions(evidence))
-        alarms = self._update_alarms(due, found)
-        quality = self._quality(status, leads, said)
+        quality = self._records.quality(status, leads, said)
+        measured = Measured(evidence, windows, self._card.fs_hz, leads, quality, self.channels)
+        alarms = self._update_alarms(due, measured.explain(found))
         fibrillates = (
             rhythm_holds(evidence, "vf") | self.engine.active(due.slots)[:, self.engine.column("vf")]
         )
@@ -303,12 +305,6 @@ class EcgMonitor:
         shown = np.where(clean & ~np.isnan(probability), probability >= self._card.thresholds["af"], np.nan)
         columns = [self.engine.column("af"), self.engine.column("af_end")]
         return self.af.step(slots, shown, irregular(recent), self.engine.active(slots)[:, columns])
-
-    def _quality(self, status: LeadStatus, leads: IntArray, said: Probabilities) -> WideFloatArray:
-        """Share of samples present, times the network's word that it is no noise; 0 where unusable."""
-        noise = said.rhythms[:, self._card.window_classes.index("noise")]
-        share = status.present[np.arange(len(leads)), leads]
-        return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
 
     def _update_alarms(self, due: Due, found: Conditions) -> list[Alarm]:
         changes = self.engine.update(found)

@@ -11,6 +11,7 @@ from inference.beat_classes import Decided
 from inference.beats import LABELS
 from inference.evidence import Evidence
 from inference.predictor import Probabilities
+from inference.quality import LeadStatus
 from inference.rules_rate import displayed_rate_bpm
 from inference.types import Beat, Prediction, Vital
 from ingest.bank import Bank, Due
@@ -85,6 +86,12 @@ class Records:
             )
             for slot, lead, start_ns, end_ns, rhythm, share, offset in rows
         ]
+
+    def quality(self, status: LeadStatus, leads: IntArray, said: Probabilities) -> WideFloatArray:
+        """Share of samples present, times the network's word that it is no noise; 0 where unusable."""
+        noise = said.rhythms[:, self.card.window_classes.index("noise")]
+        share = status.present[np.arange(len(leads)), leads]
+        return np.where(status.unusable, 0.0, share * (1.0 - noise)).astype(np.float64)
 
     def vitals(
         self,

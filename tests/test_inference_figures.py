@@ -7,6 +7,7 @@ unless said, with 20 µV of noise, many beds at once through one monitor. Each g
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -212,6 +213,19 @@ def fibrillations(play: Play) -> dict[str, Heard]:
 def test_fibrillation_is_told_within_10_s(fibrillations: dict[str, Heard], seed: int, lead: str) -> None:
     """By its own alarm; score-alarms takes that of a ventricular tachycardia for an answer, too."""
     assert AT_S < fibrillations[f"{seed} {lead}"].first(["vf"]) <= AT_S + 10
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("lead", ["both", "II", "V1"])
+def test_the_alarm_of_a_fibrillation_says_what_was_measured(
+    fibrillations: dict[str, Heard], seed: int, lead: str
+) -> None:
+    heard = fibrillations[f"{seed} {lead}"]
+    network, *_, waves, quality = next(one for one in heard.alarms if one.kind == "vf").reasons
+    assert re.match(r"(II|V1): ventricular fibrillation( [01]\.\d\d){3}", network)
+    assert network.endswith(" (probability in the last 3 windows)")
+    assert re.fullmatch(r"waves (at [23456]\d\d/min|of no one rate)", waves)
+    assert re.fullmatch(r"lead (II|V1), signal quality (0\.[5-9]\d|1\.00)", quality)
 
 
 @pytest.mark.parametrize("seed", range(6))
