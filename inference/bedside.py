@@ -5,7 +5,7 @@ The worker feeds it from the raw topic, the desk changes it, scoring feeds it fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from inference.alarm_book import AlarmBook
@@ -17,6 +17,8 @@ from inference.predictor import Predictor
 from inference.pulses import KINDS as PULSE_KINDS
 from inference.pulses import PulseMonitor
 from inference.site import Site
+from inference.sound_listener import SoundNetwork
+from inference.sound_monitor import SoundMonitor
 from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import Alarm, Prediction
 from inference.windows import WindowMonitor
@@ -26,6 +28,8 @@ from ingest.types import SignalKind
 PULSES: Final = frozenset(PULSE_KINDS)
 WINDOWED: Final = (SignalKind.EEG, SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
 """Kinds whose alarms are made of a network's windows alone."""
+
+SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
 
 
 class Bedside:
@@ -41,6 +45,8 @@ class Bedside:
         The network that says what each beat is.
     site : Site or None
         What the site's file sets.
+    sounds : mapping or None
+        Networks that listen to lung and heart sounds; without one the sensor and the rate are watched.
     """
 
     def __init__(
@@ -49,29 +55,41 @@ class Bedside:
         clock: Clock,
         beats: BeatPredictor | None = None,
         site: Site | None = None,
+        sounds: Mapping[SignalKind, SoundNetwork] | None = None,
     ) -> None:
         self._clock = clock
         self.book = AlarmBook()
         self.beds = Beds(load_catalogue(), site or Site())
         self.pulses = PulseMonitor()
         self.ecg = EcgMonitor(predictor, clock, beats, self.book, self.beds.settings, self.pulses)
-        self.watch = StreamWatch({SignalKind.ECG}, self.beds.settings)
+        networks = sounds or {}
+        self.watch = StreamWatch({SignalKind.ECG, *networks}, self.beds.settings)
         self.windows = {kind: WindowMonitor(kind, self.book, clock, self.beds.settings) for kind in WINDOWED}
+        self.sounds = {kind: SoundMonitor(kind, self.windows[kind], networks.get(kind)) for kind in SOUNDS}
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
         """Append pieces of many beds and signals; judge what became due."""
         ecg: list[tuple[str, Piece]] = []
         pulses: list[tuple[str, Piece]] = []
+        sounds: dict[SignalKind, list[tuple[str, Piece]]] = {kind: [] for kind in SOUNDS}
         for bed, piece in pieces:
             kind = piece.chunk.kind
             if kind is SignalKind.ECG:
                 ecg.append((bed, piece))
             elif kind in PULSES:
                 pulses.append((bed, piece))
+            elif kind in sounds:
+                sounds[kind].append((bed, piece))
         # First: what a pulse says counts by its records' offsets, whatever else was read with them.
         if pulses:
             self.pulses.push(pulses)
-        return self.ecg.push(ecg) if ecg else Outcome()
+        outcome = self.ecg.push(ecg) if ecg else Outcome()
+        for kind, heard in sounds.items():
+            if heard:
+                said = self.sounds[kind].push(heard)
+                # Their rates stay here until a ward's large number is told apart by signal (bed.vital).
+                outcome.extend(Outcome(said.predictions, [], said.alarms))
+        return outcome
 
     def tick(self, now_s: float) -> list[Alarm]:
         """Look at the clock: what went silent, what stands unacknowledged for too long."""
@@ -114,6 +132,9 @@ class Bedside:
             self.ecg.remove(bed)
         if signal in PULSES and self.pulses.has(bed, SignalKind(signal)):
             self.pulses.remove(bed, SignalKind(signal))
+        sounds = self.sounds.get(SignalKind(signal))
+        if sounds is not None and bed in sounds.bank.beds:
+            sounds.remove(bed)
         windows = self.windows.get(SignalKind(signal))
         if windows is not None and bed in windows.beds:
             windows.remove(bed)

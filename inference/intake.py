@@ -15,7 +15,7 @@ from inference.no_data import StreamKey
 from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import DeadLetter
 from ingest import wire
-from ingest.conditioning import ECG, PULSE, ConditioningSpec
+from ingest.conditioning import ECG, HEART, LUNG, PULSE, ConditioningSpec
 from ingest.continuity import Continuity, Piece
 from ingest.errors import MAX_DETAIL, BadChunk
 from ingest.kafka import partition_for
@@ -26,6 +26,8 @@ BAND_OF: dict[SignalKind, ConditioningSpec] = {
     SignalKind.ECG: ECG,
     SignalKind.PLETH: PULSE,
     SignalKind.ABP: PULSE,
+    SignalKind.LUNG_SOUND: LUNG,
+    SignalKind.HEART_SOUND: HEART,
 }
 """Kinds of signal that the worker looks at."""
 

@@ -18,6 +18,7 @@ from inference.bedside import PULSES, Bedside
 from inference.ecg_state import EcgState, put_ecg, take_ecg
 from inference.errors import SnapshotError
 from inference.pulses import PulseState
+from inference.sound_state import SoundState, put_sound, take_sound
 from inference.stream_watch import StreamState as WatchState
 from inference.windows import WindowsState
 from ingest.continuity import ContinuityState
@@ -43,6 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     pulse: PulseState | None = None
     windows: WindowsState | None = None
     patient: int = 0
+    sound: SoundState | None = None
 
 
 class Remains(msgspec.Struct, frozen=True):
@@ -68,6 +70,7 @@ def take(bedside: Bedside, bed: str, signal: str, next_offset: int, continuity: 
         bedside.pulses.state(bed, kind) if kind in PULSES and bedside.pulses.has(bed, kind) else None,
         bedside.windows[kind].state(bed) if kind in bedside.windows else None,
         bedside.beds.state(bed).patient,
+        take_sound(bedside.sounds[kind], bed) if kind in bedside.sounds else None,
     )
 
 
@@ -89,6 +92,8 @@ def put(bedside: Bedside, state: Snapshot) -> None:
             ) from error
     if state.windows is not None:
         bedside.windows[SignalKind(state.signal)].restore(state.bed, state.windows)
+    if state.sound is not None:
+        put_sound(bedside.sounds[SignalKind(state.signal)], state.bed, state.sound)
     if state.ecg is not None:
         put_ecg(bedside.ecg, state.bed, state.ecg)
 

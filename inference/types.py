@@ -37,8 +37,21 @@ class Beat(msgspec.Struct, frozen=True):
     probability: float
 
 
+class SoundEvent(msgspec.Struct, frozen=True):
+    """Something heard: crackle, wheeze, S1, S2; device times and mean probability."""
+
+    label: str
+    start_ns: int
+    end_ns: int
+    probability: float
+
+
 class Prediction(msgspec.Struct, frozen=True):
-    """What the network says of one window of one bed."""
+    """What the network says of one window of one bed.
+
+    ``events`` are what was heard in it, sounds alone. One that goes on into the next window stands in both,
+    each time as far as it lies in that window.
+    """
 
     id: str
     bed: str
@@ -52,6 +65,7 @@ class Prediction(msgspec.Struct, frozen=True):
     quality: float
     raw_offset: int
     revision: int
+    events: list[SoundEvent] = []
 
 
 class PredictionBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="predictions/1"):
@@ -61,7 +75,10 @@ class PredictionBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="pred
 
 
 class Vital(msgspec.Struct, frozen=True):
-    """The numbers beside a trace. ``None`` where there is no valid number."""
+    """The numbers beside a trace. ``None`` where there is no valid number.
+
+    ``respiratory_rate_bpm`` is that of lung sounds, breaths a minute.
+    """
 
     id: str
     bed: str
@@ -73,6 +90,7 @@ class Vital(msgspec.Struct, frozen=True):
     usable: bool
     raw_offset: int
     revision: int
+    respiratory_rate_bpm: float | None = None
 
 
 class VitalBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="vitals/1"):

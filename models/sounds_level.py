@@ -77,6 +77,14 @@ class RunningLevel:
         self._sum[streams] = 0.0
         self._weight[streams] = 0.0
 
+    def state(self, stream: int) -> npt.NDArray[np.float64]:
+        """What is kept of one stream, for snapshots; shape (M + 1,)."""
+        return np.append(self._sum[stream], self._weight[stream])
+
+    def restore(self, stream: int, state: npt.NDArray[np.float64]) -> None:
+        """Put one stream back as :meth:`state` gave it."""
+        self._sum[stream], self._weight[stream] = state[:-1], state[-1]
+
     def push(self, streams: IntArray, frames_RMT: FloatArray) -> FloatArray:
         """Take the next frames of several distinct streams.
 

@@ -1,0 +1,249 @@
+"""From lung or heart sounds of many beds to predictions, vitals and alarms. Knows nothing of Kafka.
+
+Every second of every bed: log-mel frames of the conditioned sound, what it says of its sensor
+(:mod:`inference.sound_signs`), breaths or beats a minute (:mod:`inference.sound_rhythm`), and, where there is
+a network, what that hears (:mod:`inference.sound_listener`). All of it goes to the alarms as one window. The
+first channel of a chunk is listened to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from inference import sound_records
+from inference.monitor import Outcome
+from inference.sound_listener import Listener, Pieces, SoundNetwork
+from inference.sound_rhythm import BEATS, BREATHS, Rhythm, RhythmSpec, loudness, rhythm_of
+from inference.sound_signs import (
+    DISTURBED_DB,
+    HUM_DB,
+    HUM_SHARE,
+    LEAST_PRESENT,
+    LOST_DB,
+    SILENT_DB,
+    Seconds,
+    Usual,
+    UsualLoudness,
+    measure,
+)
+from inference.types import Alarm, Prediction
+from inference.windows import CLEAN, WindowMonitor, Windows
+from ingest.bank import Bank, Due, Restart, layers
+from ingest.conditioning import HEART, LUNG, ConditioningSpec
+from ingest.continuity import Piece
+from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArray
+from models.melspec import log_mel
+
+HOP_S: Final = 1.0
+SPECS: Final[dict[SignalKind, tuple[ConditioningSpec, RhythmSpec]]] = {
+    SignalKind.LUNG_SOUND: (LUNG, BREATHS),
+    SignalKind.HEART_SOUND: (HEART, BEATS),
+}
+"""How each kind of sound is conditioned, and what recurs in it."""
+
+SIGNS: Final = ("lost", "clipped", "hum", "noise")
+"""Classes of the alarms' windows that say that a second cannot be trusted."""
+
+SILENCE: Final = "silence"
+_DB_PER_NEPER: Final = 10.0 / np.log(10.0)
+
+
+class SoundMonitor:
+    """All beds' sounds of one kind.
+
+    Parameters
+    ----------
+    kind : SignalKind
+        lung_sound or heart_sound.
+    alarms : WindowMonitor
+        The alarms of that kind.
+    network : SoundNetwork or None
+        What listens; without it sensor, breath, rate and silence are watched all the same.
+
+    Raises
+    ------
+    UnfitModel
+        The network asks for what this worker does not do.
+    """
+
+    def __init__(self, kind: SignalKind, alarms: WindowMonitor, network: SoundNetwork | None = None) -> None:
+        conditioning, self.rhythm = SPECS[kind]
+        self.mel = self.rhythm.mel
+        self.alarms = alarms
+        # Frames that lie partly in the second before: a second of samples and these give a second of frames.
+        self.early = -(-(self.mel.window - self.mel.hop) // self.mel.hop)
+        before_s = self.early * self.mel.hop / conditioning.rate_hz
+        self.bank = Bank(kind, conditioning, HOP_S + before_s, HOP_S)
+        n_slots = len(self.bank.count)
+        self.usual = UsualLoudness(n_slots)
+        self.loudness = np.full((n_slots, self.rhythm.span_s, self.rhythm.points), np.nan)
+        """Ring of seconds of loudness; NaN where it does not count."""
+        self.clean = np.zeros((n_slots, self.rhythm.span_s), dtype=np.bool_)
+        """Ring: which of these seconds can be trusted."""
+        self.listener = None if network is None else Listener(kind, network, self.mel, n_slots)
+        self._names: dict[int, str] = {}
+        self._classes = (*SIGNS, SILENCE) if kind is SignalKind.LUNG_SOUND else SIGNS
+
+    def slot(self, bed: str) -> int:
+        """Slot of a bed, with room for it everywhere."""
+        slot = self.bank.slot(bed)
+        if slot not in self._names:
+            self._names[slot] = bed
+            self._make_room(len(self.bank.count))
+        return slot
+
+    def _make_room(self, n_slots: int) -> None:
+        extra = n_slots - len(self.clean)
+        if extra <= 0:
+            return
+        self.usual.resize(n_slots)
+        self.loudness = np.pad(self.loudness, ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
+        self.clean = np.pad(self.clean, ((0, extra), (0, 0)))
+        if self.listener is not None:
+            self.listener.resize(n_slots)
+
+    def remove(self, bed: str) -> None:
+        """Forget a bed."""
+        slot = self.bank.beds[bed]
+        self.bank.remove(bed)
+        del self._names[slot]
+        self._reset(slot)
+
+    def _reset(self, slot: int) -> None:
+        slots = np.array([slot])
+        self.usual.reset(slots)
+        self.loudness[slot], self.clean[slot] = np.nan, False
+        if self.listener is not None:
+            self.listener.reset(slots)
+
+    def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
+        """Append pieces of many beds and judge what became due."""
+        placed = [(self.slot(bed), piece) for bed, piece in pieces]
+        outcome = Outcome()
+        for step in self.bank.push(placed):
+            for restart in step.restarts:
+                self._restart(restart)
+            for layer in layers(step.due):
+                outcome.extend(self._judge(layer))
+        return outcome
+
+    def _restart(self, restart: Restart) -> None:
+        """A new stream: another sensor, gain or place perhaps. What was usual is learned anew."""
+        self._reset(restart.slot)
+
+    def _judge(self, due: Due) -> Outcome:
+        slots, seconds = due.slots, due.ends // self.bank.hop
+        sound, _ = self.bank.gather(due, np.zeros(len(slots), dtype=np.int64))
+        frames = log_mel(sound, self.mel)
+        points = loudness(frames, self.rhythm)
+        none = -(-self.early * self.rhythm.points // round(self.mel.frame_hz))
+        points[seconds == 1, :none] = np.nan
+        loudest_db = np.nanmax(points, axis=1) * _DB_PER_NEPER
+        signs, usual = measure(self.bank, due, sound), self.usual.of(slots)
+        flags, silent = self._flags(signs, usual), self._silent(usual, loudest_db)
+        heard = signs.present >= LEAST_PRESENT
+        clean = heard & ~flags.any(axis=1)
+        remarkable = ~clean | (silent == 1.0)
+        self.usual.learn(slots[heard], signs.level_db[heard], loudest_db[heard], remarkable[heard])
+        rhythm = self._follow(slots, seconds, points, clean)
+        ends_ns = self.bank.time_ns(slots, due.ends)
+        said = np.concatenate([flags, silent[:, None]], axis=1)[:, : len(self._classes)]
+        outcome = Outcome(
+            vitals=sound_records.vitals(
+                self._names,
+                self.bank,
+                due,
+                ends_ns,
+                np.where(clean, rhythm.per_min, np.nan),
+                self._quality(slots, seconds, self.rhythm.span_s),
+                clean,
+            )
+        )
+        told = None
+        if self.listener is not None:
+            told = self.listener.push(slots, frames, self.early)
+            if told is not None:
+                outcome.predictions.extend(self._predictions(due, seconds, told, self.listener))
+        outcome.alarms.extend(self._alarms(due, seconds, ends_ns, said, told))
+        return outcome
+
+    def _flags(self, signs: Seconds, usual: Usual) -> BoolArray:
+        """Which of :data:`SIGNS` hold of the last second; none by level while that is learned."""
+        learning = np.isnan(usual.level_db)
+        above_db = np.where(learning, 0.0, signs.level_db - usual.level_db)
+        hum_db = np.where(learning, 0.0, signs.hum_db - usual.level_db)
+        lost = signs.flagged
+        if self.bank.kind is SignalKind.HEART_SOUND:
+            lost = lost | (above_db <= LOST_DB)
+        hum = (signs.hum_share >= HUM_SHARE) & (hum_db >= HUM_DB)
+        return np.stack([lost, signs.clipped, hum, above_db >= DISTURBED_DB], axis=1)
+
+    def _silent(self, usual: Usual, loudest_db: WideFloatArray) -> WideFloatArray:
+        """1 where no breath was heard in the last second, else 0; NaN while it is learned what breath is."""
+        return np.where(np.isnan(usual.peak_db), np.nan, loudest_db <= usual.peak_db + SILENT_DB)
+
+    def _follow(self, slots: IntArray, seconds: IntArray, points: WideFloatArray, clean: BoolArray) -> Rhythm:
+        """Append a second's loudness; say what recurs in that of the last ones."""
+        span = self.rhythm.span_s
+        self.loudness[slots, seconds % span] = np.where(clean[:, None], points, np.nan)
+        self.clean[slots, seconds % span] = clean
+        order = (seconds[:, None] + 1 + np.arange(span)) % span
+        return rhythm_of(self.loudness[slots[:, None], order].reshape(len(slots), -1), self.rhythm)
+
+    def _quality(self, slots: IntArray, seconds: IntArray, last_s: int) -> WideFloatArray:
+        """Share of so many last seconds, as far as they were heard, that can be trusted."""
+        ago = (seconds[:, None] - np.arange(min(last_s, self.rhythm.span_s))) % self.rhythm.span_s
+        heard = np.minimum(ago.shape[1], seconds)
+        return np.asarray(self.clean[slots[:, None], ago].sum(axis=1) / heard)
+
+    def _predictions(self, due: Due, seconds: IntArray, told: Pieces, listener: Listener) -> list[Prediction]:
+        newest = due.ends // self.mel.hop - self.early
+        starts_ns = self.bank.time_ns(due.slots, (newest - listener.network.window_frames) * self.mel.hop)
+        quality = self._quality(due.slots, seconds, listener.judged_s)
+        return sound_records.predictions(self._names, self.bank, due, told, listener, starts_ns, quality)
+
+    def _alarms(
+        self, due: Due, seconds: IntArray, ends_ns: IntArray, said: WideFloatArray, told: Pieces | None
+    ) -> list[Alarm]:
+        """Judge the last second of each stream: sensor and silence, and what the network heard with it."""
+        asked = np.zeros(len(due.slots), dtype=np.bool_)
+        clean = self.clean[due.slots, seconds % self.rhythm.span_s]
+        alarms: list[Alarm] = []
+        if told is not None and self.listener is not None:
+            # What the network says of a piece that was disturbed counts for nothing; the last second may.
+            quality = self._quality(due.slots[told.rows], seconds[told.rows], self.listener.judged_s)
+            trusted = np.flatnonzero(quality >= CLEAN)
+            rows = told.rows[trusted]
+            asked[rows] = True
+            both = np.concatenate([said[rows], told.called[trusted]], axis=1)
+            classes = (*self._classes, *self.listener.network.classes)
+            alarms += self._push(due, rows, ends_ns, both, classes, clean)
+        alone = np.flatnonzero(~asked)
+        alarms += self._push(due, alone, ends_ns, said[alone], self._classes, clean)
+        return alarms
+
+    def _push(
+        self,
+        due: Due,
+        rows: IntArray,
+        ends_ns: IntArray,
+        said: WideFloatArray,
+        classes: tuple[str, ...],
+        clean: BoolArray,
+    ) -> list[Alarm]:
+        if len(rows) == 0:
+            return []
+        return self.alarms.push(
+            Windows(
+                tuple(self._names[slot] for slot in due.slots[rows].tolist()),
+                ends_ns[rows] - round(HOP_S * NS_PER_S),
+                ends_ns[rows],
+                said,
+                classes,
+                clean[rows].astype(np.float64),
+                due.offsets[rows],
+            )
+        )
