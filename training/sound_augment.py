@@ -46,8 +46,8 @@ def vary(
     if rng.random() < config.floor_probability:
         floor = _curve(n_mels, rng.uniform(*config.floor) + rng.normal(0, 0.3, KNOTS))
         # Powers of unrelated sounds add; the floor itself is as restless as any noise.
-        noise = floor + rng.normal(0, 0.25, out.shape).astype(np.float32)
-        out = np.logaddexp(SCALE * out, SCALE * noise) / SCALE
+        noise = floor + np.float32(0.25) * rng.standard_normal(out.shape, dtype=np.float32)
+        out = np.logaddexp(np.float32(SCALE) * out, np.float32(SCALE) * noise) / np.float32(SCALE)
     for _ in range(config.band_masks):
         width = int(rng.integers(0, config.band_mask + 1))
         first = int(rng.integers(0, n_mels - width + 1))
