@@ -28,6 +28,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="A worker of the consumer group. Start more of them to share the beds.",
     )
     add_models(infer)
+    for sound in ("lung", "heart"):
+        infer.add_argument(
+            f"--{sound}-model",
+            help=f"model that listens to {sound} sounds; default: the shipped one; 'none': no network",
+        )
     infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
     infer.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
@@ -50,6 +55,7 @@ def run_infer(args: argparse.Namespace) -> int:
 
     from inference.beat_classes import BeatPredictor
     from inference.predictor import Predictor, describe
+    from inference.sound_models import load_sounds
     from inference.worker import Worker, WorkerOptions
     from ingest import kafka
     from ingest.settings import load_settings
@@ -62,12 +68,13 @@ def run_infer(args: argparse.Namespace) -> int:
     settings = load_settings()
     predictor = Predictor(args.model, args.device)
     beats = None if args.beats_model == NO_MODEL else BeatPredictor(args.beats_model, args.device)
-    for network in (predictor, beats):
+    sounds = load_sounds(args.lung_model, args.heart_model, predictor.device)
+    for network in (predictor, beats, *sounds.values()):
         if network is not None:
-            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), network.device)
+            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), predictor.device)
     kafka.ensure_topics(settings)
     options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats, str(predictor.device))
-    Worker(settings, predictor, options, beats).run(stop.is_set)
+    Worker(settings, predictor, options, beats, sounds).run(stop.is_set)
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,11 @@ from inference.predictor import Predictor
 from inference.publish import Outputs
 from inference.reading import Polled, RawReader
 from inference.site import load_site
+from inference.sound_listener import SoundNetwork
 from inference.types import Alarm, LoadedModel, Priority
 from ingest import kafka
 from ingest.settings import Settings
+from ingest.types import SignalKind
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,8 @@ class Worker:
         Pace.
     beats : BeatPredictor or None
         The network that says what each beat is.
+    sounds : mapping or None
+        Networks that listen to lung and heart sounds.
     """
 
     def __init__(
@@ -84,12 +88,13 @@ class Worker:
         predictor: Predictor,
         options: WorkerOptions,
         beats: BeatPredictor | None = None,
+        sounds: Mapping[SignalKind, SoundNetwork] | None = None,
     ) -> None:
         self._settings = settings
         self._options = options
         path = settings.alarms_file
         site = load_site(Path(path) if path else None, load_catalogue())
-        self._bedside = Bedside(predictor, time.time_ns, beats, site)
+        self._bedside = Bedside(predictor, time.time_ns, beats, site, sounds)
         self._snapshot_due_s: dict[int, float] = {}
         self._consumer = kafka.consumer(
             settings, settings.topics.raw, group_id=settings.kafka.group_id, max_poll_records=MAX_RECORDS
@@ -101,9 +106,8 @@ class Worker:
         """Beds whose alarms changed by no raw record."""
         self._reader = RawReader(self._consumer, self._unreadable)
         self._ticked_s = -math.inf
-        models = [
-            LoadedModel(one.spec.name, one.spec.sha256) for one in (predictor, beats) if one is not None
-        ]
+        networks = (predictor, beats, *(sounds or {}).values())
+        models = [LoadedModel(one.spec.name, one.spec.sha256) for one in networks if one is not None]
         self._gauges = Gauges(settings, models, options.device, options.stats)
         self.stats = self._gauges.stats
 
