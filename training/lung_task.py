@@ -23,7 +23,7 @@ from training.lung_records import BOTH_SIDES, DIAGNOSIS_OF, LungRecord, LungReco
 from training.lung_sampling import LABELS, UNKNOWN, LungSampler, Steps
 from training.lung_scores import choose_thresholds, cycle_table, describe, joined, predictions_of
 from training.sound_calibration import calibrated, fit_platt
-from training.sound_folds import deal_patients, splits_of
+from training.sound_folds import splits_of, validating
 from training.sound_frames import load_frames
 from training.sound_scores import auroc
 from training.task import CardFields, Names, Split, Task
@@ -144,8 +144,8 @@ class LungTask(Task):
         rest = [name for name, one in self.recordings.items() if one.side == "train" and name not in test]
         if not test or not rest:
             raise BadRecipe("the recordings have no official split; train folds with --fold or crossval")
-        part = deal_patients(self._counts(rest), self.recipe.data.inner)
-        held = [name for name in rest if part[self.recordings[name].patient] == 0]
+        chosen = validating(self._counts(rest), self.recipe.data.inner)
+        held = [name for name in rest if self.recordings[name].patient in chosen]
         return Split(tuple(name for name in rest if name not in held), tuple(held), tuple(test))
 
     def folds(self, k: int) -> list[Split]:

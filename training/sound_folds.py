@@ -43,6 +43,20 @@ def deal_patients(counts: Mapping[str, Sequence[float]], k: int) -> dict[str, in
     return fold
 
 
+def validating(counts: Mapping[str, Sequence[float]], k: int) -> set[str]:
+    """Patients that choose thresholds: of ``k`` parts the one most like the whole.
+
+    One large patient would make a poor judge.
+    """
+    part = deal_patients(counts, k)
+    table = np.array([counts[patient] for patient in counts], dtype=np.float64)
+    share = table / np.maximum(table.sum(0), 1.0)
+    held = np.zeros((k, table.shape[1]))
+    np.add.at(held, [part[patient] for patient in counts], share)
+    chosen = int(((held - 1 / k) ** 2).sum(1).argmin())
+    return {patient for patient in counts if part[patient] == chosen}
+
+
 def splits_of(
     patient_of: Mapping[str, str], counts: Mapping[str, Sequence[float]], k: int, inner: int
 ) -> list[Split]:
@@ -61,10 +75,10 @@ def splits_of(
     splits = []
     for i in range(k):
         rest = {patient: counts[patient] for patient in counts if fold[patient] != i}
-        part = deal_patients(rest, inner)
+        validates = validating(rest, inner)
         sides: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
         for name, patient in patient_of.items():
-            side = "test" if fold[patient] == i else "validation" if part[patient] == 0 else "train"
+            side = "test" if fold[patient] == i else "validation" if patient in validates else "train"
             sides[side].append(name)
         splits.append(Split(*(tuple(sides[side]) for side in ("train", "validation", "test"))))
     return splits
