@@ -21,7 +21,6 @@ LIVE: Final = "Live"
 REVIEW: Final = "Freeze / review"
 SPEEDS_MM_PER_S: Final = (12.5, 25.0, 50.0)
 GAINS_MM_PER_MV: Final = (5.0, 10.0, 20.0)
-HEAD_S: Final = 1.0
 
 Pane = Callable[[Ward, str], None]
 
@@ -66,9 +65,8 @@ def show() -> None:
         )
         speed, gain = _scale() if mode == LIVE else (0.0, 0.0)
     if mode == REVIEW:
-        # The bar goes on sounding, and what is grave goes on being said above.
+        # The bar goes on sounding, and the frozen view says above it what is grave now.
         views.live_head(ward)
-        _head(ward)
         show_review(ward.history, bed)
     else:
         leave_review()
@@ -112,13 +110,3 @@ def _scale() -> tuple[float, float]:
         "Gain", GAINS_MM_PER_MV, 1, lambda value: f"{value:g} mm/mV", label_visibility="collapsed", width=130
     )
     return float(speed), float(gain)
-
-
-def _head(ward: Ward) -> None:
-    @st.fragment(run_every=HEAD_S)
-    def head() -> None:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown("**The ward now:**", width="content")
-            views.ward_head(ward.snapshot())
-
-    head()

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import streamlit as st
 
+from dashboard.background import Prepared
 from dashboard.monitor import MM_PER_INCH
 from dashboard.payload import quantise
 from dashboard.review_filters import FilterName, filter_ecg
@@ -29,10 +30,22 @@ from models.errors import CannotExplain, ModelError
 DPI: Final = 96.0
 _SESSION: Final = "review-session"
 _FOLDER: Final = Path(__file__).parent / "component"
-_SCRIPTS: Final = ("review_data.js", "review_paper.js", "review_overview.js", "review.js")
+_SCRIPTS: Final = (
+    "protocol.js",
+    "review_data.js",
+    "review_paper.js",
+    "review_marks.js",
+    "review_overview.js",
+    "review_now.js",
+    "review_toolbar.js",
+    "review_gestures.js",
+    "review.js",
+)
 AFTER_S: Final = 4.0
 """Of the signal after the moment: a beat is explained with a little future, and the resampler looks ahead."""
 LEAST_S: Final = 9.0
+WAIT_S: Final = 1.0
+"""So long a page waits for an explanation; of one that takes longer (networks are loaded) it asks again."""
 
 
 def _text(name: str) -> str:
@@ -45,6 +58,7 @@ _paper = st.components.v2.component(
     css=_text("review.css"),
     js="\n".join(_text(name) for name in _SCRIPTS),
 )
+_explained: Final = Prepared[ExplanationMark](64)
 _pipe = st.components.v2.component("wardwave_review_pipe", js=_text("review_pipe.js"))
 
 
@@ -58,6 +72,7 @@ class ReviewSession:
     notch: Literal[0, 50, 60] = 0
     said: str = "ECG: as received"
     problem: str | None = None
+    pending: bool = False
     explanation: ExplanationMark | None = None
     seq: int = 0
     whole: bool = True
@@ -75,14 +90,16 @@ def freeze(history: BedHistory) -> ReviewSession:
 
 def answer(session: ReviewSession, asked: Ask) -> ReviewSession:
     """Return the view as it is after what the browser asked for (anything but a fresh freeze)."""
-    session = replace(session, seq=session.seq + 1, problem=None, whole=asked.do != "explain")
+    session = replace(session, seq=session.seq + 1, problem=None, pending=False, whole=asked.do != "explain")
     if asked.do == "filter":
         return replace(session, filter=asked.filter, notch=asked.notch)
     if asked.do == "explain":
+        key, history = (session.view, asked), session.history
         try:
-            return replace(session, explanation=explain_moment(session.history, asked))
+            mark = _explained.get(key, lambda: explain_moment(history, asked), WAIT_S)
         except ModelError as error:
             return replace(session, explanation=None, problem=str(error))
+        return replace(session, explanation=mark, pending=mark is None)
     return session
 
 
@@ -169,6 +186,7 @@ def build_review(session: ReviewSession) -> tuple[bytes, str]:
         frozen_s=max(newest, default=0) / NS_PER_S,
         said=said,
         problem=session.problem,
+        pending=session.pending,
         explanation=session.explanation,
         beats=[(beat.time_ns / NS_PER_S, beat.label) for beat in session.history.beats],
         alarms=[

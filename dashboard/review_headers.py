@@ -45,13 +45,17 @@ class ExplanationMark(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ReviewHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One payload; without traces the browser keeps those that it has."""
+    """One payload; without traces the browser keeps those that it has.
+
+    ``pending``: the explanation is being worked out, and the browser asks again.
+    """
 
     view: str
     seq: int
     frozen_s: float
     said: str
     problem: str | None
+    pending: bool
     explanation: ExplanationMark | None
     beats: list[tuple[float, str]]
     alarms: list[AlarmMark]

@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import shared
+from dashboard import review, shared
 from dashboard.review import ReviewSession, answer, build_review, freeze
 from dashboard.review_filters import filter_ecg
-from dashboard.review_headers import Ask
+from dashboard.review_headers import Ask, ExplanationMark
+from dashboard.snapshots import BedHistory
 from dashboard.ward import Ward
 from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Priority
 from ingest.simulate import Ward as Simulated
@@ -107,6 +109,12 @@ def ward() -> Ward:
     return filled_ward()
 
 
+@pytest.fixture(autouse=True)
+def _nothing_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks are loaded within a test."""
+    monkeypatch.setattr(review, "WAIT_S", 120.0)
+
+
 @pytest.fixture
 def session(ward: Ward) -> ReviewSession:
     history = ward.history(BED)
@@ -161,6 +169,28 @@ class TestPayload:
         assert max(mark["attention"]) == pytest.approx(1.0)
         assert len(mark["timesS"]) == len(mark["attention"]) == len(mark["cam"])
         assert mark["label"] in mark["text"]
+
+    def test_while_the_network_is_asked_the_page_goes_on(
+        self, session: ReviewSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        may_end = threading.Event()
+        asked_for = review.explain_moment
+
+        def slow(history: BedHistory, asked: Ask) -> ExplanationMark:
+            assert may_end.wait(60)
+            return asked_for(history, asked)
+
+        monkeypatch.setattr(review, "explain_moment", slow)
+        monkeypatch.setattr(review, "WAIT_S", 0.0)
+        ask = Ask("explain", time_s=T0 / S + 150.0, lead="II")
+        waiting = answer(session, ask)
+        header = header_of(build_review(waiting)[0])
+        assert (header["pending"], header["explanation"], header["traces"]) == (True, None, [])
+        may_end.set()
+        monkeypatch.setattr(review, "WAIT_S", 120.0)
+        # The browser asks the same again.
+        header = header_of(build_review(answer(waiting, ask))[0])
+        assert (header["pending"], header["explanation"]["channel"]) == (False, "II")
 
     def test_what_cannot_be_explained_says_why_and_a_filter_clears_it(self, session: ReviewSession) -> None:
         asked = answer(session, Ask("explain", time_s=T0 / S + 1.0))
@@ -292,8 +322,8 @@ class TestPage:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The bed's page on a server of its own, without a broker."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Address and process of the bed's page on a server of its own, without a broker."""
     script = tmp_path_factory.mktemp("review") / "app.py"
     script.write_text(APP)
     with socket.socket() as probe:
@@ -302,14 +332,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
     options = [f"--server.port={port}", "--server.address=127.0.0.1", "--browser.gatherUsageStats=false"]
     server = subprocess.Popen([*command, *options], cwd=script.parent, stdout=subprocess.DEVNULL)
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{port}", server
     server.terminate()
     server.wait(20)
 
 
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: apt-get install chromium")
-def test_a_frozen_bed_is_scrolled_zoomed_measured_and_explained(address: str) -> None:
+def test_a_frozen_bed_is_scrolled_zoomed_measured_and_explained(
+    server: tuple[str, subprocess.Popen[bytes]],
+) -> None:
+    address, process = server
     api = pytest.importorskip("playwright.sync_api")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -329,7 +362,9 @@ def test_a_frozen_bed_is_scrolled_zoomed_measured_and_explained(address: str) ->
         review = page.locator(".review")
         api.expect(review).to_have_attribute("data-end", f"{T0 / S + LENGTH_S:.3f}", timeout=30_000)
         assert "FROZEN – not live, 08:05:00 UTC" in review.inner_text()
-        api.expect(page.locator(".ward-head")).to_contain_text("*** <b>V-TACH</b>")
+        now = page.locator(".now")
+        api.expect(now).to_contain_text("*** <b>V-TACH</b>")
+        api.expect(now).to_contain_text("live")
         paper, readout = page.locator("canvas.paper"), page.get_by_test_id("readout")
 
         assert int(paper.get_attribute("data-beats")) >= 13
@@ -370,13 +405,19 @@ def test_a_frozen_bed_is_scrolled_zoomed_measured_and_explained(address: str) ->
         api.expect(review).to_have_attribute("data-end", f"{before - 1:.3f}")
 
         page.get_by_role("combobox", name="ECG filter").select_option("diagnostic")
-        api.expect(page.locator(".said")).to_contain_text("zero-phase")
+        api.expect(page.locator(".review .said")).to_contain_text("zero-phase")
         page.get_by_role("button", name="What the network says").click()
         api.expect(review).not_to_have_attribute("data-explained", "", timeout=20_000)
-        api.expect(page.locator(".said")).to_contain_text("zero-phase")
+        api.expect(page.locator(".review .said")).to_contain_text("zero-phase")
         page.get_by_role("button", name="Take the newest ten minutes").click()
-        api.expect(page.locator(".said")).to_have_text("ECG: as received")
+        api.expect(page.locator(".review .said")).to_have_text("ECG: as received")
         page.get_by_text("Live", exact=True).click()
         page.wait_for_selector(".tile canvas")
         assert [url for url in foreign if url.startswith("http") and not url.startswith(address)] == []
+        page.get_by_text("Freeze / review").click()
+        api.expect(now).to_contain_text("live", timeout=20_000)
+        process.terminate()
+        api.expect(now).to_contain_text("CONNECTION LOST", timeout=20_000)
+        for what in ("live", "V-TACH"):
+            api.expect(now).not_to_contain_text(what)
         browser.close()

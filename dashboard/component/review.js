@@ -1,17 +1,6 @@
 // The frozen view of one bed: mounted once, filled by review_pipe.js; asks dashboard/review.py for what it computes.
 
-const MEASURE_STEP_S = 0.004;
-const FILTERS = [
-  ["raw", "as received"],
-  ["monitor", "0.5–40 Hz monitor"],
-  ["diagnostic", "0.05–150 Hz diagnostic"],
-];
-const NOTCHES = [["0", "no notch"], ["50", "50 Hz notch"], ["60", "60 Hz notch"]];
-const CLASSES = [
-  ["", "likeliest rhythm"], ["vf", "rhythm: vf"], ["vt", "rhythm: vt"], ["asystole", "rhythm: asystole"],
-  ["af", "rhythm: af"], ["noise", "rhythm: noise"], ["other", "rhythm: other"],
-  ["N", "beat: N normal"], ["S", "beat: S supraventricular"], ["V", "beat: V ventricular"], ["F", "beat: F fusion"],
-];
+const ASK_AGAIN_MS = 400; // while the server still works on an explanation
 
 class Review {
   constructor(parent, settings, ask) {
@@ -21,12 +10,14 @@ class Review {
     this.find = (name) => this.node.querySelector(name);
     this.paper = new Paper(this.find(".paper"), settings.pixelsPerMm);
     this.overview = new Overview(this.find(".overview"), (time) => this.#look(time + this.#span / 2));
+    this.now = new WardNow(this.find(".now"));
     this.view = null;
     this.node.inert = true;
     this.drawing = false;
-    this.#controls();
-    this.#gestures();
-    this.#keys();
+    const acts = this.#acts();
+    this.toolbar = new Toolbar(this.find(".controls"), acts);
+    listenToPaper(this.paper.canvas, acts);
+    for (const handle of this.node.querySelectorAll(".cursor")) listenToCalliper(handle, this.paper.canvas, acts);
     this.observer = new ResizeObserver(() => this.redraw());
     this.observer.observe(this.node);
     this.timer = setInterval(() => this.#tick(), 500);
@@ -45,8 +36,10 @@ class Review {
     if (this.view === null) return;
     this.view.explanation = found.explanation;
     if (found.explanation) this.#show(found.explanation);
-    this.find(".said").textContent = found.said;
-    this.explainButton.disabled = false;
+    this.find(".said").textContent = found.pending ? "The network is asked …" : found.said;
+    this.toolbar.explain.disabled = found.pending;
+    clearTimeout(this.waiting);
+    if (found.pending) this.waiting = setTimeout(() => this.ask({ ...this.asked, again: found.seq }), ASK_AGAIN_MS);
     this.redraw();
   }
 
@@ -69,8 +62,45 @@ class Review {
     this.#tick();
   }
 
+  // What toolbar, mouse and keys do; the view is inert until there is something to do it to.
+  #acts() {
+    return {
+      end: () => this.view.end,
+      seconds: (pixels) => pixels / this.paper.perSecond,
+      look: (end) => this.#look(end),
+      turn: (screens) => this.#look(this.view.end + 0.9 * screens * this.#span),
+      zoom: (steps, centre = 0.5) => {
+        const at = SPEEDS_MM_PER_S.indexOf(this.paper.speed) + steps;
+        this.#setSpeed(SPEEDS_MM_PER_S[Math.max(0, Math.min(SPEEDS_MM_PER_S.length - 1, at))], centre);
+      },
+      setSpeed: (speed) => this.#setSpeed(speed),
+      setGain: (gain) => {
+        this.paper.gain = gain;
+        this.redraw();
+      },
+      filter: (filter, notch) => this.ask({ do: "filter", filter, notch }),
+      measureIn: (index) => this.#measureIn(this.paper.rows[index]),
+      place: (onBeats) => this.#place(onBeats),
+      pick: (x, y) => {
+        const row = this.paper.rowAt(y);
+        if (row) this.#measureIn(row);
+        this.#leads();
+        this.view.moment = this.paper.timeAt(x);
+        this.redraw();
+      },
+      drag: (index, x) => this.#move(index, this.paper.timeAt(Math.max(0, Math.min(this.paper.width, x)))),
+      nudge: (index, seconds) => this.#move(index, this.view.cursors[index] + seconds),
+      explain: (label) => this.#explain(label),
+      refresh: () => this.ask({ do: "refresh" }),
+    };
+  }
+
   get #span() {
     return this.paper.width / this.paper.perSecond;
+  }
+
+  get #row() {
+    return this.paper.rows.find((row) => row.trace === this.view.trace && row.lead === this.view.lead);
   }
 
   #look(end) {
@@ -80,81 +110,20 @@ class Review {
     this.redraw();
   }
 
-  #zoom(steps, centre = 0.5) {
-    const at = SPEEDS_MM_PER_S.indexOf(this.paper.speed) + steps;
-    this.#setSpeed(SPEEDS_MM_PER_S[Math.max(0, Math.min(SPEEDS_MM_PER_S.length - 1, at))], centre);
-  }
-
   #setSpeed(speed, centre = 0.5) {
     const middle = this.view.end - this.#span * (1 - centre);
     this.paper.speed = speed;
-    this.speedSelect.value = String(speed);
+    this.toolbar.speed.value = String(speed);
     this.#look(middle + this.#span * (1 - centre));
   }
 
-  #made(parent, tag, text, name = "") {
-    const node = document.createElement(tag);
-    node.className = name;
-    if (text) node.textContent = text;
-    parent.append(node);
-    return node;
-  }
-
-  #select(title, options, value, change) {
-    const label = this.#made(this.find(".controls"), "label", title);
-    const select = this.#made(label, "select", "");
-    for (const [name, text] of options) this.#made(select, "option", text).value = name;
-    select.value = value;
-    select.addEventListener("change", () => change(select.value));
-    return select;
-  }
-
-  #controls() {
-    const group = this.#made(this.find(".controls"), "span", "", "group");
-    const button = (parent, text, title, act) => {
-      const node = this.#made(parent, "button", text);
-      node.type = "button";
-      node.title = title;
-      node.setAttribute("aria-label", title);
-      node.addEventListener("click", act);
-      return node;
-    };
-    button(group, "|◀", "To the oldest", () => this.#look(-Infinity));
-    button(group, "◀", "A screen back", () => this.#look(this.view.end - 0.9 * this.#span));
-    button(group, "▶", "A screen on", () => this.#look(this.view.end + 0.9 * this.#span));
-    button(group, "▶|", "To the newest", () => this.#look(Infinity));
-    const named = (unit) => (value) => [String(value), `${value} ${unit}`];
-    this.speedSelect = this.#select("Speed", SPEEDS_MM_PER_S.map(named("mm/s")), "25", (value) => this.#setSpeed(Number(value)));
-    this.#select("Gain", REVIEW_GAINS.map(named("mm/mV")), "10", (value) => {
-      this.paper.gain = Number(value);
-      this.redraw();
-    });
-    const filter = () => this.ask({ do: "filter", filter: this.filterSelect.value, notch: Number(this.notchSelect.value) });
-    this.filterSelect = this.#select("ECG filter", FILTERS, "raw", filter);
-    this.notchSelect = this.#select("", NOTCHES, "0", filter);
-    this.notchSelect.setAttribute("aria-label", "Mains notch");
-    this.leadSelect = this.#select("Measure in", [], "", (value) => {
-      const row = this.paper.rows[Number(value)];
-      [this.view.trace, this.view.lead] = [row.trace, row.lead];
-      this.redraw();
-    });
-    const measure = this.#made(this.find(".controls"), "span", "", "group");
-    button(measure, "Callipers here", "Put both callipers on the part that is shown", () => this.#place(false));
-    button(measure, "R–R", "Put the callipers on two beats in a row", () => this.#place(true));
-    const why = this.#made(this.find(".controls"), "span", "", "group");
-    this.explainButton = button(why, "Explain this moment", "What the network says of the 8 s before the orange mark, and where it looked", () => this.#explain());
-    this.classSelect = this.#select("of", CLASSES, "", () => {});
-    this.classSelect.setAttribute("aria-label", "Class to explain");
-    button(this.find(".controls"), "Freeze anew", "Take the newest ten minutes", () => this.ask({ do: "refresh" }));
+  #measureIn(row) {
+    [this.view.trace, this.view.lead] = [row.trace, row.lead];
+    this.redraw();
   }
 
   #leads() {
-    this.leadSelect.replaceChildren();
-    this.paper.rows.forEach((row, index) => {
-      const option = this.#made(this.leadSelect, "option", `${row.name} (${row.trace.unit})`);
-      option.value = String(index);
-      option.selected = row.trace === this.view.trace && row.lead === this.view.lead;
-    });
+    this.toolbar.showLeads(this.paper.rows, this.#row);
   }
 
   // Both callipers into sight: a second apart, or on the two beats nearest to the middle.
@@ -167,89 +136,24 @@ class Review {
     this.redraw();
   }
 
-  #explain() {
-    const { view, paper } = this;
-    const row = paper.rows.find((one) => one.trace === view.trace && one.lead === view.lead);
-    this.explainButton.disabled = true;
-    this.ask({
-      do: "explain", timeS: view.moment ?? view.end, lead: row?.trace.kind === "ecg" ? row.name : null,
-      label: this.classSelect.value || null,
-    });
-  }
-
-  #show(explanation) {
-    if (explanation.startS < this.paper.from || explanation.endS > this.view.end) this.#look(explanation.endS + 1);
-  }
-
-  #gestures() {
-    const { canvas } = this.paper;
-    let grip = null;
-    canvas.addEventListener("pointerdown", (event) => {
-      grip = { x: event.offsetX, end: this.view.end, moved: false };
-      canvas.setPointerCapture(event.pointerId);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (grip === null || !event.buttons) return;
-      grip.moved ||= Math.abs(event.offsetX - grip.x) > 4;
-      if (grip.moved) this.#look(grip.end - (event.offsetX - grip.x) / this.paper.perSecond);
-    });
-    canvas.addEventListener("pointerup", (event) => {
-      if (grip !== null && !grip.moved) this.#pick(event.offsetX, event.offsetY);
-      grip = null;
-    });
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      if (event.ctrlKey) this.#zoom(event.deltaY < 0 ? 1 : -1, event.offsetX / this.paper.width);
-      else this.#look(this.view.end + ((event.deltaX || event.deltaY) * 1.5) / this.paper.perSecond);
-    }, { passive: false });
-    for (const handle of this.node.querySelectorAll(".cursor")) this.#handle(handle, Number(handle.dataset.cursor));
-  }
-
-  #pick(x, y) {
-    const row = this.paper.rowAt(y);
-    if (row) [this.view.trace, this.view.lead] = [row.trace, row.lead];
-    this.#leads();
-    this.view.moment = this.paper.timeAt(x);
-    this.redraw();
-  }
-
-  #handle(handle, index) {
-    handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
-    handle.addEventListener("pointermove", (event) => {
-      if (!event.buttons) return;
-      const x = event.clientX - this.paper.canvas.getBoundingClientRect().left;
-      this.#move(index, this.paper.timeAt(Math.max(0, Math.min(this.paper.width, x))));
-    });
-    handle.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: -1, ArrowRight: 1, PageDown: -25, PageUp: 25 }[event.key];
-      if (steps === undefined) return;
-      event.preventDefault();
-      const step = MEASURE_STEP_S * steps * (event.shiftKey ? 10 : 1);
-      this.#move(index, this.view.cursors[index] + step);
-    });
-  }
-
   #move(index, time) {
     this.view.cursors[index] = Math.max(this.view.startS, Math.min(this.view.endS, time));
     this.redraw();
   }
 
-  #keys() {
-    this.paper.canvas.addEventListener("keydown", (event) => {
-      const acts = {
-        ArrowLeft: () => this.#look(this.view.end - 1),
-        ArrowRight: () => this.#look(this.view.end + 1),
-        PageUp: () => this.#look(this.view.end - 0.9 * this.#span),
-        PageDown: () => this.#look(this.view.end + 0.9 * this.#span),
-        Home: () => this.#look(-Infinity),
-        End: () => this.#look(Infinity),
-        "+": () => this.#zoom(1),
-        "-": () => this.#zoom(-1),
-      };
-      if (!acts[event.key] || this.view === null) return;
-      event.preventDefault();
-      acts[event.key]();
-    });
+  #explain(label) {
+    const { view } = this;
+    const row = this.#row;
+    this.toolbar.explain.disabled = true;
+    this.find(".said").textContent = "The network is asked …";
+    this.asked = {
+      do: "explain", timeS: view.moment ?? view.end, lead: row?.trace.kind === "ecg" ? row.name : null, label,
+    };
+    this.ask(this.asked);
+  }
+
+  #show(explanation) {
+    if (explanation.startS < this.paper.from || explanation.endS > this.view.end) this.#look(explanation.endS + 1);
   }
 
   redraw() {
@@ -324,6 +228,8 @@ class Review {
 
   stop() {
     clearInterval(this.timer);
+    clearTimeout(this.waiting);
+    this.now.stop();
     this.observer.disconnect();
   }
 }

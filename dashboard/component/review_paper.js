@@ -1,4 +1,4 @@
-// Draws the paper: grid, traces, beats, alarms, what the network looked at, and the callipers' lines.
+// Draws the paper: grid, traces, axis; what stands on them is drawn by review_marks.js.
 
 const SPEEDS_MM_PER_S = [6.25, 12.5, 25, 50, 100];
 const REVIEW_GAINS = [2.5, 5, 10, 20, 40];
@@ -74,10 +74,10 @@ class Paper {
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.#grid();
     for (const row of this.rows) this.#row(row, view);
-    this.#beats(view);
-    this.#alarms(view);
-    this.#moment(view);
-    this.#callipers(view);
+    drawBeats(this, view);
+    drawAlarms(this, view);
+    drawMoment(this, view);
+    drawCallipers(this, view);
     this.#axis();
   }
 
@@ -119,13 +119,13 @@ class Paper {
       row.text = trace.unit === "au" || !range ? `${row.name}  auto`
         : `${row.name}  ${low.toFixed(digits)} to ${high.toFixed(digits)} ${trace.unit}`;
     }
-    this.#explained(row, view.explanation);
+    drawExplanation(this, row, view.explanation);
     this.#stroke(row, first, end);
     this.#missing(row, first, end);
     for (const [channel, start, stop] of trace.leadOff) {
       if (channel === lead) this.#span(row, this.x(start), this.x(stop), "LEAD OFF", this.colours.off);
     }
-    this.#text(row.text, 6, row.top + 13, row.trace === view.trace && lead === view.lead ? 700 : 400);
+    this.write(row.text, 6, row.top + 13, row.trace === view.trace && lead === view.lead ? 700 : 400);
   }
 
   y(row, value) {
@@ -187,103 +187,6 @@ class Paper {
     context.fillText(text, (left + right) / 2, row.top + row.height / 2 + 4);
   }
 
-  // Class activation shades the lead, attention stands under it as a line on a base.
-  #explained(row, explanation) {
-    if (!explanation || row.trace.kind !== "ecg" || row.name !== explanation.channel) return;
-    const { context, colours } = this;
-    const { timesS: times, cam, attention } = explanation;
-    const half = (times[1] - times[0]) / 2;
-    times.forEach((time, step) => {
-      context.fillStyle = `rgba(${colours.cam}, ${(0.55 * cam[step]).toFixed(3)})`;
-      context.fillRect(this.x(time - half), row.top + 2, 2 * half * this.perSecond + 0.5, row.height - 22);
-    });
-    const base = row.top + row.height - 3;
-    context.fillStyle = colours.attention;
-    context.globalAlpha = 0.75;
-    context.beginPath();
-    context.moveTo(this.x(times[0]), base);
-    times.forEach((time, step) => context.lineTo(this.x(time), base - 1 - 15 * attention[step]));
-    context.lineTo(this.x(times.at(-1)), base);
-    context.fill();
-    context.globalAlpha = 1;
-    context.strokeStyle = `rgb(${colours.cam})`;
-    context.lineWidth = 2;
-    context.setLineDash([6, 4]);
-    const left = this.x(explanation.startS);
-    context.strokeRect(left, row.top + 2, this.x(explanation.endS) - left, row.height - 4);
-    context.setLineDash([]);
-    const shown = Math.max(120, left + 6);
-    if (shown < this.x(explanation.endS)) this.#text(explanation.text, shown, row.top + row.height - 24, 700);
-  }
-
-  #beats(view) {
-    const row = this.rows.find((one) => one.trace.kind === "ecg");
-    if (!row) return;
-    const { context } = this;
-    context.textAlign = "center";
-    context.font = "700 14px sans-serif";
-    let shown = 0;
-    for (const [time, label] of view.beats) {
-      const x = this.x(time);
-      if (x < 0 || x > this.width) continue;
-      shown++;
-      context.fillStyle = this.colours[label] ?? this.colours.ink;
-      context.fillText(label, x, TOP_PX - 6);
-      context.fillRect(x - 0.75, TOP_PX - 3, 1.5, label === "N" ? 5 : 12);
-    }
-    this.canvas.dataset.beats = String(shown);
-  }
-
-  #alarms(view) {
-    const { context } = this;
-    let shown = 0;
-    for (const alarm of view.alarms) {
-      const x = this.x(alarm.onsetS);
-      if (x < -1 || x > this.width) continue;
-      const colour = this.colours[alarm.priority] ?? this.colours.ink;
-      context.strokeStyle = colour;
-      context.lineWidth = 2;
-      context.setLineDash([2, 3]);
-      context.beginPath();
-      context.moveTo(x, TOP_PX);
-      context.lineTo(x, this.height - AXIS_PX);
-      context.stroke();
-      context.setLineDash([]);
-      this.#text(`▸ ${alarm.text}`, x + 4, TOP_PX + 13 + 17 * (shown++ % 3), 700, colour);
-    }
-  }
-
-  #moment(view) {
-    if (view.moment === null) return;
-    const x = this.x(view.moment);
-    const { context } = this;
-    context.fillStyle = `rgb(${this.colours.cam})`;
-    context.beginPath();
-    context.moveTo(x - 7, this.height - AXIS_PX);
-    context.lineTo(x + 7, this.height - AXIS_PX);
-    context.lineTo(x, this.height - AXIS_PX - 12);
-    context.fill();
-  }
-
-  #callipers(view) {
-    const { context, colours } = this;
-    context.strokeStyle = context.fillStyle = colours.callipers;
-    context.lineWidth = 1.5;
-    for (const time of view.cursors) {
-      const x = this.x(time);
-      context.beginPath();
-      context.moveTo(x, TOP_PX);
-      context.lineTo(x, this.height - AXIS_PX);
-      context.stroke();
-      const row = this.rows.find((one) => one.trace === view.trace && one.lead === view.lead);
-      const value = row ? row.trace.valueAt(row.lead, time) : NaN;
-      if (Number.isNaN(value)) continue;
-      context.beginPath();
-      context.arc(x, this.y(row, value), 4, 0, 7);
-      context.fill();
-    }
-  }
-
   #axis() {
     const { context } = this;
     const y = this.height - AXIS_PX;
@@ -291,17 +194,19 @@ class Paper {
     context.fillRect(0, y, this.width, AXIS_PX);
     context.fillStyle = this.colours.ink;
     context.font = "12.5px sans-serif";
+    context.textAlign = "left";
+    context.fillText("UTC", 2, y + 17);
     context.textAlign = "center";
     const every = [1, 2, 5, 10, 30].find((seconds) => seconds * this.perSecond >= 90) ?? 60;
     for (let time = Math.ceil(this.from / every) * every; this.x(time) < this.width - 30; time += every) {
       const x = this.x(time);
-      if (x < 30) continue;
+      if (x < 60) continue;
       context.fillRect(x, y, 1, 5);
       context.fillText(clockText(time), x, y + 17);
     }
   }
 
-  #text(text, x, y, weight, colour = this.colours.ink) {
+  write(text, x, y, weight, colour = this.colours.ink) {
     const { context } = this;
     context.font = `${weight} 12.5px sans-serif`;
     context.textAlign = "left";
