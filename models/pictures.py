@@ -30,12 +30,15 @@ class PictureFeatures(nn.Module):
         layers: list[nn.Module] = []
         before = channels
         for width, rows, columns in zip(config.widths, config.row_pools, config.strides, strict=True):
-            layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            convolution = nn.Conv2d(before, width, 3, padding=1, bias=False)
+            # Convolutions of few channels run a third faster on CPUs with the channels innermost.
+            weight = convolution.weight.detach().contiguous(memory_format=torch.channels_last)
+            convolution.weight = nn.Parameter(weight)
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU()]
             if rows > 1 or columns > 1:
                 layers.append(nn.MaxPool2d((rows, columns)))
             before = width
-        # Convolutions of few channels run a third faster on CPUs with the channels innermost.
-        self.maps = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.maps = nn.Sequential(*layers)
         """Its output keeps rows: Grad-CAM's map over the spectrogram is of these."""
         self.dropout = nn.Dropout(config.dropout)
         self.join = nn.Linear(before * config.rows_left, config.features)

@@ -17,6 +17,7 @@ from training import (
     lung_recipes,
     monitor_recipes,
     shock_recipes,
+    sound_pretrain_config,
 )
 from training.config import Recipe
 from training.errors import BadRecipe
@@ -31,6 +32,7 @@ RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "ecg-shock-1": shock_recipes.ecg_shock_1,
     "heart-sounds-1": heart_recipes.heart_sounds_1,
     "lung-sounds-1": lung_recipes.lung_sounds_1,
+    "sound-pretrain-1": sound_pretrain_config.sound_pretrain_1,
 }
 
 

@@ -64,6 +64,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.lung_task import LungTask
 
         return LungTask(recipe, data, cache)
+    if recipe.task == "sound-pretrain":
+        from training.sound_pretrain_task import PretrainTask
+
+        return PretrainTask(recipe, data, cache)
     raise BadRecipe(f"recipe {recipe.name}: no task {recipe.task!r}")
 
 
