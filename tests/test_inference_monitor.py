@@ -305,7 +305,7 @@ def test_signal_in_bursts_does_not_silence_asystole(monitor: EcgMonitor) -> None
     assert "asystole" in [alarm.kind for alarm in got.alarms]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(batches=st.lists(st.integers(1, 12), min_size=1, max_size=30))
 def test_any_batching_of_polls_gives_the_same_alarms(plain_predictor_class: type, batches: list[int]) -> None:
     stopped = pieces(beats(np.arange(0.5, 30, 0.8), 38))

@@ -383,6 +383,7 @@ def test_real_records_mean_what_a_defibrillator_would_see(data_dir: Path, tmp_pa
     assert seconds("vfdb/424", "vf") > 150
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_folds_of_the_real_records_keep_people_apart_and_test_on_fibrillation(data_dir: Path) -> None:
     recipe = ecg_shock_1()
