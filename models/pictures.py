@@ -47,7 +47,7 @@ class PictureFeatures(nn.Module):
         """(B, C, M, T) to (B, width, S)."""
         short = -x_BCMT.shape[-1] % self.columns_per_step
         if short:
-            x_BCMT = functional.pad(x_BCMT, (0, short), mode="replicate")
+            x_BCMT = functional.pad(x_BCMT, (0, short, 0, 0), mode="replicate")
         x_BCMT = x_BCMT.contiguous(memory_format=torch.channels_last)
         flat_BSF = self.maps(x_BCMT).flatten(1, 2).transpose(1, 2)
         return torch.relu(self.join(self.dropout(flat_BSF))).transpose(1, 2)
