@@ -144,10 +144,8 @@ class SoundMonitor:
         loudest_db = np.nanmax(points, axis=1) * _DB_PER_NEPER
         signs, usual = measure(self.bank, due, sound), self.usual.of(slots)
         flags, silent = self._flags(signs, usual), self._silent(usual, loudest_db)
-        heard = signs.present >= LEAST_PRESENT
-        clean = heard & ~flags.any(axis=1)
-        remarkable = ~clean | (silent == 1.0)
-        self.usual.learn(slots[heard], signs.level_db[heard], loudest_db[heard], remarkable[heard])
+        clean = (signs.present >= LEAST_PRESENT) & ~flags.any(axis=1)
+        self.usual.learn(slots, signs, loudest_db, ~clean | (silent == 1.0))
         rhythm = self._follow(slots, seconds, points, clean)
         ends_ns = self.bank.time_ns(slots, due.ends)
         said = np.concatenate([flags, silent[:, None]], axis=1)[:, : len(self._classes)]
@@ -173,17 +171,20 @@ class SoundMonitor:
     def _flags(self, signs: Seconds, usual: Usual) -> BoolArray:
         """Which of :data:`SIGNS` hold of the last second; none by level while that is learned."""
         learning = np.isnan(usual.level_db)
-        above_db = np.where(learning, 0.0, signs.level_db - usual.level_db)
-        hum_db = np.where(learning, 0.0, signs.hum_db - usual.level_db)
+        below_db = np.where(learning, 0.0, usual.level_db - signs.level_db)
+        above_db = np.where(learning, 0.0, signs.whole_db - usual.whole_db)
+        hum_db = np.where(learning, 0.0, signs.hum_db - usual.whole_db)
         lost = signs.flagged
         if self.bank.kind is SignalKind.HEART_SOUND:
-            lost = lost | (above_db <= LOST_DB)
+            lost = lost | (below_db >= LOST_DB)
         hum = (signs.hum_share >= HUM_SHARE) & (hum_db >= HUM_DB)
-        return np.stack([lost, signs.clipped, hum, above_db >= DISTURBED_DB], axis=1)
+        # What is cut or hums is loud, too, and says so itself.
+        noise = (above_db >= DISTURBED_DB) & ~signs.clipped & ~hum
+        return np.stack([lost, signs.clipped, hum, noise], axis=1)
 
     def _silent(self, usual: Usual, loudest_db: WideFloatArray) -> WideFloatArray:
         """1 where no breath was heard in the last second, else 0; NaN while it is learned what breath is."""
-        return np.where(np.isnan(usual.peak_db), np.nan, loudest_db <= usual.peak_db + SILENT_DB)
+        return np.where(np.isnan(usual.peak_db), np.nan, usual.peak_db - loudest_db >= SILENT_DB)
 
     def _follow(self, slots: IntArray, seconds: IntArray, points: WideFloatArray, clean: BoolArray) -> Rhythm:
         """Append a second's loudness; say what recurs in that of the last ones."""

@@ -42,6 +42,8 @@ class RhythmSpec:
         The shortest period is taken whose peak has this share of the highest: that of two breaths is as high.
     sure : float
         Correlation from which a period counts.
+    least_swing : float
+        Deviation of the loudness in nepers of power, up to which nothing is heard that could recur.
     """
 
     mel: MelSpec
@@ -55,6 +57,7 @@ class RhythmSpec:
     smooth: int
     prefer: float
     sure: float
+    least_swing: float
 
     @property
     def bands(self) -> slice:
@@ -66,14 +69,14 @@ class RhythmSpec:
 
 BREATHS: Final = RhythmSpec(
     mel=LUNG_MEL, low_hz=150.0, high_hz=800.0, points=10, span_s=30, least_s=10, shortest_s=1.0,
-    longest_s=10.0, smooth=9, prefer=0.6, sure=0.4,
+    longest_s=10.0, smooth=9, prefer=0.6, sure=0.4, least_swing=0.25,
 )  # fmt: skip
 """6 to 60 breaths a minute. Below 150 Hz the heart is louder than the lung. Chosen on the train side of
 icbhi2017 (docs/auscultation.md)."""
 
 BEATS: Final = RhythmSpec(
     mel=HEART_MEL, low_hz=25.0, high_hz=150.0, points=100, span_s=8, least_s=4, shortest_s=0.27,
-    longest_s=1.7, smooth=5, prefer=0.9, sure=0.35,
+    longest_s=1.7, smooth=5, prefer=0.9, sure=0.35, least_swing=0.7,
 )  # fmt: skip
 """35 to 222 beats a minute. Murmurs lie above 150 Hz. S1 and S2 are unlike enough that half a cycle has a
 lower peak than a whole one; chosen on half of circor2022's patients (docs/auscultation.md)."""
@@ -117,7 +120,7 @@ def rhythm_of(lines: WideFloatArray, spec: RhythmSpec) -> Rhythm:
     """
     n_points = lines.shape[1]
     there = ~np.isnan(lines)
-    correlation, pairs = _correlation(_flattened(lines, there), there, spec.smooth)
+    correlation, pairs, swing = _correlation(_flattened(lines, there), there, spec.smooth)
     first, last = round(spec.shortest_s * spec.points), round(spec.longest_s * spec.points)
     lags = np.arange(first, min(last, n_points // 2) + 1)
     at = correlation[:, lags]
@@ -129,7 +132,7 @@ def rhythm_of(lines: WideFloatArray, spec: RhythmSpec) -> Rhythm:
     chosen = (heights >= spec.prefer * highest[:, None]).argmax(axis=1)
     rows = np.arange(len(lines))
     certainty = np.where(highest > 0, heights[rows, chosen], 0.0)
-    enough = there.sum(axis=1) >= spec.least_s * spec.points
+    enough = (there.sum(axis=1) >= spec.least_s * spec.points) & (swing >= spec.least_swing)
     sure = enough & (certainty >= spec.sure)
     lag = lags[chosen] + _vertex(correlation, rows, lags[chosen])
     return Rhythm(
@@ -152,8 +155,8 @@ def _flattened(lines: WideFloatArray, there: BoolArray) -> WideFloatArray:
 
 def _correlation(
     level: WideFloatArray, there: BoolArray, smooth: int
-) -> tuple[WideFloatArray, WideFloatArray]:
-    """Correlation of the smoothed loudness with itself and number of pairs behind it, by lag."""
+) -> tuple[WideFloatArray, WideFloatArray, WideFloatArray]:
+    """Correlation of the smoothed loudness with itself and pairs behind it, by lag; its deviation."""
     n_points = level.shape[1]
     size = fft.next_fast_len(2 * n_points + smooth, real=True)
     spectrum = fft.rfft(level, size, axis=1)
@@ -162,7 +165,7 @@ def _correlation(
     mask = fft.rfft(there.astype(np.float64), size, axis=1)
     pairs = np.round(fft.irfft(mask.real**2 + mask.imag**2, size, axis=1)[:, :n_points])
     mean = products / np.maximum(pairs, 1.0)
-    return mean / np.maximum(mean[:, :1], _LEAST), pairs
+    return mean / np.maximum(mean[:, :1], _LEAST), pairs, np.sqrt(np.maximum(mean[:, 0], 0.0))
 
 
 @lru_cache(maxsize=8)

@@ -35,12 +35,13 @@ HUM_DB: Final = -6.0
 """Hum so much below the usual sound covers nothing: in an apnoea the faintest hum is most of what is left."""
 
 DISTURBED_DB: Final = 12.0
-"""Above the usual: one second in a hundred of icbhi2017, one in thirty of circor2022 (children)."""
+"""All that the sensor gave, above the usual: one second in a hundred of icbhi2017, one in thirty of circor2022
+(children)."""
 
-LOST_DB: Final = -15.0
+LOST_DB: Final = 15.0
 """A heart is never so much below its usual loudness for long: the sensor lies beside the chest."""
 
-SILENT_DB: Final = -10.0
+SILENT_DB: Final = 10.0
 """Breath below the usual peaks by so much is none."""
 
 REMEMBERED: Final = 60
@@ -62,8 +63,8 @@ class Seconds:
     ----------
     present : ndarray of float64
         Share of samples that were there.
-    level_db : ndarray of float64
-        Power within the band, dB of full scale.
+    level_db, whole_db : ndarray of float64
+        Power within the band, and of all that the sensor gave but an offset, dB of full scale.
     flagged, clipped : ndarray of bool
         The device says that its sensor is off; the tops are cut.
     hum_share, hum_db : ndarray of float64
@@ -72,6 +73,7 @@ class Seconds:
 
     present: WideFloatArray
     level_db: WideFloatArray
+    whole_db: WideFloatArray
     flagged: BoolArray
     clipped: BoolArray
     hum_share: WideFloatArray
@@ -80,9 +82,10 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What is usual for some beds, NaN while it is learned. Shapes (n,)."""
+    """What is usual for some beds, NaN while it is learned. Shapes (n,); as :class:`Seconds` has them."""
 
     level_db: WideFloatArray
+    whole_db: WideFloatArray
     peak_db: WideFloatArray
 
 
@@ -106,6 +109,7 @@ def measure(bank: Bank, due: Due, sound: FloatArray) -> Seconds:
     return Seconds(
         present.mean(axis=1),
         10.0 * np.log10(power + _FLOOR),
+        10.0 * np.log10(total + _FLOOR),
         np.asarray(every_flag[:, 0, -1]),
         _clipped(raw),
         hum / np.maximum(total, _FLOOR),
@@ -141,8 +145,8 @@ class UsualLoudness:
     """
 
     def __init__(self, n_slots: int) -> None:
-        self.seconds = np.full((n_slots, REMEMBERED, 2), np.nan)
-        """Ring of (level, loudest), dB; NaN where nothing stands yet."""
+        self.seconds = np.full((n_slots, REMEMBERED, 3), np.nan)
+        """Ring of (level, whole level, loudest breath), dB; NaN where nothing stands yet."""
         self.counts = np.zeros((n_slots, 2), dtype=np.int64)
         """Seconds that were remembered, and remarkable ones that were seen."""
 
@@ -163,17 +167,18 @@ class UsualLoudness:
         ordered = np.sort(self.seconds[slots], axis=1)
         rows, last = np.arange(len(slots)), np.maximum(held - 1, 0)
         enough = held >= LEAST_REMEMBERED
-        level = (ordered[rows, last // 2, 0] + ordered[rows, (last + 1) // 2, 0]) / 2
-        peak = ordered[rows, np.round(PEAK_QUANTILE * last).astype(np.int64), 1]
-        return Usual(np.where(enough, level, np.nan), np.where(enough, peak, np.nan))
+        middle = (ordered[rows, last // 2] + ordered[rows, (last + 1) // 2]) / 2
+        peak = ordered[rows, np.round(PEAK_QUANTILE * last).astype(np.int64), 2]
+        return Usual(*(np.where(enough, one, np.nan) for one in (middle[:, 0], middle[:, 1], peak)))
 
     def learn(
-        self, slots: IntArray, level_db: WideFloatArray, loudest_db: WideFloatArray, remarkable: BoolArray
+        self, slots: IntArray, signs: Seconds, loudest_db: WideFloatArray, remarkable: BoolArray
     ) -> None:
-        """Remember a second of some beds, each once; of remarkable ones every tenth."""
-        self.counts[slots, 1] += remarkable
-        takes = ~remarkable | (self.counts[slots, 1] % EVERY_REMARKABLE == 0)
+        """Remember a second of some beds where it was heard, each once; of remarkable ones every tenth."""
+        heard = signs.present >= LEAST_PRESENT
+        self.counts[slots, 1] += remarkable & heard
+        takes = heard & (~remarkable | (self.counts[slots, 1] % EVERY_REMARKABLE == 0))
         at = slots[takes]
         place = self.counts[at, 0] % REMEMBERED
-        self.seconds[at, place, 0], self.seconds[at, place, 1] = level_db[takes], loudest_db[takes]
+        self.seconds[at, place] = np.stack([signs.level_db, signs.whole_db, loudest_db], axis=1)[takes]
         self.counts[at, 0] += 1
