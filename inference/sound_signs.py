@@ -35,8 +35,8 @@ HUM_DB: Final = -6.0
 """Hum so much below the usual sound covers nothing: in an apnoea the faintest hum is most of what is left."""
 
 DISTURBED_DB: Final = 12.0
-"""All that the sensor gave, above the usual: one second in a hundred of icbhi2017, one in thirty of circor2022
-(children)."""
+"""All that the sensor gave, above the usual: one second in a hundred of icbhi2017, one in thirty of
+circor2022, whose patients are children."""
 
 LOST_DB: Final = 15.0
 """A heart is never so much below its usual loudness for long: the sensor lies beside the chest."""
