@@ -45,8 +45,9 @@ page = st.navigation(
 )
 access.user_line(visible=page is not WALL)
 access.enter(page.title)
-monitor.mount_sound(wall=page is WALL, ward=page is WARD)
-if page not in (WARD, WALL, BED):
-    # Alarms sound whatever page is looked at; those with traces feed the bar themselves.
+traces = page in (WARD, WALL, BED)
+monitor.mount_sound(wall=page is WALL, ward=page is WARD, canvas=traces)
+if not traces:
+    # Alarms are heard and told whatever page is looked at; those with traces feed the bar themselves.
     views.live_head(shared.feed().ward)
 page.run()

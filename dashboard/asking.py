@@ -16,7 +16,7 @@ from dashboard.access_log import note
 from dashboard.background import in_background
 from dashboard.shared import Missing
 from dashboard.users import User
-from dashboard.words import count
+from dashboard.words import count, ward_words
 from inference import commands
 from inference.commands import Acknowledge, Action, Command, Transfer
 from inference.errors import BadCommand, NotDelivered
@@ -67,7 +67,7 @@ class Order:
     def words(self) -> str:
         """What is asked for, and where ("set alarm at bed-03: ecg/hr_high")."""
         name = self.name.replace("_", " ")
-        place = f"at {self.bed}" if self.bed is not None else f"in ward {self.ward}"
+        place = f"at {self.bed}" if self.bed is not None else f"in {ward_words(self.ward or '')}"
         alarm = getattr(self.action, "alarm", None)
         return f"{name} {place}: {alarm}" if isinstance(alarm, str) else f"{name} {place}"
 

@@ -24,10 +24,12 @@ from dashboard.controls import (
 from dashboard.limit_changes import profile_lines
 from dashboard.snapshots import WardSnapshot
 from dashboard.sound_controls import RENEWED_S, paused_words, sound_buttons
-from dashboard.words import plain
+from dashboard.views import device_time
+from dashboard.words import plain, ward_words
 from inference.catalog import load_catalogue
 from inference.commands import MOST_LABEL, Action, Admit, Discharge, SetProfile, Standby, Transfer
 from inference.types import Alarm, Bed
+from ingest.types import NS_PER_S
 
 Read = Callable[[], WardSnapshot]
 
@@ -98,14 +100,23 @@ def _status_words(bed: str, status: Bed | None) -> str:
         return f"**{plain(bed)}**: no worker has said yet how this bed is set"
     patient = f"stay {status.stay}" if status.stay is not None else "a patient without a pseudonym"
     parts = [
-        f"admitted: {patient}" if status.admitted else "nobody is admitted",
+        f"admitted: {patient}{_since(status)}" if status.admitted else "nobody is admitted",
         f"profile {status.profile}",
-        f"ward {status.ward}",
+        ward_words(status.ward),
     ]
     if status.standby:
         parts.append(f'STANDBY by {status.standby_by or "staff"}: "no data" is silent')
     paused = paused_words([status])
     return f"**{plain(bed)}** {plain(' · '.join(parts))}" + (f" · **{plain(paused)}**" if paused else "")
+
+
+def _since(status: Bed) -> str:
+    """How long the patient has been here ("since 2026-11-21 08:05:00 UTC, 3 h")."""
+    if status.admitted_ns is None:
+        return ""
+    hours = (time.time_ns() - status.admitted_ns) / (3_600 * NS_PER_S)
+    shown = f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
+    return f" since {device_time(status.admitted_ns)} UTC ({shown})"
 
 
 def patient_controls(read_snapshot: Read, bed: str) -> None:

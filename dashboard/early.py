@@ -1,4 +1,4 @@
-"""Puts ``component/early.js`` into the head of Streamlit's page, before Streamlit's own scripts."""
+"""Puts scripts into the head of Streamlit's page, before Streamlit's own: theme (early.js), watchdog.js."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_SCRIPT: Final = (Path(__file__).parent / "component" / "early.js").read_text(encoding="utf-8")
+_FOLDER: Final = Path(__file__).parent / "component"
+_SCRIPT: Final = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("early.js", "watchdog.js"))
 _HEAD: Final = b"<head>"
 # The page is changed here: it must come as text, whole, and not from a cache that holds an older script.
 _LEFT_OUT: Final = {b"accept-encoding", b"range", b"if-none-match", b"if-modified-since"}

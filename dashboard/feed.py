@@ -156,6 +156,7 @@ class Feed:
     def __init__(self, settings: Settings, ward: Ward | None = None) -> None:
         self.ward = ward or Ward()
         self.system = SystemState()
+        self.ward.ask_workers(self.system.without_worker_s)
         self.reader = RecordReader(self.ward, settings, self.system)
         self._settings = settings
         topics = settings.topics

@@ -34,7 +34,7 @@ class AlarmHeader(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One bed."""
+    """One bed; ``alarms`` are the gravest of its ``alarm_count``."""
 
     bed: str
     age: float | None
@@ -43,7 +43,6 @@ class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
     ventricular: float | None
     respiratory_rate: float | None
     quality: float | None
-    finding: str | None
     unanalysed: float | None
     standby: bool
     standby_by: str | None
@@ -51,6 +50,7 @@ class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
     paused_by: str | None
     off: int
     alarms: list[AlarmHeader]
+    alarm_count: int
     traces: list[TraceHeader]
 
 
@@ -82,6 +82,7 @@ class FeedHeader(msgspec.Struct, frozen=True, rename="camel"):
     silent: float
     counts: str
     urgent: UrgentHeader | None
+    no_worker: float | None
     no_analysis: float | None
     sounds: list[SoundHeader]
     wards: list[str]

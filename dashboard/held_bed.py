@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dashboard.history import HeardBeats, VitalRing
-from dashboard.snapshots import LIVE_S
+from dashboard.snapshots import LIVE_S, BedSnapshot, FindingSnapshot, VitalSnapshot
 from dashboard.traces import Trace
-from inference.types import Bed, Prediction, Vital
+from inference.types import Alarm, Bed, Prediction, Vital
 from ingest.types import NS_PER_S, SignalKind
 
 ANSWERED_NS: Final = 2 * NS_PER_S
@@ -104,7 +104,48 @@ class HeldBed:
             return math.isinf(self.silent_s(now)) and status is not None and not status.admitted
         return self.silent_s(now) > LIVE_S
 
+    def snapshot(self, name: str, alarms: tuple[Alarm, ...], now: float) -> BedSnapshot:
+        """Return the bed as it is now, with its current alarms, the most urgent first."""
+        streams = tuple(self.traces[kind].describe(now) for kind in SignalKind if kind in self.traces)
+        vitals = tuple(
+            VitalSnapshot(
+                signal=vital.signal,
+                heart_rate_bpm=vital.heart_rate_bpm,
+                ventricular_per_min=vital.ventricular_per_min,
+                quality=vital.quality,
+                usable=vital.usable,
+                age_s=max(0.0, now - fresh_at),
+            )
+            for vital, fresh_at in self.vitals.values()
+        )
+        findings = tuple(
+            _finding(prediction, max(0.0, now - fresh_at))
+            for prediction, fresh_at in self.predictions.values()
+        )
+        return BedSnapshot(
+            bed=name,
+            age_s=min((stream.age_s for stream in streams), default=None),
+            streams=streams,
+            vitals=vitals,
+            findings=findings,
+            alarms=alarms,
+            unanalysed_s=self.watch.unanalysed_s(now),
+            status=self.status,
+        )
+
 
 def _patient(status: Bed) -> tuple[str | None, int | None, bool]:
     """What tells one patient from the next: pseudonyms may be left out."""
     return status.stay, status.admitted_ns, status.discharged_ns is None
+
+
+def _finding(prediction: Prediction, age_s: float) -> FindingSnapshot:
+    label, probability = max(prediction.probabilities.items(), key=lambda item: item[1], default=("", 0.0))
+    return FindingSnapshot(
+        signal=prediction.signal,
+        model=prediction.model,
+        label=label,
+        probability=probability,
+        quality=prediction.quality,
+        age_s=age_s,
+    )

@@ -7,17 +7,21 @@ from typing import Final
 
 import streamlit as st
 
+from dashboard.words import NOTICE
+
 _FOLDER: Final = Path(__file__).parent / "component"
 _CANVAS: Final = (
     "preferences.js",
     "protocol.js",
+    "elements.js",
+    "banner.js",
     "trace.js",
     "sweep.js",
     "tile.js",
     "controls.js",
     "ward.js",
 )
-_BAR: Final = ("preferences.js", "protocol.js", "sound.js", "bar.js")
+_BAR: Final = ("preferences.js", "protocol.js", "elements.js", "banner.js", "sound.js", "bar.js")
 MM_PER_INCH: Final = 25.4
 BED_KEY: Final = "monitor"
 
@@ -29,13 +33,13 @@ def _text(name: str) -> str:
 _canvas = st.components.v2.component(
     "wardwave_monitor",
     html=_text("ward.html"),
-    css=_text("ward.css"),
+    css=_text("banner.css") + _text("ward.css"),
     js="\n".join(_text(name) for name in _CANVAS),
 )
 _bar = st.components.v2.component(
     "wardwave_bar",
     html=_text("bar.html"),
-    css=_text("bar.css"),
+    css=_text("banner.css") + _text("bar.css"),
     js="\n".join(_text(name) for name in _BAR),
 )
 _pipe = st.components.v2.component("wardwave_pipe", js=_text("pipe.js"))
@@ -84,6 +88,7 @@ def mount_canvas(
             "gain": gain_mm_per_mv,
             "wall": wall,
             "ward": ward,
+            "notice": NOTICE,
         },
         on_ward_change=_nothing,
     )
@@ -91,13 +96,14 @@ def mount_canvas(
     return chosen if isinstance(chosen, str) else None
 
 
-def mount_sound(*, wall: bool = False, ward: bool = False) -> None:
+def mount_sound(*, wall: bool = False, ward: bool = False, canvas: bool = True) -> None:
     """Mount the bar: alarm sound, SOUND OFF, CONNECTION LOST, and the switches of sound and theme.
 
     Once a page, in wall mode unseen: the canvas then says what the bar would. On the ward the canvas tells
-    of a lost connection. It is fed by any :func:`send_feed` of the page.
+    of a lost connection. Without a canvas the bar has its head line too: counts, the gravest alarm, the time.
+    It is fed by any :func:`send_feed` of the page.
     """
-    _bar(key="wardwave-bar", data={"wall": wall, "ward": ward})
+    _bar(key="wardwave-bar", data={"wall": wall, "ward": ward, "canvas": canvas})
 
 
 def send_feed(feed: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import alarm_choice, alarm_lists, alarm_review, shared, sound_controls, views
+from dashboard import alarm_choice, alarm_lists, alarm_review, shared, sound_controls, words
 from dashboard.alarm_strip import again_when
 from dashboard.snapshots import WardSnapshot
 from dashboard.words import plain
@@ -41,7 +41,7 @@ def alarms_page(read_snapshot: Callable[[], WardSnapshot], read_store: Callable[
     there = not isinstance(store, shared.Missing)
     # What was shown of it, or that it was away, is no longer so.
     again_when(lambda: isinstance(read_store(), shared.Missing) is there)
-    st.caption(views.NOTICE)
+    st.caption(words.NOTICE)
 
 
 def _past(read_snapshot: Callable[[], WardSnapshot], store: Stored) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import analysis_view, shared, views
+from dashboard import analysis_view, shared, words
 from inference.analysis_job import AnalysisDesk
 from inference.analysis_limits import AnalysisLimits
 
@@ -25,4 +25,4 @@ def desk() -> AnalysisDesk:
 def show() -> None:
     """Show the page."""
     analysis_view.analyse_page(desk())
-    st.caption(views.NOTICE)
+    st.caption(words.NOTICE)

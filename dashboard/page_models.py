@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import model_cards, model_view, shared, views
+from dashboard import model_cards, model_view, shared, words
 from dashboard.model_cards import Card, Damaged
 from inference.cli import DEFAULT_MODEL
 
@@ -27,7 +27,7 @@ def show() -> None:
     readable = [one for one in found if isinstance(one, Card)]
     if readable:
         show_cards(readable)
-    st.caption(views.NOTICE)
+    st.caption(words.NOTICE)
 
 
 def show_cards(found: list[Card]) -> None:

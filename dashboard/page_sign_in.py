@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.errors import UsersError
 from dashboard.sessions import sessions
-from dashboard.views import NOTICE
+from dashboard.words import NOTICE
 
 WHY: Final = {
     "timed-out": "You were signed out because nobody touched the screen for a while.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import access, access_log, page_sign_in, shared, system_rows, system_view, trust, views
+from dashboard import access, access_log, page_sign_in, shared, system_rows, system_view, trust, words
 from dashboard.access import Role
 from dashboard.system_state import SystemSnapshot
 from dashboard.trust import Broker
@@ -64,7 +64,7 @@ def show() -> None:
             access_log.show_log()
         with st.expander("Users (admins only)"):
             page_sign_in.show_users()
-    st.caption(views.NOTICE)
+    st.caption(words.NOTICE)
 
 
 def tables(snapshot: SystemSnapshot) -> None:

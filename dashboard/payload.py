@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -31,12 +32,15 @@ from dashboard.headers import (
     UrgentHeader,
 )
 from dashboard.snapshots import BedSnapshot, StreamSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
-from dashboard.summary import message_text, of_ward, soundings, state_text, summarise, wards_of
+from dashboard.summary import message_text, of_ward, soundings, state_text, summarise, urgency, wards_of
 from dashboard.ward import Ward
 from ingest.types import MISSING_INT16, FloatArray, SignalKind
 
 MAX_TRACES: Final = 12
 MAX_SOUNDS: Final = 64
+MAX_TILES: Final = 32
+"""More beds would be too small to read: those with an alarm are shown, then the first by label."""
+SENT_ALARMS: Final = 4
 NUMBER_STALE_S: Final = 5.0
 """A number older than this is no longer shown."""
 REPEATED_S: Final = 4.0
@@ -111,6 +115,14 @@ def select_streams(bed: BedSnapshot, mode: str) -> list[tuple[StreamSnapshot, li
     return [(stream, [0]) for stream in bed.streams[:2]]
 
 
+def first_tiles(beds: Sequence[BedSnapshot]) -> Sequence[BedSnapshot]:
+    """Return the beds there is room for, in order: none with an alarm is left out for one without."""
+    if len(beds) <= MAX_TILES:
+        return beds
+    ranked = sorted(range(len(beds)), key=lambda index: (urgency(beds[index]), index))
+    return [beds[index] for index in sorted(ranked[:MAX_TILES])]
+
+
 def build_feed(ward: Ward, session: ViewSession, snapshot: WardSnapshot) -> bytes:
     """Return the next feed of this view and move its cursors on."""
     session.seq += 1
@@ -118,8 +130,15 @@ def build_feed(ward: Ward, session: ViewSession, snapshot: WardSnapshot) -> byte
     now_ns = time.time_ns()
     shown = of_ward(snapshot, session.ward)
     # A bed is shown on its page whatever its ward.
-    beds = shown.beds if session.bed is None else [bed for bed in snapshot.beds if bed.bed == session.bed]
+    if session.bed is not None:
+        beds: Sequence[BedSnapshot] = [bed for bed in snapshot.beds if bed.bed == session.bed]
+    else:
+        beds = [] if session.head_only else first_tiles(shown.beds)
+    names = {bed.bed for bed in beds}
+    # What is not sent now begins anew when it is: a gap of minutes would be sent at once.
+    session.cursors = {key: cursor for key, cursor in session.cursors.items() if key[0] in names}
     summary = summarise(shown)
+    hidden = len(shown.beds) - len(beds) if session.bed is None and not session.head_only else 0
     urgent = summary.urgent
     header = FeedHeader(
         view=session.view,
@@ -127,12 +146,13 @@ def build_feed(ward: Ward, session: ViewSession, snapshot: WardSnapshot) -> byte
         sent=round(now_ns / 1e9, 3),
         connected=snapshot.connected,
         silent=round(snapshot.silent_s, 2),
-        counts=summary.counts,
+        counts=summary.counts + (f" · {hidden} OF THE BEDS NOT SHOWN HERE" if hidden else ""),
         urgent=UrgentHeader(urgent.bed, urgent.priority, urgent.text) if urgent else None,
+        no_worker=_tenths(summary.no_worker_s),
         no_analysis=_tenths(summary.no_analysis_s),
         sounds=[SoundHeader(one.id, one.level) for one in soundings(shown, now_ns)[:MAX_SOUNDS]],
         wards=wards_of(snapshot),
-        beds=[] if session.head_only else [_bed_header(ward, session, bed, bodies) for bed in beds],
+        beds=[_bed_header(ward, session, bed, bodies) for bed in beds],
     )
     text = msgspec.json.encode(header)
     text += b" " * (-len(text) % 2)
@@ -155,7 +175,6 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         ventricular=_rounded(shown.ventricular_per_min if shown else None),
         respiratory_rate=None,  # no signal that the worker analyses gives one yet
         quality=_quality(vital),
-        finding=_finding(bed),
         unanalysed=_tenths(bed.unanalysed_s),
         standby=bed.standby,
         standby_by=bed.status.standby_by if bed.status else None,
@@ -164,8 +183,9 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         off=sum(not setting.enabled for setting in bed.status.settings) if bed.status else 0,
         alarms=[
             AlarmHeader(alarm.priority, alarm.state, message_text(alarm), state_text(alarm))
-            for alarm in bed.alarms[:4]
+            for alarm in bed.alarms[:SENT_ALARMS]
         ],
+        alarm_count=len(bed.alarms),
         traces=traces,
     )
 
@@ -225,9 +245,3 @@ def _paused_s(bed: BedSnapshot) -> float | None:
     until_ns = bed.status.audio_paused_until_ns if bed.status else None
     left_s = (until_ns - time.time_ns()) / 1e9 if until_ns is not None else 0.0
     return _tenths(left_s) if left_s > 0 else None
-
-
-def _finding(bed: BedSnapshot) -> str | None:
-    fresh = [finding for finding in bed.findings if finding.age_s <= NUMBER_STALE_S]
-    best = min(fresh, key=lambda finding: finding.age_s, default=None)
-    return f"{best.label} {best.probability:.0%}" if best else None

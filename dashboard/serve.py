@@ -113,7 +113,9 @@ def options(address: str, port: int, settings: DashboardSettings) -> dict[str, o
         "browser.gatherUsageStats": False,
         "browser.serverAddress": "localhost" if is_loopback(address) else address,
         "client.toolbarMode": "minimal",
-        "client.showErrorDetails": "type",
+        # failed.py says what went wrong; help with programming is not for who looks at beds.
+        "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
         "global.developmentMode": False,
         **THEME,
     }
@@ -123,7 +125,7 @@ def serve(address: str, port: int) -> None:
     """Serve the dashboard until SIGINT or SIGTERM."""
     import streamlit as st
 
-    from dashboard import gate, sign_in
+    from dashboard import failed, gate, sign_in
     from dashboard.warm import warm_up
     from ingest.processes import hide_memory
 
@@ -131,7 +133,7 @@ def serve(address: str, port: int) -> None:
     hide_memory()
     settings = load_dashboard_settings()
     warm_up()
-    app = st.App(APP, routes=sign_in.routes(), middleware=gate.middleware())
+    app = st.App(APP, routes=sign_in.routes(), middleware=gate.middleware(), on_script_error=failed.say)
     for number in (signal.SIGINT, signal.SIGTERM):
         # The server stops on them in good order and then raises them again.
         signal.signal(number, _leave)

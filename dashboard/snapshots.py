@@ -157,7 +157,8 @@ class BedSnapshot:
 class WardSnapshot:
     """All beds. ``silent_s`` is the time since the broker last answered.
 
-    ``unseen_beds`` and ``unseen_alarms`` count what there was no room for.
+    ``unseen_beds`` and ``unseen_alarms`` count what there was no room for. ``no_worker_s`` says for how long
+    no worker has said anything, ``None`` while one does or nothing is known.
     """
 
     connected: bool
@@ -167,6 +168,7 @@ class WardSnapshot:
     alarms: tuple[Alarm, ...]
     unseen_beds: int = 0
     unseen_alarms: int = 0
+    no_worker_s: float | None = None
 
     def bed(self, name: str) -> BedSnapshot | None:
         """Return the bed of that name, or ``None``."""

@@ -13,11 +13,11 @@ from dashboard.paper import LIGHT, drawable, sheet, write
 from dashboard.strip_lanes import gap_words
 from dashboard.strip_sheet import WIDTH_MM, Drawing, Row, draw_row, rows_of
 from dashboard.summary import alarm_text
+from dashboard.words import NOTICE
 from inference.store_labels import AlarmLabel
 from ingest.types import NS_PER_S
 
 A4_MM: Final = (297.0, 210.0)
-NOTICE: Final = "Research software, no medical device: never rely on it for the care of a patient."
 _MARGIN_MM: Final = 10.0
 _HEADER_MM: Final = 29.0
 _FOOTER_MM: Final = 9.0

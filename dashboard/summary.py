@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from dashboard.snapshots import BedSnapshot, WardSnapshot
-from dashboard.ward import PRIORITY_RANK, Urgency, by_urgency
+from dashboard.snapshots import LIVE_S, BedSnapshot, WardSnapshot
+from dashboard.urgency import PRIORITY_RANK, Urgency, by_urgency
+from dashboard.words import count
 from inference.commands import PAUSE_S
 from inference.types import Alarm, AlarmState, Priority
 from ingest.types import NS_PER_S, SignalKind
@@ -17,6 +19,8 @@ UNANALYSED_HEARD_S: Final = 6.0
 """Vital signs that are late for so long are heard, too; a worker that takes over is given the time."""
 HEARD: Final = (AlarmState.ACTIVE, AlarmState.LATCHED)
 LONGEST_PAUSE_NS: Final = round(PAUSE_S[1] * NS_PER_S)
+OWN_URGENCY: Final[Urgency] = (False, PRIORITY_RANK[Priority.TECHNICAL], 0, 0)
+"""Of what the dashboard itself finds wrong."""
 Level = Literal["high", "medium", "low"]
 LEVELS: Final[tuple[Level, ...]] = ("high", "medium", "low")
 _PREFIX: Final = {Priority.HIGH: "***", Priority.MEDIUM: "**", Priority.LOW: "*", Priority.TECHNICAL: "!!!"}
@@ -42,13 +46,19 @@ class Sounding:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The ward in one line; ``no_analysis_s`` is set while no ECG that comes is analysed."""
+    """The ward in one line.
+
+    ``no_worker_s`` is set while no worker speaks and no numbers come, ``no_analysis_s`` while no ECG that
+    comes is analysed.
+    """
 
     beds: int
     high: int
     medium: int
+    low: int
     technical: int
     urgent: Urgent | None
+    no_worker_s: float | None
     no_analysis_s: float | None
     unseen: str = ""
     """What there was no room for."""
@@ -56,8 +66,8 @@ class Summary:
     @property
     def counts(self) -> str:
         """Counts as text."""
-        beds = "1 bed" if self.beds == 1 else f"{self.beds} beds"
-        return f"{beds} · {self.high} high · {self.medium} medium · {self.technical} technical{self.unseen}"
+        alarms = f"{self.high} high · {self.medium} medium · {self.low} low · {self.technical} technical"
+        return f"{count(self.beds, 'bed')} · {alarms}{self.unseen}"
 
 
 def alarm_text(alarm: Alarm) -> str:
@@ -132,27 +142,30 @@ def summarise(snapshot: WardSnapshot) -> Summary:
         urgents += [
             Urgent(bed.bed, alarm.priority, alarm_text(alarm), by_urgency(alarm)) for alarm in bed.alarms
         ]
-        urgents += [
-            Urgent(bed.bed, Priority.TECHNICAL, own.text, (False, PRIORITY_RANK[Priority.TECHNICAL], 0, 0))
-            for own in own_findings(bed)
-        ]
+        urgents += [Urgent(bed.bed, Priority.TECHNICAL, own.text, OWN_URGENCY) for own in own_findings(bed)]
 
-    def count(priority: Priority) -> int:
-        return sum(urgent.priority is priority for urgent in urgents)
-
+    counts = Counter(urgent.priority for urgent in urgents)
     return Summary(
         beds=len(snapshot.beds),
-        high=count(Priority.HIGH),
-        medium=count(Priority.MEDIUM),
-        technical=count(Priority.TECHNICAL),
+        high=counts[Priority.HIGH],
+        medium=counts[Priority.MEDIUM],
+        low=counts[Priority.LOW],
+        technical=counts[Priority.TECHNICAL],
         urgent=min(urgents, key=lambda urgent: urgent.rank, default=None),
+        no_worker_s=_no_worker(snapshot),
         no_analysis_s=_no_analysis(snapshot),
         unseen="".join(
-            f" · {n} {what.upper()}{'S' if n > 1 else ''} NOT SHOWN"
+            f" · {count(n, what).upper()} NOT SHOWN"
             for what, n in (("bed", snapshot.unseen_beds), ("alarm", snapshot.unseen_alarms))
             if n
         ),
     )
+
+
+def _no_worker(snapshot: WardSnapshot) -> float | None:
+    # Numbers tell of a worker, too: one whose word of itself cannot be read is not called absent.
+    heard = any(vital.age_s < LIVE_S for bed in snapshot.beds for vital in bed.vitals)
+    return None if heard else snapshot.no_worker_s
 
 
 def _no_analysis(snapshot: WardSnapshot) -> float | None:
@@ -211,6 +224,14 @@ def of_ward(snapshot: WardSnapshot, ward: str | None) -> WardSnapshot:
 def wards_of(snapshot: WardSnapshot) -> list[str]:
     """Return the wards that beds are in, in order."""
     return sorted({bed.status.ward for bed in snapshot.beds if bed.status is not None})
+
+
+def urgency(bed: BedSnapshot) -> Urgency:
+    """Rank of a bed's gravest alarm, or of what the dashboard itself finds wrong; last where nothing is."""
+    ranks = [by_urgency(alarm) for alarm in bed.alarms]
+    if own_findings(bed):
+        ranks.append(OWN_URGENCY)
+    return min(ranks, default=(True, len(PRIORITY_RANK), 0, 0))
 
 
 def gravest_bed(snapshot: WardSnapshot) -> str | None:

@@ -13,9 +13,12 @@ from typing import Final
 
 import msgspec
 
+from inference.status import INFER
 from inference.types import WorkerStatus
 
 STOPPED: Final = "stopped"
+SILENT_S: Final = 5.0
+"""Processes speak every two seconds."""
 MOST_MEMBERS: Final = 200
 """Whoever may write to the topic must not fill this process."""
 MOST_LETTERS: Final = 500
@@ -113,7 +116,7 @@ class SystemState:
             if known is not None and known[0].emitted_ns > status.emitted_ns:
                 return
             self._members[status.member] = (status, now_s - age_s)
-            if status.role == "infer" and status.state != STOPPED:
+            if status.role == INFER and status.state != STOPPED:
                 self._worker_at_s = max(self._worker_at_s or now_s - age_s, now_s - age_s)
             self._forget(now_s)
 
@@ -140,6 +143,18 @@ class SystemState:
             self._letters.append(new)
             known = new.reason in self._refused or len(self._refused) < MOST_MEMBERS
             self._refused[new.reason if known else "other"] += 1
+
+    def without_worker_s(self) -> float | None:
+        """For how long no worker has said anything; ``None`` while one does, or it is too early to tell."""
+        now_s = self._clock()
+        with self._lock:
+            spoken_s = [
+                at_s
+                for status, at_s in self._members.values()
+                if status.role == INFER and status.state != STOPPED
+            ]
+            since_s = max(spoken_s, default=max(self._since_s, self._worker_at_s or self._since_s))
+        return now_s - since_s if now_s - since_s > SILENT_S else None
 
     def snapshot(self) -> SystemSnapshot:
         """What is known now."""

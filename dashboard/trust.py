@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from dashboard.system_state import Member, SystemSnapshot
+from dashboard.system_state import SILENT_S, Member, SystemSnapshot
 from inference.alarm_spec import ANY
 from inference.catalog import load_catalogue
 from inference.stats import PREDICTION_OUT
 from inference.status import INFER, JUDGE, RECORD
 from inference.types import ClockAhead
 
-STALE_S: Final = 5.0
-"""Processes speak every two seconds."""
+STALE_S: Final = SILENT_S
 LAG_S: Final = 5.0
 LATE_MS: Final = 2_000.0
 LATELY_S: Final = 60.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -14,13 +13,13 @@ import streamlit as st
 from dashboard.monitor import mount_canvas, send_feed
 from dashboard.payload import ViewSession, build_feed
 from dashboard.snapshots import BedSnapshot, WardSnapshot
-from dashboard.summary import alarm_text, summarise
+from dashboard.summary import alarm_text
 from dashboard.ward import Ward
+from dashboard.words import plain
 from inference.types import Alarm, AlarmState, Priority
 
 FEED_S: Final = 0.5
 LIST_S: Final = 1.0
-NOTICE: Final = "Research software, no medical device: never rely on it for the care of a patient."
 
 PAGE_STYLE: Final = """<style>
 [data-testid="stMainBlockContainer"] { padding: 3.75rem 8px 0; max-width: none; }
@@ -42,13 +41,6 @@ PAGE_STYLE: Final = """<style>
 }
 /* Streamlit's box "server is not responding" would cover the beds; CONNECTION LOST says it. */
 [data-testid="stDialog"], [data-baseweb="modal"] { display: none !important; }
-.ward-head { display: flex; gap: 20px; align-items: center; font-size: 17px; font-weight: 700; }
-.ward-head span { padding: 3px 10px; border-radius: 4px; }
-.ward-head .high { background: #c80d0d; color: #fff; }
-.ward-head .medium { background: #ffd42a; color: #1a1500; }
-.ward-head .low, .ward-head .technical { background: #0b3a47; color: #35d6ff; }
-.ward-head .warning { background: #fff; color: #000; }
-.ward-head .live { color: #3dff7c; background: #0c1318; }
 </style>"""
 
 WALL_STYLE: Final = """<style>
@@ -157,23 +149,6 @@ def alarm_rows(alarms: Sequence[Alarm]) -> list[dict[str, str | float]]:
     ]
 
 
-def ward_head(snapshot: WardSnapshot) -> None:
-    """Show the head line of all beds: counts, the gravest alarm, whether the beds are analysed."""
-    summary = summarise(snapshot)
-    pieces = [("count", summary.counts)]
-    if summary.urgent:
-        pieces.append((str(summary.urgent.priority), f"{summary.urgent.bed}  {summary.urgent.text}"))
-    if not snapshot.connected:
-        pieces.append(("warning", f"BROKER LOST {snapshot.silent_s:.0f} s"))
-    elif summary.no_analysis_s is not None:
-        pieces.append(("warning", f"NO ANALYSIS {summary.no_analysis_s:.0f} s"))
-    else:
-        pieces.append(("live", "live"))
-    # Labels come over the wire: text, never markup.
-    spans = "".join(f'<span class="{name}">{html.escape(text)}</span>' for name, text in pieces)
-    st.html(f'<div class="ward-head" role="status">{spans}</div>')
-
-
 ROW_STYLE: Final = {
     Priority.HIGH: "background-color: #8f1212; color: #fff; font-weight: 700",
     Priority.MEDIUM: "background-color: #5e4d00; color: #fff",
@@ -193,7 +168,7 @@ def alarm_list(snapshot: WardSnapshot, bed: str | None = None) -> None:
     if problem:
         st.error(problem, icon="⚠️")
     alarms = [alarm for alarm in snapshot.alarms if bed in (None, alarm.bed)]
-    st.subheader("Alarms" if bed is None else f"Alarms of {_plain(bed)}")
+    st.subheader("Alarms" if bed is None else f"Alarms of {plain(bed)}")
     if not alarms:
         st.caption("No alarm in the last 12 hours.")
         return
@@ -286,8 +261,3 @@ def bed_details(read: Callable[[], WardSnapshot], bed: str) -> None:
 
 def _number(value: float | None, unit: str) -> str:
     return "–" if value is None else f"{value:.0f} {unit}"
-
-
-def _plain(label: str) -> str:
-    """Escape a label for Markdown: it came over the wire."""
-    return "".join(f"\\{char}" if char in r"\`*_{}[]()<>#+-.!|$~:^&" else char for char in label)

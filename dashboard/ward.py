@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -13,15 +12,13 @@ from dashboard.held_bed import HeldBed
 from dashboard.history import HeardBeats, Int16Array, VitalRing
 from dashboard.snapshots import (
     BedHistory,
-    BedSnapshot,
-    FindingSnapshot,
     TraceWindow,
     VitalHistory,
-    VitalSnapshot,
     WardSnapshot,
 )
 from dashboard.traces import Trace
-from inference.types import Alarm, AlarmState, Bed, Prediction, Priority, Vital
+from dashboard.urgency import by_urgency, natural_order
+from inference.types import Alarm, AlarmState, Bed, Prediction, Vital
 from ingest.types import Chunk, SignalKind
 
 MAX_BEDS: Final = 128
@@ -31,24 +28,6 @@ MAX_SIGNALS: Final = 16
 """Of whose numbers, and of whose predictions, a bed keeps: names come over the wire."""
 FORGOTTEN_S: Final = 60.0
 """A bed that was silent for longer, without an alarm, makes room for a new one where there is none."""
-STATE_RANK: Final = {AlarmState.ACTIVE: 0, AlarmState.LATCHED: 1, AlarmState.ACKNOWLEDGED: 2}
-"""Of alarms that stand."""
-PRIORITY_RANK: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2, Priority.TECHNICAL: 3}
-
-
-def natural_order(label: str) -> list[tuple[int, int, str]]:
-    """Sort key by which bed-2 comes before bed-10."""
-    parts = re.findall(r"\d+|\D+", label.casefold())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
-
-
-Urgency = tuple[bool, int, int, int]
-
-
-def by_urgency(alarm: Alarm) -> Urgency:
-    """Sort key: unacknowledged first, by priority, what goes on before what is over, the newest first."""
-    acknowledged = alarm.state is AlarmState.ACKNOWLEDGED
-    return acknowledged, PRIORITY_RANK[alarm.priority], STATE_RANK.get(alarm.state, 3), -alarm.onset_ns
 
 
 class Ward:
@@ -76,6 +55,7 @@ class Ward:
         """Beds for which there is no room."""
         self._dropped = 0
         """Alarms for which there was none."""
+        self._without_worker_s: Callable[[], float | None] = lambda: None
 
     def _bed(self, name: str) -> HeldBed | None:
         bed = self._beds.get(name)
@@ -176,6 +156,10 @@ class Ward:
             if held is None or (status.revision, status.emitted_ns) > (held.revision, held.emitted_ns):
                 bed.set_status(status, self._history_s)
 
+    def ask_workers(self, without_worker_s: Callable[[], float | None]) -> None:
+        """Name what says for how long no worker has spoken (s, ``None`` while one does)."""
+        self._without_worker_s = without_worker_s
+
     def set_connected(self, connected: bool, problem: str | None = None) -> None:
         """Note that the broker answered just now, or that it does not and why."""
         with self._lock:
@@ -192,7 +176,7 @@ class Ward:
             listed = [*current, *reversed(self._past.values())]
             alarmed = {alarm.bed for alarm in current}
             beds = [
-                self._snapshot_bed(name, bed, current, now)
+                bed.snapshot(name, tuple(alarm for alarm in current if alarm.bed == name), now)
                 for name, bed in self._beds.items()
                 if name in alarmed or not bed.is_empty(now)
             ]
@@ -204,6 +188,7 @@ class Ward:
                 alarms=tuple(listed[:MAX_ALARMS]),
                 unseen_beds=len(self._refused),
                 unseen_alarms=self._dropped,
+                no_worker_s=self._without_worker_s(),
             )
 
     def window(
@@ -254,48 +239,7 @@ class Ward:
             trace = held.traces.get(kind) if held else None
             return trace.sound(newest_s) if trace else None
 
-    @staticmethod
-    def _snapshot_bed(name: str, bed: HeldBed, current: list[Alarm], now: float) -> BedSnapshot:
-        streams = tuple(bed.traces[kind].describe(now) for kind in SignalKind if kind in bed.traces)
-        vitals = tuple(
-            VitalSnapshot(
-                signal=vital.signal,
-                heart_rate_bpm=vital.heart_rate_bpm,
-                ventricular_per_min=vital.ventricular_per_min,
-                quality=vital.quality,
-                usable=vital.usable,
-                age_s=max(0.0, now - fresh_at),
-            )
-            for vital, fresh_at in bed.vitals.values()
-        )
-        findings = tuple(
-            _finding(prediction, max(0.0, now - fresh_at))
-            for prediction, fresh_at in bed.predictions.values()
-        )
-        return BedSnapshot(
-            bed=name,
-            age_s=min((stream.age_s for stream in streams), default=None),
-            streams=streams,
-            vitals=vitals,
-            findings=findings,
-            alarms=tuple(alarm for alarm in current if alarm.bed == name),
-            unanalysed_s=bed.watch.unanalysed_s(now),
-            status=bed.status,
-        )
-
 
 def _supersedes(held_ns: int, held: Vital | Prediction, other_ns: int, other: Vital | Prediction) -> bool:
     """Whether what is held is newer by device time and by offset: a worker that woke late is not believed."""
     return held_ns > other_ns and (held.raw_offset, held.revision) >= (other.raw_offset, other.revision)
-
-
-def _finding(prediction: Prediction, age_s: float) -> FindingSnapshot:
-    label, probability = max(prediction.probabilities.items(), key=lambda item: item[1], default=("", 0.0))
-    return FindingSnapshot(
-        signal=prediction.signal,
-        model=prediction.model,
-        label=label,
-        probability=probability,
-        quality=prediction.quality,
-        age_s=age_s,
-    )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+NOTICE: Final = "Research software, no medical device: never rely on it for the care of a patient."
+
 
 def plain(label: str) -> str:
     """Escape a label for Markdown: it came over the wire or from a keyboard."""
@@ -17,3 +21,8 @@ def countdown(seconds: float) -> str:
 def count(number: int, one: str) -> str:
     """Count things ("1 alarm", "3 alarms")."""
     return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
+def ward_words(ward: str) -> str:
+    """Name a ward: "ward 3B", and no "ward ward"."""
+    return ward if ward.casefold().startswith("ward") else f"ward {ward}"

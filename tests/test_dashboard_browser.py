@@ -236,7 +236,7 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     assert float(page.locator(".ward").get_attribute("data-bytes-per-second")) < 200_000
 
     beds.analysed = False
-    until("nobody analyses", lambda: "NO ANALYSIS" in page.locator(".link").inner_text())
+    until("nobody analyses", lambda: "NO WORKER" in page.locator(".link").inner_text())
     until("the tile says so", lambda: "!!! NOT ANALYSED" in bed1.locator(".strip").inner_text())
     page.screenshot(path=str(_screenshot_folder(tmp_path) / "unanalysed.png"))
     beds.analysed = True
@@ -438,7 +438,19 @@ def test_pages_change_while_feeds_run_and_none_stays_white(
     page.locator('.tile[data-bed="bed-04"]').click()
     page.wait_for_url("**/bed?bed=bed-04")
     page.reload()
-    until("the same bed", lambda: page.locator('.tile[data-bed="bed-04"]').count() == 1)
+    bed4 = page.locator('.tile[data-bed="bed-04"]')
+    until("the same bed", lambda: bed4.count() == 1)
+
+    # Streamlit's page dies, as by an error in its scripts: what stands outside says so and loads it again.
+    page.locator(".count").click()
+    page.route("**/_stcore/health", lambda route: route.abort())
+    page.evaluate("document.getElementById('root').replaceChildren()")
+    lost = page.get_by_test_id("page-lost")
+    until("it is said", lambda: lost.count() == 1 and "CONNECTION LOST" in lost.inner_text())
+    until("and heard", lambda: page.evaluate("window.wardwaveSound.bursts.high") > 0)
+    assert bed4.count() == 0
+    page.unroute("**/_stcore/health")
+    until("the page is back", lambda: lost.count() == 0 and bed4.count() == 1, 60)
 
 
 def _has_class(node, name: str) -> bool:

@@ -526,7 +526,7 @@ class TestAnalysis:
         header = self.header(ward)
         assert header["noAnalysis"] == 22.0
         assert [bed["unanalysed"] for bed in header["beds"]] == [22.0, 22.0]
-        assert header["counts"] == "2 beds · 0 high · 0 medium · 2 technical"
+        assert header["counts"] == "2 beds · 0 high · 0 medium · 0 low · 2 technical"
         assert header["urgent"]["text"] == "!!! NOT ANALYSED 22 s: alarms suspended"
         self.run(clock, ward, 43, 44, "bed-01", "bed-02", analysed=True)
         assert self.header(ward)["noAnalysis"] is None
@@ -563,7 +563,7 @@ class TestAnalysis:
         header = self.header(ward)
         assert [bed["unanalysed"] for bed in header["beds"]] == [None, None]
         assert header["noAnalysis"] is None
-        assert header["counts"] == "2 beds · 0 high · 0 medium · 1 technical"
+        assert header["counts"] == "2 beds · 0 high · 0 medium · 0 low · 1 technical"
         assert header["urgent"] == {"bed": "silent", "priority": "technical", "text": "!!! NO DATA 8 s"}
 
     def test_the_page_of_a_bed_tells_the_alarms_of_all(self) -> None:
@@ -573,7 +573,7 @@ class TestAnalysis:
         ward.add_alarm(alarm(bed="bed-02"))
         header = self.header(ward, bed="bed-01")
         assert [bed["bed"] for bed in header["beds"]] == ["bed-01"]
-        assert header["counts"] == "2 beds · 1 high · 0 medium · 0 technical"
+        assert header["counts"] == "2 beds · 1 high · 0 medium · 0 low · 0 technical"
         assert header["urgent"] == {"bed": "bed-02", "priority": "high", "text": "*** VENT FIB"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 import time
@@ -9,11 +10,14 @@ import time
 import msgspec
 import pytest
 
-from dashboard.payload import ViewSession, build_feed
-from dashboard.snapshots import BedSnapshot, WardSnapshot
+from dashboard.payload import MAX_TILES, SENT_ALARMS, ViewSession, build_feed
+from dashboard.snapshots import BedSnapshot, VitalSnapshot, WardSnapshot
 from dashboard.summary import of_ward, sound_level, soundings, wards_of
+from dashboard.system_state import SILENT_S, SystemState
 from dashboard.ward import Ward
+from dashboard.words import ward_words
 from inference.types import Alarm, AlarmState, Bed, Delay, Priority
+from tests.test_dashboard_system import status as a_worker_status
 
 NOW_NS = 1_800_000_000_000_000_000
 S = 1_000_000_000
@@ -198,3 +202,59 @@ def test_a_tile_is_told_message_and_state_apart(
     (told,) = header["beds"][0]["alarms"]
     assert (told["text"], told["note"]) == ("*** VF", note)
     assert header["urgent"]["text"] == (f"*** VF · {note}" if note else "*** VF")
+
+
+def test_a_tile_tells_how_many_alarms_there_are_however_few_are_sent() -> None:
+    bed = a_bed(*(an_alarm(f"kind-{number}") for number in range(9)))
+    (told,) = header_of(build_feed(Ward(), ViewSession("v"), a_ward(bed)))["beds"]
+    assert (len(told["alarms"]), told["alarmCount"]) == (SENT_ALARMS, 9)
+
+
+def test_the_head_counts_each_priority() -> None:
+    bed = a_bed(*(an_alarm(str(priority), priority=priority) for priority in Priority))
+    counts = header_of(build_feed(Ward(), ViewSession("v"), a_ward(bed)))["counts"]
+    assert counts == "1 bed · 1 high · 1 medium · 1 low · 1 technical"
+
+
+def test_of_more_beds_than_can_be_read_those_with_alarms_are_shown_and_the_rest_is_told() -> None:
+    beds = [a_bed(bed=f"bed-{number:02d}") for number in range(MAX_TILES + 8)]
+    beds[-1] = a_bed(an_alarm(bed=beds[-1].bed, priority=Priority.LOW), bed=beds[-1].bed)
+    beds[-2] = a_bed(bed=beds[-2].bed, age_s=60.0)  # silent: the dashboard's own finding
+    header = header_of(build_feed(Ward(), ViewSession("v"), a_ward(*beds)))
+    shown = [bed["bed"] for bed in header["beds"]]
+    assert shown == [bed.bed for bed in (*beds[: MAX_TILES - 2], *beds[-2:])]
+    assert header["counts"].startswith("40 beds · ")
+    assert header["counts"].endswith(" · 8 OF THE BEDS NOT SHOWN HERE")
+    few = header_of(build_feed(Ward(), ViewSession("v"), a_ward(*beds[:MAX_TILES])))
+    assert "NOT SHOWN" not in few["counts"]
+
+
+def test_the_head_says_where_no_worker_speaks() -> None:
+    now = [100.0]
+    system = SystemState(clock=lambda: now[0])
+    ward = Ward()
+    ward.ask_workers(system.without_worker_s)
+
+    def told(*vitals: VitalSnapshot) -> float | None:
+        bed = dataclasses.replace(a_bed(), vitals=vitals)
+        snapshot = dataclasses.replace(ward.snapshot(), connected=True, beds=(bed,))
+        found = header_of(build_feed(ward, ViewSession("v"), snapshot))["noWorker"]
+        return None if found is None else float(found)
+
+    assert told() is None, "it has only begun to listen"
+    now[0] += SILENT_S + 1
+    assert told() == SILENT_S + 1
+    assert told(VitalSnapshot("ecg", 60.0, 0.0, 1.0, True, 1.0)) is None, "numbers come all the same"
+    system.add_status(a_worker_status(emitted_ns=1), 0.0)
+    assert told() is None
+    now[0] += 7.0
+    assert told() == 7.0
+    system.add_status(a_worker_status(emitted_ns=2), 0.0)
+    system.add_status(a_worker_status(state="stopped", emitted_ns=3), 0.0)
+    now[0] += 8.0
+    assert told() == 8.0
+
+
+@pytest.mark.parametrize(("ward", "words"), [("icu", "ward icu"), ("ward", "ward"), ("Ward 3B", "Ward 3B")])
+def test_a_ward_is_named_once(ward: str, words: str) -> None:
+    assert ward_words(ward) == words

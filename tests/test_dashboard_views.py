@@ -193,37 +193,6 @@ def alarmed(name: str, *alarms: Alarm) -> BedSnapshot:
     return dataclasses.replace(a_bed(name), alarms=alarms)
 
 
-def show_head(snapshot: WardSnapshot) -> str:
-    def script(snapshot):  # type: ignore[no-untyped-def]
-        from dashboard import views
-
-        views.ward_head(snapshot)
-
-    app = AppTest.from_function(script, args=(snapshot,), default_timeout=20)
-    app.run()
-    assert not app.exception
-    return str(app.get("html")[0].proto.body)
-
-
-def test_the_alarms_page_alarms() -> None:
-    head = show_head(a_ward(a_bed(), alarmed("bed-02", an_alarm("bed-02"))))
-    assert "2 beds · 1 high · 0 medium · 0 technical" in head
-    assert '<span class="high">bed-02  *** VENT FIB</span>' in head
-    assert '<span class="live">live</span>' in head
-
-
-def test_the_alarms_page_says_when_no_one_analyses() -> None:
-    head = show_head(a_ward(dataclasses.replace(a_bed(), unanalysed_s=23.4)))
-    assert '<span class="warning">NO ANALYSIS 23 s</span>' in head
-    assert "NOT ANALYSED 23 s: alarms suspended" in head
-
-
-def test_the_head_shows_labels_from_the_wire_as_text() -> None:
-    head = show_head(a_ward(alarmed(HOSTILE, an_alarm(HOSTILE, message=HOSTILE))))
-    assert "<img" not in head
-    assert "&lt;img" in head
-
-
 def test_the_rows_of_active_alarms_are_coloured() -> None:
     assert "#8f1212" in views.row_style("high", "active")
     assert views.row_style("high", "ended") == ""

@@ -12,7 +12,10 @@ class Bar {
     this.offNode = root.querySelector(".soundoff");
     this.soundSwitch = root.querySelector(".sound");
     this.themeSwitch = root.querySelector(".theme");
-    this.node.classList.toggle("wall", settings.wall);
+    this.headline = root.querySelector(".headline");
+    this.headline.replaceChildren();
+    this.banner = null;
+    this.feed = null;
     this.engine = window.wardwaveSound ??= new AlarmSound();
     this.watch = new FeedWatch();
     this.sounds = [];
@@ -28,7 +31,8 @@ class Bar {
     this.themeSwitch.onclick = () => chooseTheme(this.light ? "dark" : "light");
     this.light = isLight(root.host ?? root);
     this.themeSwitch.textContent = this.light ? "Dark" : "Light";
-    this.node.classList.toggle("light", this.light);
+    for (const node of [this.node, this.headline]) node.classList.toggle("light", this.light);
+    this.settle(settings);
     this.timer = setInterval(() => this.refresh(), TICK_MS);
     this.wake = () => {
       // Browsers slow down a tab that nobody sees: its name says so.
@@ -44,9 +48,21 @@ class Bar {
     this.refresh();
   }
 
+  // What differs from page to page: with a canvas, that has the head line.
+  settle(settings) {
+    this.node.classList.toggle("wall", settings.wall);
+    this.node.classList.toggle("told", settings.ward);
+    if (!settings.canvas) this.banner ??= new Banner(this.headline);
+    else if (this.banner !== null) {
+      this.headline.replaceChildren();
+      this.banner = null;
+    }
+  }
+
   receive(bytes) {
     const feed = decodeHeader(bytes);
     if (!this.watch.take(feed)) return;
+    this.feed = feed;
     this.sounds = feed.sounds;
     this.problem = feed.connected ? null : "BROKER LOST";
     this.refresh();
@@ -63,12 +79,14 @@ class Bar {
   }
 
   refresh() {
+    if (this.node.isConnected) window.wardwaveBarAt = performance.now() / 1000; // for watchdog.js
     this.#place();
     const silence = this.watch.lost();
     if (silence === null && this.problem === null) this.lostTicks = 0;
     else if (this.lostTicks++ === 0) this.lostSince = performance.now();
     const told = silence !== null ? `CONNECTION LOST ${Math.floor(silence)} s` : (this.problem ?? "");
     if (this.lostNode.textContent !== told) this.lostNode.textContent = told;
+    this.banner?.refresh(this.feed, this.watch.silence(), silence);
     const gone = this.lostTicks > 1 && performance.now() - this.lostSince > LOST_SOUND_S * 1000;
     // A page that has lost its server knows of no alarm any more: that is what it sounds, what it knew till then.
     this.engine.sound(gone ? [NO_FEED] : this.sounds);
@@ -106,8 +124,7 @@ export default function ({ parentElement, data }) {
     line.join(parentElement.wardwaveSink);
   }
   const bar = parentElement.wardwaveBar;
-  bar.node.classList.toggle("wall", data.wall);
-  bar.node.classList.toggle("told", data.ward);
+  bar.settle(data);
   return () => {
     bar.stop();
     line.leave(parentElement.wardwaveSink);

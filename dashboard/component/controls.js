@@ -37,6 +37,6 @@ function mountControls(parent, settings, wards, changed, chooseWard) {
   }
   if (wards.length > 1 || settings.ward !== null) {
     const all = [null, ...new Set([...wards, ...(settings.ward === null ? [] : [settings.ward])])];
-    choice(parent, "Ward", all, (value) => value ?? "all wards", settings.ward, chooseWard);
+    choice(parent, "Beds of", all, (value) => value ?? "all wards", settings.ward, chooseWard);
   }
 }

@@ -1,24 +1,8 @@
 // One bed: its label, traces, numbers, alarm and the age of its data. Labels from devices are set as text only.
 
 const STALE_S = 3;
-const PRIORITIES = ["high", "medium", "low", "technical"];
 const NUMBER_STALE_S = 5;
 const TWO_ROWS_PX = 100; // a lower tile shows its first trace only
-
-function element(parent, tag, name) {
-  const made = document.createElement(tag);
-  made.className = name;
-  parent.append(made);
-  return made;
-}
-
-function show(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-function describe(node, text) {
-  if (node.getAttribute("aria-label") !== text) node.setAttribute("aria-label", text);
-}
 
 class Tile {
   constructor(parent, name, settings, open) {
@@ -90,7 +74,7 @@ class Tile {
       if (!this.clocks.has(device)) this.clocks.set(device, new PlaybackClock());
       this.clocks.get(device).arrive(now, head);
     }
-    if (this.#alarms(header.alarms) || changed) this.layOut(header);
+    if (this.#alarms(header.alarms, header.alarmCount) || changed) this.layOut(header);
   }
 
   layOut(header = this.header) {
@@ -128,11 +112,11 @@ class Tile {
   }
 
   // Whether the trace's place changed: an alarm's words take as many lines as they need.
-  #alarms(alarms) {
+  #alarms(alarms, count) {
     const first = alarms[0];
     for (const priority of PRIORITIES) this.node.classList.toggle(priority, first?.priority === priority);
     this.node.classList.toggle("quiet", first?.state === "acknowledged");
-    const more = alarms.length > 1 ? `  +${alarms.length - 1}` : "";
+    const more = count > 1 ? `  +${count - 1}` : "";
     const message = first ? first.text + (first.note ? "" : more) : "";
     const note = first?.note ? first.note + more : "";
     if (this.message.textContent === message && this.note.textContent === note) return false;

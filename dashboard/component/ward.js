@@ -31,11 +31,11 @@ class Ward {
     this.settings = settings;
     this.open = open;
     this.chooseWard = chooseWard;
-    for (const name of ["ward", "banner", "count", "urgent", "link", "time", "grid", "controls", "notice", "soundoff"]) {
+    for (const name of ["ward", "headline", "grid", "controls", "notice", "soundoff"]) {
       this[name] = root.querySelector(`.${name}`);
     }
-    this.alert = root.querySelector('.said[role="alert"]');
-    this.status = root.querySelector('.said[role="status"]');
+    this.headline.replaceChildren();
+    this.banner = new Banner(this.headline);
     this.grid.classList.toggle("paper", settings.grid);
     this.ward.classList.toggle("one", settings.grid);
     this.ward.classList.toggle("wall", settings.wall);
@@ -92,8 +92,7 @@ class Ward {
   #writeNotice() {
     show(
       this.notice,
-      "Research software, no medical device: never rely on it for the care of a patient. " +
-        `${this.settings.mmPerSecond} mm/s, baseline filter 0.16 Hz (display only: do not read ST from it).`,
+      `${this.settings.notice} ${this.settings.mmPerSecond} mm/s, baseline filter 0.16 Hz (display only: do not read ST from it).`,
     );
   }
 
@@ -203,39 +202,15 @@ class Ward {
     const shown = this.feedAt + Math.max(now - this.feedAt, silence);
     for (const tile of this.tiles.values()) tile.refresh(shown, lost);
     this.#sort(now);
-    const brokerLost = this.feed !== null && !this.feed.connected;
-    this.ward.classList.toggle("lost", lost !== null);
-    this.ward.classList.toggle("brokerlost", brokerLost && lost === null);
-    const unanalysed = lost === null && !brokerLost && this.feed !== null && this.feed.noAnalysis !== null;
-    this.ward.classList.toggle("unanalysed", unanalysed);
-    show(this.time, new Date().toLocaleTimeString("en-GB"));
-    if (lost !== null) show(this.link, `CONNECTION LOST ${Math.floor(lost)} s`);
-    else if (brokerLost) show(this.link, `BROKER LOST ${Math.floor(this.feed.silent + silence)} s`);
-    else if (unanalysed) show(this.link, `NO ANALYSIS ${Math.floor(this.feed.noAnalysis + silence)} s`);
-    else show(this.link, this.feed === null ? "waiting for data" : "live");
+    this.banner.refresh(this.feed, silence, lost);
     // On other pages the bar says it.
     const sound = window.wardwaveSound;
     const quiet = this.settings.wall && (sound?.off ?? true);
     show(this.soundoff, quiet ? `SOUND OFF${sound?.state === "suspended" ? ": click or press a key" : ""}` : "");
-    this.#summary(lost !== null);
     const seconds = now - this.startedAt;
     this.ward.dataset.frames = String(this.frames);
     this.ward.dataset.fps = (this.frames / seconds).toFixed(1);
     this.ward.dataset.bytesPerSecond = (this.bytes / seconds).toFixed(0);
-  }
-
-  // Of all beds, also on the page of one: counted by the server.
-  #summary(lost) {
-    if (this.feed === null) return;
-    show(this.count, this.feed.counts);
-    const urgent = lost ? null : this.feed.urgent;
-    show(this.urgent, urgent ? `${urgent.bed}  ${urgent.text}` : "");
-    for (const priority of PRIORITIES) this.urgent.classList.toggle(priority, urgent?.priority === priority);
-    // Told once to who listens, not with every second that is counted in it.
-    const said = lost ? "Connection lost" : urgent ? `${urgent.bed} ${urgent.text}`.replace(/ \d+ s\b/g, "") : "";
-    const grave = lost || urgent?.priority === "high";
-    show(this.alert, grave ? said : "");
-    show(this.status, grave ? "" : said);
   }
 
   stop() {
