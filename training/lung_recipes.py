@@ -33,9 +33,9 @@ def lung_sounds_1() -> LungRecipe:
             window_steps=64,
         ),
         optimizer=OptimizerConfig(
-            steps=800, batch=32, lr=2e-3, warmup_steps=80, weight_decay=0.05, average_decay=0.99
+            steps=900, batch=32, lr=2e-3, warmup_steps=80, weight_decay=0.05, average_decay=0.99
         ),
         augment=SoundAugment(mixup=0.3),
         # A handful of patients chooses no checkpoint: the average at the end is what is kept.
-        run=RunConfig(threads=1, validate_every=800, checkpoint_every=100, log_every=25, rehearse=False),
+        run=RunConfig(threads=1, validate_every=900, checkpoint_every=100, log_every=25, rehearse=False),
     )

@@ -46,8 +46,9 @@ def deal_patients(counts: Mapping[str, Sequence[float]], k: int) -> dict[str, in
 def validating(counts: Mapping[str, Sequence[float]], k: int) -> set[str]:
     """Patients that choose thresholds: of ``k`` parts the one most like the whole.
 
-    One large patient would make a poor judge.
+    One large patient would make a poor judge. Of fewer patients than parts each is a part of its own.
     """
+    k = min(k, len(counts))
     part = deal_patients(counts, k)
     table = np.array([counts[patient] for patient in counts], dtype=np.float64)
     share = table / np.maximum(table.sum(0), 1.0)

@@ -1,0 +1,274 @@
+"""The lung task: ICBHI as published and as a table, cycles drawn and scored, a small model, pre-training."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from models.sounds import DIAGNOSES, SoundModel
+from tests.sound_sets import FS_HZ, write_circor, write_icbhi
+from training.errors import BadAnnotation, BadRecipe, DataMissing
+from training.lung_config import LungData
+from training.lung_predict import pooled_logit
+from training.lung_recipes import lung_sounds_1
+from training.lung_records import list_recordings, parse_name
+from training.lung_sampling import KINDS, LungSampler, Steps, kind_of
+from training.lung_scores import choose_thresholds, four_class_figures
+from training.lung_task import LungTask, pooled_steps
+from training.overrides import override
+from training.session import check_sides, fit, open_task
+from training.sound_config import SoundAugment
+from training.sound_frames import load_frames, read_sound
+from training.sound_pretrain_config import PretrainData, sound_pretrain_1
+from training.sound_pretrain_task import PretrainTask, hide
+
+WORDS = ("Healthy", "COPD", "URTI", "Bronchiolitis")
+PATIENTS = {str(101 + i): WORDS[i % 4] for i in range(18)}
+SMALL = [
+    "architecture.hidden=8",
+    "architecture.attention_width=8",
+    "architecture.front_end.widths=[4,4,6,8]",
+    "architecture.front_end.features=16",
+    "optimizer.steps=8",
+    "optimizer.batch=6",
+    "optimizer.warmup_steps=2",
+    "optimizer.average_decay=0.5",
+    "run.validate_every=8",
+]
+LUNG = [*SMALL, 'data.sources=["icbhi2017"]']
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sounds")
+    write_icbhi(folder / "icbhi2017", PATIENTS)
+    write_circor(folder / "circor2022", {"900": "Absent", "901": "Present"}, n_beats=10)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def task(data: Path, tmp_path_factory: pytest.TempPathFactory) -> LungTask:
+    found = open_task(override(lung_sounds_1(), LUNG), data, tmp_path_factory.mktemp("cache"))
+    assert isinstance(found, LungTask)
+    return found
+
+
+def as_table(published: Path, folder: Path) -> Path:
+    """The same recordings in the layout with one table of cycles."""
+    (folder / "audio").mkdir(parents=True)
+    with (folder / "cycles.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["recording", "start_s", "end_s", "crackle", "wheeze", "official_split", "diagnosis"])
+        for one in list_recordings(published).values():
+            samples, rate = soundfile.read(one.path)
+            soundfile.write(folder / "audio" / f"{one.path.stem}.flac", samples, rate)
+            cycles = one.cycles
+            for start, end, labels in zip(cycles.start_s, cycles.end_s, cycles.labels, strict=True):
+                writer.writerow([one.path.stem, start, end, *labels, one.side, one.diagnosis])
+    return folder
+
+
+def test_both_layouts_hold_the_same(data: Path, tmp_path: Path) -> None:
+    published = list_recordings(data / "icbhi2017")
+    tabled = list_recordings(as_table(data / "icbhi2017", tmp_path / "one_table"))
+    assert len(published) == len(tabled) == len(PATIENTS)
+    for one, other in zip(published.values(), tabled.values(), strict=True):
+        assert (one.patient, one.device, one.place) == (other.patient, other.device, other.place)
+        assert (one.side, one.diagnosis) == (other.side, other.diagnosis)
+        assert np.array_equal(one.cycles.labels, other.cycles.labels)
+
+
+def test_a_name_tells_patient_place_and_device() -> None:
+    assert parse_name("101_1b1_Al_sc_Meditron") == ("101", "Al", "Meditron")
+    with pytest.raises(BadAnnotation, match="PATIENT_INDEX"):
+        parse_name("recording7")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("0 1 0\n", "line 1"), ("0 1 0 0\n2 1 0 0\n", "cycle 2"), ("0 1 2 0\n", "crackle and wheeze 0 or 1")],
+)
+def test_cycles_that_are_none_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    soundfile.write(tmp_path / "101_1b1_Al_sc_Meditron.wav", np.zeros(4000), FS_HZ)
+    (tmp_path / "101_1b1_Al_sc_Meditron.txt").write_text(text)
+    with pytest.raises(BadAnnotation, match=words):
+        list_recordings(tmp_path)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataMissing, match=r"cycles.csv"):
+        list_recordings(tmp_path)
+    with pytest.raises(DataMissing, match="not there"):
+        list_recordings(tmp_path / "none")
+
+
+def test_a_file_that_is_no_sound_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_text("no sound")
+    with pytest.raises(BadAnnotation, match="not readable"):
+        read_sound(tmp_path / "a.wav")
+    soundfile.write(tmp_path / "b.wav", np.zeros(0), FS_HZ)
+    with pytest.raises(BadAnnotation, match="no samples"):
+        read_sound(tmp_path / "b.wav")
+
+
+def test_a_damaged_cache_entry_is_made_anew(task: LungTask, tmp_path: Path) -> None:
+    one = next(iter(task.recordings.values()))
+    records = task.records((one.name,))
+    from ingest.conditioning import ConditioningSpec
+
+    spec = ConditioningSpec(4000.0, 50.0, 1800.0)
+    load_frames([one.path], spec, task.mel, tmp_path)
+    entry = next(tmp_path.glob("*.npz"))
+    entry.write_bytes(b"broken")
+    assert np.array_equal(load_frames([one.path], spec, task.mel, tmp_path)[0], records[0].frames)
+
+
+def test_the_official_split_keeps_its_test_patients(task: LungTask) -> None:
+    split = task.split()
+    check_sides(split)
+    assert {task.recordings[name].side for name in split.test} == {"test"}
+    assert {task.recordings[name].side for name in (*split.train, *split.validation)} == {"train"}
+
+
+def test_recordings_without_a_split_are_only_for_folds(tmp_path: Path) -> None:
+    folder = write_icbhi(tmp_path / "icbhi2017", dict(list(PATIENTS.items())[:6]))
+    (folder / "ICBHI_challenge_train_test.txt").unlink()
+    found = open_task(override(lung_sounds_1(), LUNG), tmp_path, tmp_path / "cache")
+    with pytest.raises(BadRecipe, match="crossval"):
+        found.split()
+    assert len(found.folds(2)) == 2
+
+
+def test_cycles_are_cut_at_the_steps_whose_middles_they_hold() -> None:
+    steps = Steps(0.08, 0.06, 4)
+    assert steps.cut(0.0, 0.3) == (0, 3)
+    assert steps.cut(0.3, 0.31) == (3, 4)
+
+
+def test_labels_are_drawn_alike_from_every_device(task: LungTask) -> None:
+    names = tuple(task.recordings)
+    sampler = LungSampler(
+        task.records(names), task.steps, task.window_steps, 50.0, LungData(), SoundAugment()
+    )
+    device = np.array([task.recordings[names[i]].device for i, _ in sampler.items])
+    shares = [
+        np.bincount(sampler.kind[own], weights=sampler.weight[own], minlength=4) / sampler.weight[own].sum()
+        for own in (device == "Meditron", device == "Litt3200")
+    ]
+    assert shares[0] == pytest.approx(shares[1])
+    assert shares[0] == pytest.approx([LungData().draw[kind] for kind in KINDS])
+
+
+def test_windows_carry_the_labels_of_their_cycles(task: LungTask) -> None:
+    recipe = override(lung_sounds_1(), [*LUNG, "data.whole_share=0"])
+    sampler = LungTask(recipe, task.data, task.cache).sampler(task.split().train)
+    batch = {key: np.asarray(value) for key, value in sampler.batch(1, 0, 24).items()}
+    assert batch["x"].shape == (24, 1, 48, 256)
+    for where, label, cycle, cycle_label in zip(
+        batch["where"], batch["label"], batch["cycle"], batch["cycle_label"], strict=True
+    ):
+        inside = np.unique(cycle[where])
+        assert len(inside) == 1
+        assert np.array_equal(cycle_label[inside[0]], label)
+
+
+def test_a_whole_window_has_the_labels_of_all_its_cycles(task: LungTask) -> None:
+    recipe = override(lung_sounds_1(), [*LUNG, "data.whole_share=1"])
+    sampler = LungTask(recipe, task.data, task.cache).sampler(task.split().train)
+    batch = {key: np.asarray(value) for key, value in sampler.batch(1, 0, 24).items()}
+    assert (batch["where"].sum(1) == 64).all()
+    assert np.array_equal(batch["label"], np.nanmax(np.nan_to_num(batch["cycle_label"]), axis=1) > 0) or (
+        batch["label"].sum() >= np.nan_to_num(batch["cycle_label"]).max(1).sum() - 6
+    )
+
+
+def test_pooled_steps_of_a_cycle_are_its_own() -> None:
+    logits = torch.tensor([[[0.0], [4.0], [-4.0], [-4.0]]])
+    cycle = torch.tensor([[0, 0, 1, -1]])
+    pooled = pooled_steps(logits, cycle, 3)[0, :, 0]
+    p = logits[0, :, 0].sigmoid()
+    assert float(pooled[0]) == pytest.approx(float((p[0] ** 2 + p[1] ** 2) / (p[0] + p[1])))
+    assert float(pooled[1]) == pytest.approx(float(p[2]))
+    assert float(pooled[2]) == 0
+    expected = np.log(float(pooled[0]) / (1 - float(pooled[0])))
+    assert pooled_logit(p[:2, None].numpy())[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_icbhi_scores_count_the_exact_class() -> None:
+    table = np.array([[8, 1, 1, 0], [2, 5, 1, 2], [0, 0, 4, 0], [0, 1, 0, 1]], dtype=np.float64)
+    figures = four_class_figures(table)
+    assert figures["specificity"] == pytest.approx(0.8)
+    assert figures["sensitivity"] == pytest.approx(10 / 16)
+    assert figures["any_sensitivity"] == pytest.approx(14 / 16)
+    assert figures["score"] == pytest.approx((0.8 + 0.625) / 2)
+
+
+def test_thresholds_part_what_can_be_parted() -> None:
+    labels = np.array([[0, 0], [1, 0], [0, 1], [1, 1]] * 5)
+    p = np.where(labels == 1, 0.6, 0.2)
+    found = choose_thresholds(p, labels)
+    assert 0.2 < found["crackle"] <= 0.6
+    assert 0.2 < found["wheeze"] <= 0.6
+    assert kind_of(labels[:4]).tolist() == [0, 1, 2, 3]
+
+
+def test_a_model_is_trained_scored_and_heard(task: LungTask, tmp_path: Path) -> None:
+    split = task.split()
+    trained = fit(task, split, tmp_path / "run")
+    evaluation = task.evaluate(trained.model, trained.thresholds, split.test)
+    assert {"crackle_auroc", "wheeze_auroc", "icbhi_score"} <= set(evaluation.metrics)
+    assert len(evaluation.predictions[2].truth) == 6 * len(split.test)
+    pooled = task.merge([evaluation, evaluation])
+    assert pooled.metrics["icbhi_score"].value == evaluation.metrics["icbhi_score"].value
+    assert [table.title for table in pooled.tables] == ["By device", "By place", "By patient"]
+    model = SoundModel.load(tmp_path / "run" / "model")
+    heard = model.hear(task.records(split.test)[0].frames)
+    assert model.classes == ("crackle", "wheeze")
+    assert heard.diagnoses.shape == (1, len(DIAGNOSES))
+    assert set(model.thresholds) == {"crackle", "wheeze"}
+
+
+def test_hidden_stretches_reach_their_share() -> None:
+    rng = np.random.default_rng(0)
+    shares = [hide(64, 0.08, PretrainData(), rng).mean() for _ in range(50)]
+    assert min(shares) >= 0.4
+    assert np.mean(shares) < 0.6
+
+
+def test_a_pretrained_network_begins_a_lung_model(task: LungTask, tmp_path: Path) -> None:
+    sources = 'data.sources=["icbhi2017","circor2022"]'
+    recipe = override(sound_pretrain_1(), [*SMALL, sources, "data.held_out=icbhi2017"])
+    pretrain = open_task(recipe, task.data, task.cache)
+    assert isinstance(pretrain, PretrainTask)
+    lung, own = task.folds(3)[0], pretrain.folds(3)[0]
+    assert not set(own.train) & {*lung.validation, *lung.test}
+    assert any(name.startswith("circor2022/") for name in own.train)
+    fit(pretrain, own, tmp_path / "pretrained")
+    trained = fit(task, lung, tmp_path / "lung", from_weights=str(tmp_path / "pretrained" / "model"))
+    drawn = trained.spec.training["from_weights_drawn_anew"]
+    assert isinstance(drawn, list)
+    assert all(str(name).startswith(("step_head", "window_")) for name in drawn)
+
+
+def test_pretraining_that_heard_the_test_side_is_refused(task: LungTask, tmp_path: Path) -> None:
+    recipe = override(sound_pretrain_1(), [*SMALL, 'data.sources=["icbhi2017"]', "data.held_out=icbhi2017"])
+    pretrain = open_task(recipe, task.data, task.cache)
+    fit(pretrain, pretrain.folds(3)[1], tmp_path / "pretrained")
+    with pytest.raises(BadRecipe, match="held out here"):
+        fit(task, task.folds(3)[0], tmp_path / "lung", from_weights=str(tmp_path / "pretrained" / "model"))
+
+
+def test_a_folder_of_sounds_pretrains_too(data: Path, tmp_path: Path) -> None:
+    recipe = override(
+        sound_pretrain_1(), [*SMALL, "data.sources=[]", f"data.folder={data / 'icbhi2017'}", "data.held_out="]
+    )
+    found = open_task(recipe, data, tmp_path)
+    assert len(found.split().train) + len(found.split().validation) == len(PATIENTS)
+    empty = override(recipe, [f"data.folder={tmp_path}"])
+    with pytest.raises(DataMissing, match="no sound files"):
+        open_task(empty, data, tmp_path).split()
