@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,8 +18,9 @@ from dashboard.shared import Missing
 from dashboard.users import User
 from dashboard.words import count, ward_words
 from inference import commands
-from inference.commands import Acknowledge, Action, Command, Transfer
-from inference.errors import BadCommand, NotDelivered
+from inference.catalog import load_catalogue
+from inference.commands import Acknowledge, Action, Command, SetAlarm, Transfer
+from inference.errors import BadCommand, BadSetting, NotDelivered
 from inference.types import Audit, AuditChange, CommandOutcome
 from ingest.errors import IngestError
 
@@ -65,11 +66,20 @@ class Order:
 
     @property
     def words(self) -> str:
-        """What is asked for, and where ("set alarm at bed-03: ecg/hr_high")."""
+        """What is asked for, and where ("set Heart rate high at bed-03")."""
         name = self.name.replace("_", " ")
+        if isinstance(self.action, SetAlarm):
+            name = f"set {_title(self.action.alarm)}"
         place = f"at {self.bed}" if self.bed is not None else f"in {ward_words(self.ward or '')}"
-        alarm = getattr(self.action, "alarm", None)
-        return f"{name} {place}: {alarm}" if isinstance(alarm, str) else f"{name} {place}"
+        return f"{name} {place}"
+
+
+def _title(alarm: str) -> str:
+    """What people call an alarm, or several ("ecg/*")."""
+    try:
+        return load_catalogue().spec(alarm).title
+    except BadSetting:
+        return alarm
 
 
 class Sender(Protocol):
@@ -149,7 +159,7 @@ def _ask(sender: Sender | Missing, user: User, order: Order) -> Reply:
 def _reply(order: Order, answers: Sequence[Audit], n_expected: int) -> Reply:
     named = [one for answer in answers for one in answer.changes]
     # Of alarms it would name ids, which tell people nothing; how many it were stands in the detail.
-    changes = () if isinstance(order.action, Acknowledge) else tuple(dict.fromkeys(map(_change, named)))
+    changes = () if isinstance(order.action, Acknowledge) else _changes(order, named)
     refused = [answer for answer in answers if answer.outcome is CommandOutcome.REFUSED]
     if refused:
         # The second and third answers of a transfer come from other beds.
@@ -191,9 +201,14 @@ def _done(order: Order, answers: Sequence[Audit]) -> str:
     return count(n_beds, "bed")
 
 
-def _change(change: AuditChange) -> str:
-    before, after = ("default" if one is None else one for one in (change.before, change.after))
-    return f"{change.name}: {before} → {after}"
+def _changes(order: Order, named: Iterable[AuditChange]) -> tuple[str, ...]:
+    """What is otherwise now, each once; the alarm that was set is not named again in each."""
+    alarm = f"{order.action.alarm} " if isinstance(order.action, SetAlarm) else ""
+    found = []
+    for change in named:
+        before, after = ("default" if one is None else one for one in (change.before, change.after))
+        found.append(f"{change.name.removeprefix(alarm)}: {before} → {after}")
+    return tuple(dict.fromkeys(found))
 
 
 class Asked:

@@ -9,14 +9,16 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from inference.alarm_spec import ANY, FIELDS, AlarmSetting, AlarmSpec, Values
+from inference.alarm_spec import ANY, FIELDS, SIGNAL_NAMES, AlarmSetting, AlarmSpec, Values
 from inference.catalog import Catalogue, first_error
 from inference.commands import SetAlarm, Value
 from inference.errors import BadSetting
 from inference.types import Bed, Priority
 
-EDITED: Final = ("enabled", "priority", "limit", "on_delay_s", "off_delay_s")
-"""Fields that the table edits. How many beats make a run is not among them: beds do not tell theirs."""
+EDITED: Final = ("enabled", "priority", "limit", "beats", "on_delay_s", "off_delay_s")
+"""Fields that the table edits."""
+WORDS: Final = {"enabled": "alarm", "on_delay_s": "on-delay (s)", "off_delay_s": "off-delay (s)"}
+"""What fields are called that are not called by their own name."""
 ORDERED: Final = (("ecg/hr_low", "ecg/hr_high"), ("ecg/extreme_bradycardia", "ecg/extreme_tachycardia"))
 """Limits of which the first must be under the second, or one of the alarms always stands."""
 LOWER: Final = frozenset(low for low, _ in ORDERED)
@@ -26,13 +28,19 @@ RESET: Final = "reset"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One alarm of one bed as it is set; ``source`` is the layer that says so."""
+    """One alarm of one bed as it is set; ``source`` is the layer that says so.
+
+    ``limit`` is in ``unit``, ``beats`` counts beats.
+    """
 
     key: str
+    name: str
     condition: str
     enabled: bool
     priority: Priority
     limit: float | None
+    unit: str
+    beats: float | None
     bounds: str
     on_delay_s: float
     off_delay_s: float
@@ -61,6 +69,9 @@ def table(catalogue: Catalogue, status: Bed, signals: Iterable[str]) -> tuple[Ro
         row, found = _row(key, spec), told.get(key)
         if found is not None:
             row = replace(row, **{name: getattr(found, name) for name in (*EDITED, "source")})
+            if found.beats is None and spec.beats is not None:
+                # A worker that does not say so yet.
+                row = replace(row, beats=spec.beats.value)
         rows.append(row)
     return tuple(rows)
 
@@ -74,14 +85,19 @@ def _alarms(catalogue: Catalogue, signals: Iterable[str]) -> list[tuple[str, Ala
 
 def _row(key: str, spec: AlarmSpec) -> Row:
     """Return an alarm as the catalogue sets it."""
-    bounds, setting = spec.limit, AlarmSetting.of(spec)
+    setting = AlarmSetting.of(spec)
+    bounds = [one for one in (spec.limit, spec.beats) if one is not None]
+    signal = key.partition("/")[0]
     return Row(
         key,
+        f"{SIGNAL_NAMES.get(signal, signal)}: {spec.title}",
         spec.condition,
         setting.enabled,
         setting.priority,
         setting.limit,
-        f"{bounds.least:g} to {bounds.most:g} {bounds.unit}" if bounds is not None else "",
+        spec.limit.unit if spec.limit is not None else "",
+        setting.beats,
+        ", ".join(f"{one.least:g} to {one.most:g} {one.unit}" for one in bounds),
         setting.on_delay_s,
         setting.off_delay_s,
         setting.source,
@@ -102,14 +118,15 @@ def changes(before: Sequence[Row], edited: Sequence[Mapping[str, object]]) -> li
     for row, now in zip(before, edited, strict=True):
         if now.get(RESET) is True:
             unset: dict[str, Value] = dict.fromkeys(FIELDS)
-            line = f"{row.key}: back to what lies under the bed's own setting"
+            line = f"{row.name}: back to what lies under the bed's own setting"
             found.append(Change(SetAlarm(row.key, unset), (line,), row, None))
             continue
         values = {name: _value(now.get(name)) for name in EDITED}
         new = {name: value for name, value in values.items() if value != getattr(row, name)}
         if new:
             lines = tuple(
-                f"{row.key} {name}: {_shown(getattr(row, name))} → {_shown(value)}"
+                f"{row.name}, {WORDS.get(name, name)}: {_shown(getattr(row, name))} → {_shown(value)}"
+                + (f" {row.unit}" if name == "limit" and row.unit else "")
                 for name, value in new.items()
             )
             found.append(Change(SetAlarm(row.key, new), lines, row, _after(row, new)))
@@ -129,11 +146,13 @@ def _after(row: Row, new: Mapping[str, Value]) -> Row:
     """Return the row with values over it that are of its types; what is not is refused anyway."""
     enabled, limit = new.get("enabled", row.enabled), new.get("limit", row.limit)
     priority, on_delay_s = new.get("priority", row.priority), new.get("on_delay_s", row.on_delay_s)
+    beats = new.get("beats", row.beats)
     return replace(
         row,
         enabled=enabled if isinstance(enabled, bool) else row.enabled,
         priority=Priority(priority) if priority in set(Priority) else row.priority,
         limit=limit if isinstance(limit, float) else row.limit,
+        beats=beats if isinstance(beats, float) else row.beats,
         on_delay_s=on_delay_s if isinstance(on_delay_s, float) else row.on_delay_s,
     )
 
@@ -148,11 +167,11 @@ def problems(catalogue: Catalogue, before: Sequence[Row], asked: Sequence[Change
     touched = {change.before.key for change in asked} - unknown
     for low, high in ORDERED:
         if {low, high} & touched and not {low, high} & unknown and {low, high} <= after.keys():
-            under, over = after[low].limit, after[high].limit
-            if under is not None and over is not None and under >= over:
+            under, over = after[low], after[high]
+            if under.limit is not None and over.limit is not None and under.limit >= over.limit:
                 found.append(
-                    f"{low} limit={under:g} is not under {high} limit={over:g}: one of them would always "
-                    "stand; move one of the two"
+                    f"{under.name} at {under.limit:g} {under.unit} is not under {over.name} at "
+                    f"{over.limit:g} {over.unit}: one of the two would always stand; move one of them"
                 )
     return found
 
@@ -162,12 +181,16 @@ def _of_change(catalogue: Catalogue, change: Change) -> list[str]:
     if change.after is None:
         own = row.source == "bed"
         return (
-            [] if own else [f"{row.key}: nothing is set for this bed, it is the {row.source}'s; untick Reset"]
+            []
+            if own
+            else [f"{row.name}: nothing is set for this bed, it is the {row.source}'s; untick Reset"]
         )
     whole = {name: getattr(row, name) for name in EDITED}
     for name, value in change.action.values.items():
         if value is None:
-            found.append(f"{row.key}: {name} is empty: give a value, or tick Reset to unset it")
+            found.append(
+                f"{row.name}: {WORDS.get(name, name)} is empty: give a value, or tick Reset to unset it"
+            )
             continue
         found += _check(catalogue, row.key, {**whole, name: value})
     # Delay and priority may each be right and not fit together.
@@ -193,9 +216,11 @@ def quieter(asked: Sequence[Change]) -> list[str]:
             continue
         if after is None:
             # What lies under a bed's setting is not known here, and may be the quieter one.
-            found.append(f"{row.key} goes back to profile, site or ward: it may be later, lower or off there")
+            found.append(
+                f"{row.name} goes back to profile, site or ward: it may be later, lower or off there"
+            )
         elif not after.enabled:
-            found.append(f"{row.key} will not be raised")
+            found.append(f"{row.name} will not be raised")
         else:
             found += _less(row, after)
     return found
@@ -204,15 +229,19 @@ def quieter(asked: Sequence[Change]) -> list[str]:
 def _less(row: Row, after: Row) -> list[str]:
     found = []
     if after.priority is not Priority.HIGH:
-        found.append(f"{row.key} will be of {after.priority} priority: it does not latch then")
+        found.append(f"{row.name} will be of {after.priority} priority: it does not latch then")
     if after.on_delay_s > row.on_delay_s:
         found.append(
-            f"{row.key} will be raised later: on-delay {row.on_delay_s:g} s → {after.on_delay_s:g} s"
+            f"{row.name} will be raised later: on-delay {row.on_delay_s:g} s → {after.on_delay_s:g} s"
         )
+    if row.beats is not None and after.beats is not None and after.beats > row.beats:
+        found.append(f"{row.name} will take more beats: {row.beats:g} → {after.beats:g}")
     if row.limit is not None and after.limit is not None:
         away = row.limit - after.limit if row.key in LOWER else after.limit - row.limit
         if away > 0:
-            found.append(f"{row.key}: the limit moves away from the patient, {row.limit:g} → {after.limit:g}")
+            found.append(
+                f"{row.name}: the limit moves away from the patient, {row.limit:g} → {after.limit:g}"
+            )
     return found
 
 
@@ -226,7 +255,8 @@ def profile_lines(catalogue: Catalogue, status: Bed | None, profile: str) -> lis
         setting = new.get(f"{one.signal}/{one.kind}")
         limit = setting.limit if setting is not None else None
         if one.source in ("default", "profile") and limit is not None and limit != one.limit:
-            lines.append(f"{one.signal}/{one.kind} {_shown(one.limit)} → {limit:g} {one.unit or ''}".strip())
+            name = setting.spec.title if setting is not None else one.kind
+            lines.append(f"{name} {_shown(one.limit)} → {limit:g} {one.unit or ''}".strip())
     return lines
 
 

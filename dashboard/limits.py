@@ -24,20 +24,23 @@ Read = Callable[[], WardSnapshot]
 HEIGHT: Final = 460
 """Pixels of the table: it scrolls, the changes under it stay in sight."""
 _COLUMNS: Final = {
-    "key": st.column_config.TextColumn("Alarm", pinned=True, width=185),
+    "name": st.column_config.TextColumn("Alarm", pinned=True, width=265),
     "enabled": st.column_config.CheckboxColumn("On", width=65),
     "priority": st.column_config.SelectboxColumn(
         "Priority", options=list(Priority), required=True, width=105
     ),
-    "limit": st.column_config.NumberColumn("Limit", width=85),
-    "bounds": st.column_config.TextColumn("Least to most", width=130),
-    "on_delay_s": st.column_config.NumberColumn("On-delay (s)", width=125),
-    "off_delay_s": st.column_config.NumberColumn("Off-delay (s)", width=125),
+    "limit": st.column_config.NumberColumn("Limit", width=70),
+    "unit": st.column_config.TextColumn("Unit", width=60),
+    "beats": st.column_config.NumberColumn("Beats", width=70, help="How many in a row make the alarm."),
+    "bounds": st.column_config.TextColumn("Least to most", width=200),
+    "on_delay_s": st.column_config.NumberColumn("On-delay (s)", width=110),
+    "off_delay_s": st.column_config.NumberColumn("Off-delay (s)", width=110),
     "source": st.column_config.TextColumn("Set by", width=75),
     RESET: st.column_config.CheckboxColumn(
         "Reset", width=85, help="Unset what was set for this bed: profile, site and ward count again."
     ),
     "condition": st.column_config.TextColumn("Raised when"),
+    "key": st.column_config.TextColumn("Called on the wire"),
 }
 
 
@@ -99,7 +102,7 @@ def _rows(read: Read, bed: str) -> tuple[Row, ...] | None:
 def _frame(rows: Sequence[Row]) -> pd.DataFrame:
     found = pd.DataFrame([{**asdict(row), RESET: False} for row in rows], columns=list(_COLUMNS))
     # A column without a single limit would be one of objects, which cannot be edited as numbers.
-    return found.astype({"limit": float, "on_delay_s": float, "off_delay_s": float})
+    return found.astype({"limit": float, "beats": float, "on_delay_s": float, "off_delay_s": float})
 
 
 def _editor(read: Read, bed: str) -> None:

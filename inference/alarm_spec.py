@@ -78,6 +78,8 @@ class AlarmSpec(Frozen):
     ----------
     kind : str
         Name on the wire.
+    name : str
+        What people call it; by default the kind in words.
     signal : str
         Kind of signal, or "any": the alarm exists for each signal of a bed.
     priority : Priority
@@ -110,6 +112,7 @@ class AlarmSpec(Frozen):
     """
 
     kind: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = ""
     signal: Literal["ecg", "eeg", "lung_sound", "heart_sound", "any"]
     priority: Priority
     level: int = Field(default=3, ge=1, le=3)
@@ -142,6 +145,11 @@ class AlarmSpec(Frozen):
     def most_on_delay_s(self, priority: Priority) -> float:
         """How long its on-delay may be set where it has this priority."""
         return MOST_MOMENTARY_S if self.momentary else MOST_DELAY_S.get(priority, 60.0)
+
+    @property
+    def title(self) -> str:
+        """Name for people ("Heart rate high")."""
+        return self.name or self.kind.replace("_", " ").capitalize()
 
     @property
     def key(self) -> str:
@@ -227,6 +235,7 @@ class AlarmSetting:
             self.on_delay_s,
             self.off_delay_s,
             self.source,
+            self.beats,
         )
 
 

@@ -178,7 +178,10 @@ class Audit(msgspec.Struct, frozen=True, tag_field="schema", tag="audit/1"):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What one alarm of a bed is set to now; ``source`` is default, profile, site, ward or bed."""
+    """What one alarm of a bed is set to now; ``source`` is default, profile, site, ward or bed.
+
+    ``beats`` is how many make it, where that can be set.
+    """
 
     signal: str
     kind: str
@@ -191,6 +194,7 @@ class Setting(msgspec.Struct, frozen=True):
     on_delay_s: float
     off_delay_s: float
     source: str
+    beats: float | None = None
 
 
 class Bed(msgspec.Struct, frozen=True, tag_field="schema", tag="bed/1"):

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import access, asking, shared, views
 from dashboard.asking import ASK_S, Asked, Order, Outcome, Reply, ask
-from dashboard.limit_changes import RESET, changes, problems, profile_lines, quieter, table
+from dashboard.limit_changes import EDITED, RESET, changes, problems, profile_lines, quieter, table
 from dashboard.snapshots import BedSnapshot, WardSnapshot
 from dashboard.users import Role, User
 from inference import standing
@@ -265,9 +265,7 @@ def test_an_answer_is_told_with_what_changed(noted: list[dict[str, object]]) -> 
     # A worker says nothing of a setting besides what changed.
     fake = FakeSender(detail="", changes=(AuditChange("ecg/hr_high limit", "120", "130"),))
     reply = ask(fake, NINA, SetAlarm("ecg/hr_high", {"limit": 130.0}), bed=BED)
-    assert reply == Reply(
-        Outcome.APPLIED, "set alarm at bed-03: ecg/hr_high", ("ecg/hr_high limit: 120 → 130",)
-    )
+    assert reply == Reply(Outcome.APPLIED, "set Heart rate high at bed-03", ("limit: 120 → 130",))
     (line,) = noted
     assert "120 → 130" in str(line.pop("answer"))
     assert line == {
@@ -582,8 +580,8 @@ def test_another_profile_shows_the_limits_that_it_changes_first(sender: FakeSend
     app = show(Place(), "bed")
     app.selectbox(key=f"{BED}-profile").select("neonatal")
     press(app, "Take profile …")
-    assert "ecg/hr_high 120 → 200 /min" in said(app)
-    assert "ecg/hr_low" not in said(app)  # Set for the bed: it stays.
+    assert "Heart rate high 120 → 200 /min" in said(app)
+    assert "Heart rate low" not in said(app)  # Set for the bed: it stays.
     press(app, "Yes: Profile neonatal at bed-03")
     assert sender.actions == [SetProfile("neonatal")]
 
@@ -597,8 +595,7 @@ ROWS = table(CATALOGUE, a_status(), ["ecg"])
 
 def edited(**by_kind: dict[str, object]) -> list[dict[str, object]]:
     """The table with cells changed, by kind of ECG alarm."""
-    names = ("enabled", "priority", "limit", "on_delay_s", "off_delay_s")
-    cells = [{**{name: getattr(row, name) for name in names}, RESET: False} for row in ROWS]
+    cells = [{**{name: getattr(row, name) for name in EDITED}, RESET: False} for row in ROWS]
     keys = [row.key for row in ROWS]
     for kind, new in by_kind.items():
         cells[keys.index(f"ecg/{kind}")].update(new)
@@ -615,12 +612,18 @@ def test_the_table_tells_value_bounds_and_layer_of_every_alarm() -> None:
     low = ROWS[keys.index("ecg/hr_low")]
     assert (low.limit, low.bounds, low.source) == (50.0, "15 to 200 /min", "bed")
     assert {row.limit for row in ROWS if row.key == "ecg/vf"} == {None}
+    run = ROWS[keys.index("ecg/pvc_run")]
+    assert (run.name, run.beats, run.bounds) == ("ECG: Run of PVCs", 3.0, "3 to 15 beats")
+    # As the bed is set.
+    told = Setting("ecg", "pvc_run", True, Priority.LOW, None, None, None, None, 0.0, 30.0, "bed", 5.0)
+    (set_run,) = (row for row in table(CATALOGUE, a_status(settings=[told]), ["ecg"]) if row.key == run.key)
+    assert (set_run.beats, set_run.source) == (5.0, "bed")
 
 
 def test_only_changed_cells_are_sent() -> None:
     (change,) = changes(ROWS, edited(hr_high={"limit": 130}))
     assert change.action == SetAlarm("ecg/hr_high", {"limit": 130.0})
-    assert change.lines == ("ecg/hr_high limit: 120 → 130",)
+    assert change.lines == ("ECG: Heart rate high, limit: 120 → 130 /min",)
     assert changes(ROWS, edited()) == []
     assert changes(ROWS, edited(vf={"limit": float("nan")})) == []
 
@@ -643,10 +646,19 @@ def test_a_reset_unsets_every_field() -> None:
         ({"hr_high": {"priority": "technical"}}, ["technical and physiological alarms stay apart"]),
         ({"hr_high": {"on_delay_s": 61.0}}, ["ecg/hr_high: on_delay_s=61"]),
         ({"hr_high": {"priority": "high", "on_delay_s": 10.0}}, ["on_delay_s=10: at most 5"]),
-        ({"hr_high": {"limit": None}}, ["ecg/hr_high: limit is empty"]),
+        ({"hr_high": {"limit": None}}, ["ECG: Heart rate high: limit is empty"]),
+        ({"pvc_run": {"beats": 99.0}}, ["ecg/pvc_run: beats=99 beats: must be between 3 and 15"]),
+        ({"pvc_run": {"beats": 3.5}}, ["ecg/pvc_run: beats=3.5: a whole number of beats"]),
+        ({"hr_high": {"beats": 3.0}}, ["ecg/hr_high: beats=3: this alarm has none"]),
         ({"hr_high": {"limit": 500.0, "off_delay_s": -1.0}}, ["limit=500", "off_delay_s=-1"]),
-        ({"hr_low": {"limit": 130.0}}, ["ecg/hr_low limit=130 is not under ecg/hr_high limit=120"]),
-        ({"hr_low": {"limit": 120.0}}, ["ecg/hr_low limit=120 is not under ecg/hr_high limit=120"]),
+        (
+            {"hr_low": {"limit": 130.0}},
+            ["ECG: Heart rate low at 130 /min is not under ECG: Heart rate high at 120 /min"],
+        ),
+        (
+            {"hr_low": {"limit": 120.0}},
+            ["at 120 /min is not under ECG: Heart rate high at 120 /min: one of the two"],
+        ),
     ],
 )
 def test_what_the_catalogue_forbids_is_refused_field_by_field(
@@ -664,14 +676,14 @@ def test_limits_may_be_moved_together() -> None:
 
 def test_alarms_of_high_priority_that_grow_quieter_are_named() -> None:
     asked = changes(ROWS, edited(extreme_tachycardia={"enabled": False}, hr_high={"enabled": False}))
-    assert quieter(asked) == ["ecg/extreme_tachycardia will not be raised"]
+    assert quieter(asked) == ["ECG: Extreme tachycardia will not be raised"]
     asked = changes(ROWS, edited(extreme_bradycardia={"priority": "low"}))
     assert "does not latch" in quieter(asked)[0]
 
 
 def test_a_profile_leaves_what_the_bed_has_set() -> None:
     lines = profile_lines(CATALOGUE, a_status(), "paediatric")
-    assert "ecg/hr_high 120 → 160 /min" in lines
+    assert "Heart rate high 120 → 160 /min" in lines
     assert not any("hr_low" in line for line in lines)
 
 
@@ -703,7 +715,7 @@ def test_changes_are_listed_before_they_are_applied(sender: FakeSender, cells: C
     assert labels(app) == []
     cells.new = {"hr_high": {"limit": 130.0}, "hr_low": {"limit": 45.0}}
     run(app)
-    assert "ecg/hr_high limit: 120 → 130" in said(app)
+    assert "Heart rate high, limit: 120 → 130 /min" in said(app)
     assert sender.commands == []
     press(app, "Apply")
     assert sender.actions == [
@@ -715,7 +727,7 @@ def test_changes_are_listed_before_they_are_applied(sender: FakeSender, cells: C
 def test_a_wrong_limit_cannot_be_applied(sender: FakeSender, cells: Cells) -> None:
     cells.new = {"hr_low": {"limit": 130.0}}
     app = show(Place(), "limits")
-    assert "is not under ecg/hr_high limit=120" in said(app)
+    assert "is not under ECG: Heart rate high at 120 /min" in said(app)
     assert app.button[0].label == "Apply"
     assert app.button[0].disabled
 
@@ -734,8 +746,8 @@ def test_what_was_refused_of_several_is_named(sender: FakeSender, cells: Cells) 
     cells.new = {"hr_high": {"limit": 130.0}, "pause": {"off_delay_s": 20.0}}
     app = press(show(Place(), "limits"), "Apply")
     assert [one.value.replace("\\", "") for one in app.error] == [
-        "Not done: set alarm at bed-03: ecg/hr_high: not here",
-        "Not done: set alarm at bed-03: ecg/pause: not here",
+        "Not done: set Heart rate high at bed-03: not here",
+        "Not done: set Pause at bed-03: not here",
     ]
 
 

@@ -44,11 +44,12 @@ def asked(kind: str, cells: dict[str, object], told: tuple[Setting, ...] = ()) -
         ("extreme_tachycardia", {"on_delay_s": 5.0}, "raised later: on-delay"),
         ("extreme_tachycardia", {"enabled": False}, "will not be raised"),
         ("extreme_bradycardia", {"priority": "low"}, "does not latch"),
+        ("vt", {"beats": 9.0}, "will take more beats: 5 → 9"),
     ],
 )
 def test_what_makes_a_high_alarm_quieter_is_named(kind: str, cells: dict[str, object], words: str) -> None:
     (line,) = quieter(asked(kind, cells))
-    assert line.startswith(f"ecg/{kind}")
+    assert line.startswith(f"ECG: {CATALOGUE.spec(f'ecg/{kind}').title}")
     assert words in line
 
 
@@ -76,7 +77,7 @@ def test_a_reset_of_what_the_bed_had_raised_to_high_is_named() -> None:
         return Setting("ecg", "hr_high", True, priority, 120.0, "/min", 40.0, 300.0, 3.0, 3.0, "bed")
 
     (line,) = quieter(asked("hr_high", {RESET: True}, (told(Priority.HIGH),)))
-    assert "ecg/hr_high goes back to profile, site or ward" in line
+    assert "ECG: Heart rate high goes back to profile, site or ward" in line
     assert quieter(asked("hr_high", {RESET: True}, (told(Priority.MEDIUM),))) == []
 
 
