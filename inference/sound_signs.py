@@ -102,7 +102,7 @@ def measure(bank: Bank, due: Due, sound: FloatArray) -> Seconds:
         Filtered samples, at least a second.
     """
     n_times = round(bank.spec.rate_hz)
-    every_raw, every_present, every_flag = bank.recent(due, n_times)
+    every_raw, every_present, every_flag = bank.recent(due, n_times, 1)
     raw, present = every_raw[:, 0], every_present[:, 0]
     power = np.square(sound[:, -n_times:], dtype=np.float64).mean(axis=1)
     hum, total = _hum_power(raw, bank.spec.rate_hz)

@@ -261,16 +261,27 @@ class Bank:
         inside = counts >= 0
         return np.where(inside, self._samples[where], np.float32(0)), self._present[where] & inside
 
-    def recent(self, due: Due, n_times: int) -> tuple[FloatArray, BoolArray, BoolArray]:
-        """Unfiltered samples, presence and lead-off flags of all channels just before each window's end.
+    def recent(
+        self, due: Due, n_times: int, n_channels: int | None = None
+    ) -> tuple[FloatArray, BoolArray, BoolArray]:
+        """Unfiltered samples, presence and lead-off flags just before each window's end.
+
+        Parameters
+        ----------
+        due : Due
+            Which windows.
+        n_times : int
+            Samples, at most the window.
+        n_channels : int or None
+            So many first channels; by default all.
 
         Returns
         -------
         raw, present, lead_off : ndarray, shape (n_windows, n_channels, n_times)
-            ``n_times`` is at most the window. Channels that a stream does not have are not present.
+            Channels that a stream does not have are not present.
         """
         counts = (due.ends[:, None] + np.arange(-n_times, 0))[:, None, :]
-        channels = np.arange(self._samples.shape[1])[None, :, None]
+        channels = np.arange(n_channels or self._samples.shape[1])[None, :, None]
         where = (due.slots[:, None, None], channels, counts % self.capacity)
         exists = channels < self.n_channels[due.slots][:, None, None]
         present = self._present[where] & (counts >= 0) & exists

@@ -195,7 +195,9 @@ class Conditioner:
             self._sos, self._without_pulses(slots, held), axis=2, zi=self._sections[:, slots]
         )
         block = np.concatenate([self._history[slots], filtered], axis=2)
-        out = block @ self.resampler.matrix(phase, n_samples)
+        # At the rate that comes the matrix is the identity.
+        same = self.resampler.ratio == 1
+        out = filtered if same else block @ self.resampler.matrix(phase, n_samples)
         self._history[slots] = block[:, :, block.shape[2] - self.resampler.history :]
         self._n_in[slots] += n_samples
         newest = self.resampler.newest_input(phase, n_samples)

@@ -136,9 +136,17 @@ shorter one no longer parts 30 from 80 Hz."""
 
 
 @lru_cache(maxsize=16)
-def _weights(spec: MelSpec) -> WideFloatArray:
-    """Triangles scaled so that a sine of amplitude 1 gives power 1 in its bin, shape (bins, bands)."""
+def _bins(spec: MelSpec) -> slice:
+    """Bins that lie in a band."""
     bank = _bank(spec.rate_hz, spec.n_fft, spec.n_mels, spec.low_hz, spec.high_hz)
+    inside = np.flatnonzero(bank.any(axis=1))
+    return slice(int(inside[0]), int(inside[-1]) + 1)
+
+
+@lru_cache(maxsize=16)
+def _weights(spec: MelSpec) -> WideFloatArray:
+    """Triangles scaled so that a sine of amplitude 1 gives power 1 in its bin, shape (bins in use, bands)."""
+    bank = _bank(spec.rate_hz, spec.n_fft, spec.n_mels, spec.low_hz, spec.high_hz)[_bins(spec)]
     return np.asarray(bank * (2.0 / _hann(spec.window).sum()) ** 2, dtype=np.float64)
 
 
@@ -162,6 +170,18 @@ def log_mel(samples: npt.NDArray[np.floating], spec: MelSpec) -> FloatArray:
     out = np.empty((*lead, spec.n_mels, n_frames), dtype=np.float32)
     if out.size == 0:
         return out
+    framed = np.lib.stride_tricks.sliding_window_view(samples, spec.window, axis=-1)[..., :: spec.hop, :]
+    bins, weights = _bins(spec), _weights(spec)
+    block = max(1, _BLOCK_FRAMES // int(np.prod(lead, dtype=np.int64)))
+    for begin in range(0, n_frames, block):
+        part = framed[..., begin : begin + block, :]
+        frames = np.zeros((*part.shape[:-1], spec.n_fft))
+        np.multiply(part, _hann(spec.window), out=frames[..., : spec.window])
+        spectrum = fft.rfft(frames, axis=-1, overwrite_x=True)[..., bins]
+        power = spectrum.real**2 + spectrum.imag**2
+        bands = np.log(power.reshape(-1, len(weights)) @ weights + spec.floor)
+        out[..., begin : begin + block] = np.moveaxis(bands.reshape(*part.shape[:-1], -1), -1, -2)
+    return out
     framed = np.lib.stride_tricks.sliding_window_view(samples, spec.window, axis=-1)[..., :: spec.hop, :]
     block = max(1, _BLOCK_FRAMES // int(np.prod(lead, dtype=np.int64)))
     for begin in range(0, n_frames, block):
@@ -195,6 +215,7 @@ class LogMel(nn.Module):
         """(..., N) to (..., M, T) in float32, as :func:`log_mel` gives it."""
         frames = x_BN.double().unfold(-1, self.spec.window, self.spec.hop) * self.hann.double()
         spectrum = torch.fft.rfft(frames, self.spec.n_fft)
+        spectrum = spectrum[..., _bins(self.spec)]
         power = spectrum.real.square() + spectrum.imag.square()
         bands = torch.log(power @ self.weights.double() + self.spec.floor)
         return bands.transpose(-1, -2).float()
