@@ -10,6 +10,8 @@ import select
 import sys
 from collections.abc import Sequence
 
+from ingest.sparse_log import Sparse
+
 COMMANDS = {
     "broker": "ingest.cli",
     "replay": "ingest.cli",
@@ -64,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser(modules).parse_args(arguments)
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Sparse("kafka"))
     # It warns of every task over 0.1 s, which on a busy machine says nothing.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     try:

@@ -26,6 +26,7 @@ from inference.intake import RawRecord, dead_letter, unreadable
 from inference.judge_past import NEEDED_S, WAIT_S, BedPast, BedViews
 from inference.judge_reader import PastReader, Progress
 from inference.judge_words import facts_of, reasons_in_words
+from inference.patience import Patience
 from inference.publish import Outputs
 from inference.reading import RawReader
 from inference.stats import VERDICT_OUT, Stats
@@ -55,7 +56,6 @@ PULSELESS: Final = frozenset(KIND_OF) - {"vt"}
 """Kinds that a pulse alone can contradict; a ventricular tachycardia may have one."""
 
 UNJUDGED: Final = "not judged, treat it as true: "
-FLUSH_S: Final = 30.0
 IDLE_MS: Final = 500
 BUSY_MS: Final = 20
 MOST_AT_ONCE: Final = 16
@@ -117,7 +117,8 @@ class Judge:
         self._alarms = RawReader(self._consumer, self._unreadable)
         self._past = PastReader(settings)
         self._producer = kafka.producer(settings)
-        self._outputs = Outputs(self._producer, settings.topics, self._home)
+        self._patience = Patience()
+        self._outputs = Outputs(self._producer, settings.topics, self._home, self._patience)
         self._cases: list[Case] = []
         self._next: dict[int, int] = {}
         """Offset after the last alarm that was taken, of each partition."""
@@ -135,6 +136,7 @@ class Judge:
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Judge until told to stop; what waits then is left to a successor."""
+        self._patience.watch(stopped)
         try:
             while not stopped():
                 self.step()
@@ -279,13 +281,14 @@ class Judge:
         topic = self._settings.topics.device_alarms
         offsets = {TopicPartition(topic, n): OffsetAndMetadata(offset, "", -1) for n, offset in new.items()}
         try:
-            self._outputs.flush(FLUSH_S)
-            self._consumer.commit(offsets)
+            self._outputs.flush()
+            self._consumer.commit(offsets, timeout_ms=self._patience.commit_ms())
             self._committed.update(new)
         except KafkaError as error:
             # The broker is away, or the partitions are another judge's: it goes on from the commit before.
             self.stats.counts["commits_refused"] += 1
-            logger.warning("offsets not committed: %s", error)
+            if not self._patience.ending:
+                logger.warning("offsets not committed: %s", error)
 
     def _write_stats(self) -> None:
         now_s = time.monotonic()
@@ -299,9 +302,8 @@ class Judge:
 
     def close(self) -> None:
         """Leave the group; nothing is committed here."""
-        self._consumer.close(autocommit=False)
         self._past.close()
-        self._producer.close(timeout=FLUSH_S)
+        self._patience.close(self._producer, self._consumer)
         self._stats_due_s = -math.inf
         self._write_stats()
         self._status.close()

@@ -12,6 +12,7 @@ from kafka import KafkaProducer
 from inference.commands import HEADER
 from inference.errors import NotDelivered
 from inference.monitor import Outcome
+from inference.patience import Patience
 from inference.types import Alarm, Audit, Bed, DeadLetter, PredictionBatch, Verdict, VitalBatch
 from ingest.settings import Topics
 
@@ -37,10 +38,19 @@ class Outputs:
         Where to.
     partition_of : callable
         Gives a bed's raw partition.
+    patience : Patience or None
+        How long a broker is waited for.
     """
 
-    def __init__(self, producer: KafkaProducer, topics: Topics, partition_of: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        producer: KafkaProducer,
+        topics: Topics,
+        partition_of: Callable[[str], int],
+        patience: Patience | None = None,
+    ) -> None:
         self._producer = producer
+        self._patience = patience or Patience()
         self._topics = topics
         self._partition_of = partition_of
         self._failure: BaseException | None = None
@@ -100,14 +110,16 @@ class Outputs:
         """Send the state of one signal."""
         self._put(self._topics.state, value, number, key.encode())
 
-    def flush(self, timeout_s: float) -> None:
+    def flush(self) -> None:
         """Wait until all is acknowledged.
 
         Raises
         ------
         NotDelivered
             Something sent since the worker's start was refused or expired.
+        KafkaTimeoutError
+            The broker does not answer.
         """
-        self._producer.flush(timeout=timeout_s)
+        self._patience.flush(self._producer)
         if self._failure is not None:
             raise NotDelivered(f"an output was not delivered: {self._failure}") from self._failure

@@ -19,8 +19,10 @@ from typing import Final
 import msgspec
 import psutil
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.producer.future import FutureRecordMetadata
 
+from inference.patience import drop
 from inference.stats import ACK, Stats
 from inference.types import ClockAhead, Lag, LoadedModel, WorkerStatus
 from ingest import kafka, version
@@ -40,7 +42,9 @@ JUDGE: Final = "judge"
 LIBRARIES: Final = ("kafka-python", "msgspec", "numpy", "scipy", "torch")
 _BLOCK_MS: Final = 5_000
 _ACK_S: Final = 10.0
-_LEAVE_S: Final = 5.0
+_LAST_ACK_S: Final = 2.0
+_SLICE_S: Final = 0.25
+_LEAVE_S: Final = 4.0
 _TELL_S: Final = 60.0
 """A fault that comes back with every status is logged this often."""
 _FOLDERS: Final = ("inference", "ingest", "models")
@@ -224,7 +228,7 @@ class _Sender:
                 self._producer = kafka.producer(self._settings, linger_ms=0, max_block_ms=_BLOCK_MS)
             began_s = time.monotonic()
             value, key = msgspec.json.encode(status), status.member.encode()
-            self._producer.send(self._settings.topics.status, value, key=key).get(timeout=_ACK_S)
+            self._wait(self._producer.send(self._settings.topics.status, value, key=key))
             self._took_ms.append(1e3 * (time.monotonic() - began_s))
         except (KafkaError, BrokerError) as error:
             logger.debug("status not sent: %s", error)
@@ -239,9 +243,22 @@ class _Sender:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                producer.close(timeout=1.0)
+                drop(producer)
             except Exception:
                 logger.debug("connection for the status not closed", exc_info=True)
+
+    def _wait(self, sent: FutureRecordMetadata) -> None:
+        """Wait until a status is acknowledged; hardly at all once the process is to end."""
+        began_s = time.monotonic()
+        while True:
+            try:
+                sent.get(timeout=_SLICE_S)
+            except KafkaTimeoutError:
+                waited_s = time.monotonic() - began_s
+                if sent.is_done or waited_s >= (_LAST_ACK_S if self._closing else _ACK_S):
+                    raise
+            else:
+                return
 
 
 def lag_of(consumer: KafkaConsumer, read_ms: Mapping[TopicPartition, int]) -> list[Lag]:

@@ -24,6 +24,7 @@ from inference.gauges import Gauges
 from inference.intake import Taken, unreadable
 from inference.monitor import Outcome
 from inference.partitions import Partitions
+from inference.patience import Patience
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from inference.reading import Polled, RawReader
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 BEDS_EVERY_S = 60.0
-FLUSH_S = 30.0
 MAX_RECORDS = 1_000
 """Records of one poll. Bounds the arrays of a batch when a backlog is worked off."""
 
@@ -100,7 +100,8 @@ class Worker:
             settings, settings.topics.raw, group_id=settings.kafka.group_id, max_poll_records=MAX_RECORDS
         )
         self._producer = kafka.producer(settings)
-        self._outputs = Outputs(self._producer, settings.topics, self._home)
+        self._patience = Patience()
+        self._outputs = Outputs(self._producer, settings.topics, self._home, self._patience)
         self._partitions = Partitions(settings, self._bedside, self._outputs)
         self._dirty: set[str] = set()
         """Beds whose alarms changed by no raw record."""
@@ -121,6 +122,7 @@ class Worker:
         After an error nothing is committed: what was read may not have been judged, and a successor reads it
         again.
         """
+        self._patience.watch(stopped)
         try:
             while not stopped():
                 began_s = time.monotonic()
@@ -242,7 +244,7 @@ class Worker:
         if not self._dirty:
             return
         try:
-            self._outputs.flush(FLUSH_S)
+            self._outputs.flush()
         except KafkaError as error:
             logger.warning("state of %d beds not left: %s", len(self._dirty), error)
             return
@@ -267,20 +269,20 @@ class Worker:
             if part.next_offset > 0
         }
         try:
-            self._outputs.flush(FLUSH_S)
+            self._outputs.flush()
             for part in parts:
                 self._partitions.leave(part.number)
-            self._outputs.flush(FLUSH_S)
+            self._outputs.flush()
             if offsets:
-                self._consumer.commit(offsets)
+                self._consumer.commit(offsets, timeout_ms=self._patience.commit_ms())
         except KafkaError as error:
             # The broker is away, or the partitions are another worker's: it goes on from the commit before.
             self.stats.counts["commits_refused"] += 1
-            logger.warning("offsets not committed: %s", error)
+            if not self._patience.ending:
+                logger.warning("offsets not committed: %s", error)
 
     def close(self) -> None:
         """Leave the group; nothing is committed here."""
-        self._consumer.close(autocommit=False)
         self._partitions.commands.close()
-        self._producer.close(timeout=FLUSH_S)
+        self._patience.close(self._producer, self._consumer)
         self._gauges.close(self._partitions)

@@ -88,7 +88,7 @@ def station(settings: Settings, numbers: tuple[int, ...] = (0, 1, 2, 3)) -> Iter
         intake.take_up(dict.fromkeys(numbers, 0))
         while not stopped.wait(0.01):
             intake.poll()
-            outputs.flush(5.0)
+            outputs.flush()
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -111,7 +111,7 @@ def raise_alarm(
     change = Change(0, setting, onset_ns, onset_ns, onset_ns + 1 if over else None, 134.0)
     for record in ward.book.apply(bed, "ecg", change, 7, now_ns):
         ward.outputs.send_alarm(record)
-    ward.outputs.flush(5.0)
+    ward.outputs.flush()
     return alarm_id(bed, "ecg", kind, onset_ns)
 
 
@@ -457,7 +457,7 @@ def test_of_an_alarm_the_newest_step_counts(signed: Settings) -> None:
         ward.outputs.send_alarm(life.record(2))
         # A worker that wakes from a long pause says once more what is past.
         ward.outputs.send_alarm(active)
-        ward.outputs.flush(5.0)
+        ward.outputs.flush()
         (held,) = standing.read(signed, "bed-01")
         assert (held.state, held.acknowledged_by) == (AlarmState.ACKNOWLEDGED, "nurse")
         assert standing.read(signed, "bed-02") == []

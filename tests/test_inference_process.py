@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -19,13 +20,15 @@ from inference.monitor import EcgMonitor, Outcome
 from inference.predictor import Predictor
 from inference.types import Alarm, Prediction, PredictionBatch
 from ingest import kafka as clients
+from ingest.broker import EmbeddedBroker
 from ingest.continuity import Continuity
 from ingest.publisher import Publisher
 from ingest.readers import read_signal_files
-from ingest.settings import IngestSettings, Settings
+from ingest.settings import IngestSettings, KafkaSettings, Settings
 from ingest.sim_events import parse_script
 from ingest.simulate import Ward
 from ingest.types import NS_PER_S, Chunk, SignalKind
+from tests.browsing import until
 
 pytestmark = pytest.mark.kafka
 
@@ -45,10 +48,12 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "wardwave", "--log-level", "WARNING"]
+def start_worker(
+    settings: Settings, level: str = "WARNING", stderr: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "wardwave", "--log-level", level, "infer", "--threads", "1"]
     return subprocess.Popen(
-        [*command, "infer", "--threads", "1", "--snapshot-s", "1"], env=environment(settings), cwd=ROOT
+        [*command, "--snapshot-s", "1"], env=environment(settings), cwd=ROOT, stderr=stderr
     )
 
 
@@ -157,6 +162,26 @@ def test_a_killed_worker_on_a_simulated_ward(kafka: Settings, worker: subprocess
     start_ns = time.time_ns() - 120 * NS_PER_S
     chunks = list(Ward(6, 1, events).chunks(start_ns, 60, 1.0))
     assert_same(chunks, kafka, worker, cut=6 * 27)
+
+
+def test_a_worker_that_is_stopped_without_its_broker_ends_soon_and_says_so_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with EmbeddedBroker() as broker:
+        address = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, partitions=2)
+        with log.open("wb") as output:
+            process = start_worker(Settings(kafka=address), level="INFO", stderr=output)
+        until("the worker works", lambda: "took up partitions" in log.read_text(), 120)
+    try:
+        until("it misses the broker", lambda: " kafka." in log.read_text(), 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(25) == 0
+    finally:
+        process.kill()
+        process.wait(30)
+    said = log.read_text()
+    assert "Traceback" not in said
+    assert said.count("ended without the broker") == 1
+    assert len(said.splitlines()) < 15
 
 
 @pytest.mark.data
