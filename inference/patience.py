@@ -91,7 +91,7 @@ class Patience:
 def drop(producer: KafkaProducer) -> None:
     """Close a producer with what it has not delivered.
 
-    ``close`` raises where something is left, and is called again at the interpreter's end; kafka-python 3.0.12
+    ``close`` raises where something is left and is called again at the interpreter's end; kafka-python 3.0.12
     has no public way round it.
     """
     try:
