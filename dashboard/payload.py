@@ -137,8 +137,8 @@ def build_feed(ward: Ward, session: ViewSession, snapshot: WardSnapshot) -> byte
     names = {bed.bed for bed in beds}
     # What is not sent now begins anew when it is: a gap of minutes would be sent at once.
     session.cursors = {key: cursor for key, cursor in session.cursors.items() if key[0] in names}
-    summary = summarise(shown)
-    hidden = len(shown.beds) - len(beds) if session.bed is None and not session.head_only else 0
+    room = session.bed is None and not session.head_only
+    summary = summarise(shown, hidden=len(shown.beds) - len(beds) if room else 0)
     urgent = summary.urgent
     header = FeedHeader(
         view=session.view,
@@ -146,7 +146,7 @@ def build_feed(ward: Ward, session: ViewSession, snapshot: WardSnapshot) -> byte
         sent=round(now_ns / 1e9, 3),
         connected=snapshot.connected,
         silent=round(snapshot.silent_s, 2),
-        counts=summary.counts + (f" · {hidden} OF THE BEDS NOT SHOWN HERE" if hidden else ""),
+        counts=summary.counts,
         urgent=UrgentHeader(urgent.bed, urgent.priority, urgent.text) if urgent else None,
         no_worker=_tenths(summary.no_worker_s),
         no_analysis=_tenths(summary.no_analysis_s),

@@ -53,6 +53,7 @@ class Summary:
     """
 
     beds: int
+    hidden: int
     high: int
     medium: int
     low: int
@@ -67,7 +68,8 @@ class Summary:
     def counts(self) -> str:
         """Counts as text."""
         alarms = f"{self.high} high · {self.medium} medium · {self.low} low · {self.technical} technical"
-        return f"{count(self.beds, 'bed')} · {alarms}{self.unseen}"
+        hidden = f" ({self.hidden} NOT SHOWN HERE)" if self.hidden else ""
+        return f"{count(self.beds, 'bed')}{hidden} · {alarms}{self.unseen}"
 
 
 def alarm_text(alarm: Alarm) -> str:
@@ -135,8 +137,8 @@ def _own_findings(bed: BedSnapshot) -> list[OwnFinding]:
     return found
 
 
-def summarise(snapshot: WardSnapshot) -> Summary:
-    """Return the head line of the ward."""
+def summarise(snapshot: WardSnapshot, hidden: int = 0) -> Summary:
+    """Return the head line of the ward, of whose beds the page leaves out ``hidden``."""
     urgents: list[Urgent] = []
     for bed in snapshot.beds:
         urgents += [
@@ -147,6 +149,7 @@ def summarise(snapshot: WardSnapshot) -> Summary:
     counts = Counter(urgent.priority for urgent in urgents)
     return Summary(
         beds=len(snapshot.beds),
+        hidden=hidden,
         high=counts[Priority.HIGH],
         medium=counts[Priority.MEDIUM],
         low=counts[Priority.LOW],

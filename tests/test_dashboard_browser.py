@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -315,8 +315,63 @@ WOKEN = """() => {
 }"""
 
 
+PEN = """async (bed) => {
+  const find = (root) => { for (const node of root.querySelectorAll('*')) {
+    if (node.dataset?.bed === bed) return node;
+    const inner = node.shadowRoot && find(node.shadowRoot); if (inner) return inner; } return null; };
+  const canvas = find(document).querySelector('canvas');
+  const context = canvas.getContext('2d');
+  const { width, height } = canvas;
+  const pen = () => {
+    const { data } = context.getImageData(0, 0, width, height);
+    const drawn = new Uint8Array(width);
+    for (let at = 3; at < data.length; at += 4) if (data[at]) drawn[(at >> 2) % width] = 1;
+    let best = [0, 0];
+    for (let from = 1; from < width; from++) {
+      if (drawn[from] || !drawn[from - 1]) continue;
+      let to = from;
+      while (to < width && !drawn[to]) to++;
+      if (to - from > best[1]) best = [from, to - from];
+    }
+    return best[0] / devicePixelRatio;
+  };
+  const seen = [];
+  const begun = performance.now();
+  while (performance.now() - begun < 3000) {
+    await new Promise(requestAnimationFrame);
+    seen.push([performance.now() / 1000, pen()]);
+  }
+  return seen;
+}"""
+"""Where the erase bar of a bed stood (CSS pixels from the left), and when (s): its left end is the pen."""
+PIXELS_PER_MM = 96 / 25.4
+
+
+def pace_mm_per_s(page, bed: str) -> float:
+    """How fast the pen of a bed goes: the median over half seconds, so that a frame that is late is none."""
+    seen = page.evaluate(PEN, bed)
+    paces = [
+        (x2 - x1) / (at2 - at1) / PIXELS_PER_MM
+        for index, (at1, x1) in enumerate(seen)
+        for at2, x2 in next(([one] for one in seen[index:] if one[0] - at1 >= 0.5), [])
+        if x2 > x1
+    ]
+    return float(np.median(paces)) if paces else 0.0
+
+
+HIDE = """hidden => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
 def test_a_ward_that_is_heard_arranged_and_hung_on_a_wall(
-    kafka: Settings, beds: Beds, server: tuple[Child, str], page, tmp_path: Path
+    kafka: Settings,
+    beds: Beds,
+    server: tuple[Child, str],
+    page,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     _, url = server
     page.add_init_script(QUIET_START)
@@ -352,13 +407,23 @@ def test_a_ward_that_is_heard_arranged_and_hung_on_a_wall(
 
     page.get_by_label("Order", exact=True).select_option("by priority")
     until("the gravest first", lambda: tiles.first.get_attribute("data-bed") == "bed-03", 5)
+    record_property("frames_per_second", page.locator(".ward").get_attribute("data-fps"))
+    # The display's own clock glides by up to 5 %.
+    until("25 mm a second", lambda: abs(pace_mm_per_s(page, "bed-01") - 25) < 2)
     page.get_by_label("Sweep", exact=True).select_option("50 mm/s")
     assert "50 mm/s" in page.locator("footer").inner_text()
+    until("50 mm a second", lambda: abs(pace_mm_per_s(page, "bed-01") - 50) < 4)
     page.get_by_label("Gain", exact=True).select_option("5 mm/mV")
     until("the gain", lambda: "5 mm/mV" in page.locator('[data-bed="bed-01"] .label').first.inner_text(), 10)
 
     assert page.evaluate(WOKEN)[0].startswith("CONNECTION LOST")
     until("live again", lambda: page.locator(".link").inner_text() == "live", 10)
+
+    name = page.title()
+    page.evaluate(HIDE, True)
+    assert page.title() == "NOT WATCHED: Wardwave"
+    page.evaluate(HIDE, False)
+    assert page.title() == name
 
     bar.get_by_role("button", name="Light").click()
     until("a light ward", lambda: _has_class(ward, "light"), 30)

@@ -2,6 +2,9 @@
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SHAPE = 2.7; // width by height of a tile that is neither a ribbon nor a box
+const NARROW_PX = 560; // a window that is narrower shows one column
+const PHONE_PX = 150; // and there each tile is so high
+const LOWEST_PX = 76;
 const SETTLE_S = 2; // so long an order by priority stands before a tile moves again
 
 // Columns for which tiles come nearest to a monitor's strip, with few places left empty.
@@ -173,12 +176,18 @@ class Ward {
 
   layOut() {
     const count = Math.max(1, this.tiles.size);
-    this.columns = columnsFor(count, this.grid.clientWidth, this.grid.clientHeight);
+    // On a phone one is below the other, and the grid scrolls; the head line above tells the gravest all the same.
+    const narrow = this.ward.clientWidth < NARROW_PX && !this.settings.grid;
+    this.ward.classList.toggle("narrow", narrow);
+    this.columns = narrow ? 1 : columnsFor(count, this.grid.clientWidth, this.grid.clientHeight);
     const rows = Math.ceil(count / this.columns);
     this.grid.style.gridTemplateColumns = `repeat(${this.columns}, minmax(0, 1fr))`;
-    this.grid.style.gridTemplateRows = `repeat(${rows}, minmax(0, 1fr))`;
-    const height = this.grid.clientHeight / rows;
+    // Where so many tiles would be lower than can be read, the grid scrolls too.
+    const least = narrow ? PHONE_PX : this.settings.grid ? 0 : LOWEST_PX;
+    this.grid.style.gridTemplateRows = `repeat(${rows}, ${narrow ? `${least}px` : `minmax(${least}px, 1fr)`})`;
+    const height = narrow ? least : Math.max(least, this.grid.clientHeight / rows);
     this.grid.style.setProperty("--tile", `${height}px`);
+    this.grid.classList.toggle("tiny", height < 84);
     this.grid.classList.toggle("small", height < 150);
     this.grid.classList.toggle("middle", height >= 150 && height < (this.settings.wall ? 300 : 200));
     for (const tile of this.tiles.values()) tile.layOut();
