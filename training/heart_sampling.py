@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import minimum_filter1d
 
 from models.sounds_heart import STATES
 from training.errors import DataMissing
@@ -73,12 +74,12 @@ class HeartSampler:
         self.records, self.augment, self.rate_hz = list(records), augment, rate_hz
         self.frame_hz, self.per_step = rate_hz / hop, stride // hop
         self.n_steps = round(data.window_s * rate_hz / stride)
-        self.times_s = [
-            step_times_s(record.frames.shape[1] // self.per_step + 1, stride, hop, window, rate_hz)
-            for record in self.records
-        ]
-        self.states = [
-            record.segments.at(times) - 1 for record, times in zip(self.records, self.times_s, strict=True)
+        # Of the middle of each frame: where speeds are changed a step's state is read off between them.
+        self.hop, self.first_s = hop, window / 2 / rate_hz
+        self.states = [self._states_at(record, np.arange(record.frames.shape[1])) for record in self.records]
+        self.deep = [
+            minimum_filter1d((states == DIASTOLE).astype(np.uint8), 2 * JITTER + 1, mode="constant") > 0
+            for states in self.states
         ]
         self.weight = _draw_weights(self.records, data)
 
@@ -97,28 +98,31 @@ class HeartSampler:
         frames, states = self.records[index].frames, self.states[index]
         places = self._places(states, frames.shape[1], rng)
         nearest = np.rint(places).astype(np.int64)
-        # Where diastole is drawn out, frames near by stand in for repeated ones: noise does not freeze.
-        jitter = rng.integers(-JITTER, JITTER + 1, len(places))
-        still = np.append(np.diff(places), 1.0) < STILL
-        nearest = np.where(still, nearest + jitter, nearest)
         inside = places <= frames.shape[1] - 1
-        x = np.where(inside, frames[:, np.clip(nearest, 0, frames.shape[1] - 1)], 0.0).astype(np.float32)
+        nearest = np.minimum(nearest, frames.shape[1] - 1)
+        # Where diastole is drawn out, frames near by stand in for repeated ones, so that noise does not
+        # freeze; not near its ends, which would blur the onsets.
+        jitter = rng.integers(-JITTER, JITTER + 1, len(places))
+        still = (np.append(np.diff(places), 1.0) < STILL) & self.deep[index][nearest]
+        nearest = np.where(still, nearest + jitter, nearest)
+        x = np.where(inside, frames[:, nearest], 0.0).astype(np.float32)
         middle = places.reshape(self.n_steps, self.per_step).mean(1)
-        of_step = np.rint((middle - (self.per_step - 1) / 2) / self.per_step).astype(np.int64)
-        known = (of_step >= 0) & (of_step < len(states)) & (middle <= frames.shape[1] - 1)
-        state = np.where(known, states[np.clip(of_step, 0, len(states) - 1)], IGNORED)
+        state = np.where(middle <= frames.shape[1] - 1, self._states_at(self.records[index], middle), IGNORED)
         return vary(x, self.augment, self.frame_hz, rng), state.astype(np.int64)
+
+    def _states_at(self, record: HeartRecord, places: WideFloatArray | IntArray) -> IntArray:
+        """States at places counted in frames."""
+        return record.segments.at(self.first_s + places * (self.hop / self.rate_hz)) - 1
 
     def _places(self, states: IntArray, n_frames: int, rng: np.random.Generator) -> WideFloatArray:
         """Frame of the recording that each frame of a window is taken from, the speeds drawn at random."""
         speed = np.exp(rng.uniform(*np.log(self.augment.speed)))
         diastole = np.exp(rng.uniform(*np.log(self.augment.diastole_speed)))
-        of_frame = states[np.minimum(np.arange(n_frames) // self.per_step, len(states) - 1)]
-        lasts = 1.0 / (speed * np.where(of_frame == DIASTOLE, diastole, 1.0))
+        lasts = 1.0 / (speed * np.where(states == DIASTOLE, diastole, 1.0))
         at = np.append(0.0, np.cumsum(lasts))
         length = self.n_steps * self.per_step
         begin = rng.uniform(0, max(0.0, at[-1] - length))
-        marked = np.flatnonzero(of_frame != IGNORED)
+        marked = np.flatnonzero(states != IGNORED)
         if len(marked) and rng.random() < MARKED:
             begin = at[rng.choice(marked)] - rng.uniform(0, length)
             begin = min(max(0.0, begin), max(0.0, at[-1] - length))
