@@ -33,7 +33,9 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument(
-        "--from-weights", metavar="MODEL", help="begin with the weights of this model (name or path)"
+        "--from-weights",
+        metavar="MODEL",
+        help="begin with the weights of this model (name or path; in crossval {fold} stands for 1of5, …)",
     )
 
 
@@ -179,13 +181,15 @@ def run_crossval(args: argparse.Namespace) -> int:
         _log_to_screen(group)
         task = open_task(recipe, args.data)
         for i, split in enumerate(_folds(task, args.folds), start=1):
+            fold = f"{i}of{args.folds}"
+            start = None if args.from_weights is None else args.from_weights.replace("{fold}", fold)
             with _bar(f"{recipe.name} {i}/{args.folds}", shown=group.main) as progress:
                 trained = fit(
                     task,
                     split,
-                    out / f"{i}of{args.folds}",
+                    out / fold,
                     device=group.device,
-                    from_weights=args.from_weights,
+                    from_weights=start,
                     progress=progress,
                     group=group,
                 )

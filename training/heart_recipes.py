@@ -32,9 +32,9 @@ def heart_sounds_1() -> HeartRecipe:
             window_steps=200,
         ),
         optimizer=OptimizerConfig(
-            steps=700, batch=32, lr=3e-3, warmup_steps=60, weight_decay=0.05, average_decay=0.99
+            steps=500, batch=32, lr=3e-3, warmup_steps=60, weight_decay=0.05, average_decay=0.99
         ),
         augment=HeartAugment(band_shift=1, band_mask=4, time_mask_s=0.15),
         # A handful of patients chooses no checkpoint: the average at the end is what is kept.
-        run=RunConfig(threads=1, validate_every=700, checkpoint_every=100, log_every=25, rehearse=False),
+        run=RunConfig(threads=1, validate_every=500, checkpoint_every=100, log_every=25, rehearse=False),
     )

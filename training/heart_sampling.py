@@ -76,7 +76,9 @@ class HeartSampler:
         self.n_steps = round(data.window_s * rate_hz / stride)
         # Of the middle of each frame: where speeds are changed a step's state is read off between them.
         self.hop, self.first_s = hop, window / 2 / rate_hz
-        self.states = [self._states_at(record, np.arange(record.frames.shape[1])) for record in self.records]
+        self.states = [
+            self._states_at(record, np.arange(float(record.frames.shape[1]))) for record in self.records
+        ]
         self.deep = [
             minimum_filter1d((states == DIASTOLE).astype(np.uint8), 2 * JITTER + 1, mode="constant") > 0
             for states in self.states
@@ -110,9 +112,10 @@ class HeartSampler:
         state = np.where(middle <= frames.shape[1] - 1, self._states_at(self.records[index], middle), IGNORED)
         return vary(x, self.augment, self.frame_hz, rng), state.astype(np.int64)
 
-    def _states_at(self, record: HeartRecord, places: WideFloatArray | IntArray) -> IntArray:
+    def _states_at(self, record: HeartRecord, places: WideFloatArray) -> IntArray:
         """States at places counted in frames."""
-        return record.segments.at(self.first_s + places * (self.hop / self.rate_hz)) - 1
+        times_s = np.asarray(self.first_s + places * (self.hop / self.rate_hz), dtype=np.float64)
+        return record.segments.at(times_s) - 1
 
     def _places(self, states: IntArray, n_frames: int, rng: np.random.Generator) -> WideFloatArray:
         """Frame of the recording that each frame of a window is taken from, the speeds drawn at random."""
