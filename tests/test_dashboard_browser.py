@@ -354,7 +354,7 @@ def pace_mm_per_s(page, bed: str) -> float:
         (x2 - x1) / (at2 - at1) / PIXELS_PER_MM
         for index, (at1, x1) in enumerate(seen)
         for at2, x2 in next(([one] for one in seen[index:] if one[0] - at1 >= 0.5), [])
-        if x2 > x1
+        if x2 >= x1
     ]
     return float(np.median(paces)) if paces else 0.0
 
