@@ -26,6 +26,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files of one recording")
     parser.add_argument("--kind", help="signal kind of all channels, where their names do not tell it")
     parser.add_argument("--fs", type=float, metavar="HZ", help="rate of a CSV without a time column")
+    parser.add_argument("--unit", help="unit of a CSV's columns that name none: mV, uV or V")
     parser.add_argument("--channels", metavar="A,B", help="only these channels")
     parser.add_argument("--record", help="which recording, where there are several")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings as JSON")
@@ -50,7 +51,7 @@ def run_analyse(args: argparse.Namespace) -> int:
         raise BadUpload(f"--time-s {args.time_s}: give 1 or more")
     limits = AnalysisLimits(time_s=args.time_s)
     channels = tuple(args.channels.split(",")) if args.channels else ()
-    options = ReadOptions(args.kind, args.fs, channels, args.record)
+    options = ReadOptions(args.kind, args.fs, channels, args.record, args.unit)
     beats = None if args.beats_model == NO_MODEL else args.beats_model
     with tqdm(total=100, unit="%", bar_format="{desc} {percentage:3.0f} %|{bar}|", disable=None) as bar:
 

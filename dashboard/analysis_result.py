@@ -32,10 +32,9 @@ BEAT_WORDS: Final = {"N": "normal", "S": "supraventricular", "V": "ventricular",
 def show(result: Result) -> None:
     """Show all of a result."""
     found = result.findings
-    st.subheader(plain(found.name))
     _head(found)
     for note in found.notes:
-        st.info(plain(note))
+        st.warning(plain(note))
     if found.ecg is not None:
         trace = next(one for one in result.traces.traces if one.signal == "ecg")
         _alarms(found.ecg)

@@ -9,6 +9,7 @@ from typing import Final
 
 import streamlit as st
 from streamlit import runtime
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import access, access_log, analysis_result
@@ -30,6 +31,8 @@ HELD: Final = "analysis_held"
 TYPES: Final = ["zip", "hea", "dat", "mat", "edf", "bdf", "wav", "flac", "csv", "tsv"]
 BY_NAME: Final = "by the channels' names"
 NO_RATE: Final = 0.0
+BY_HEAD: Final = "as line 1 says, else mV"
+UNITS: Final = ("mV", "uV", "V")
 
 
 def analyse_page(desk: AnalysisDesk) -> None:
@@ -40,10 +43,10 @@ def analyse_page(desk: AnalysisDesk) -> None:
         return
     result = st.session_state.get(RESULT)
     if isinstance(result, Result):
+        name, again = st.columns([5, 1], vertical_alignment="center")
+        name.subheader(plain(result.findings.name))
+        _start_over(again)
         analysis_result.show(result)
-        if st.button("Analyse another recording"):
-            _forget()
-            st.rerun()
         return
     _form(desk)
 
@@ -55,8 +58,16 @@ def _forget() -> None:
     st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1
 
 
+def _start_over(place: DeltaGenerator) -> None:
+    """Forget the files, what was found and what was refused."""
+    place.button("Start over", on_click=_forget, width="stretch")
+
+
 def _form(desk: AnalysisDesk) -> None:
-    st.subheader("Analyse a recording")
+    title, again = st.columns([5, 1], vertical_alignment="center")
+    title.subheader("Analyse a recording")
+    if st.session_state.get(PROBLEM) or st.session_state.get(HELD):
+        _start_over(again)
     st.caption(
         "WFDB (.hea with its data, or a zip of them), EDF or BDF, WAV or FLAC, CSV. It goes through the same "
         "pipeline as the beds and is forgotten with this browser session. The access log keeps who handed it "
@@ -114,11 +125,12 @@ def _here() -> Callable[[], bool]:
 
 def _options() -> ReadOptions:
     with st.expander("What the file does not say itself"):
-        left, middle, right, last = st.columns(4)
+        left, middle, unit_at, right, last = st.columns(5)
         kind = left.selectbox("Kind of signal", [BY_NAME, *(str(kind) for kind in SignalKind)])
         rate = middle.number_input(
             "Rate of a CSV without times (Hz, 0: it has them)", 0.0, 48_000.0, NO_RATE, format="%g"
         )
+        unit = unit_at.selectbox("Unit of a CSV that names none", [BY_HEAD, *UNITS])
         channels = right.text_input("Channels, by comma (empty: all)")
         record = last.text_input("Record, where there are several")
     return ReadOptions(
@@ -126,6 +138,7 @@ def _options() -> ReadOptions:
         None if rate == NO_RATE else rate,
         tuple(name.strip() for name in channels.split(",") if name.strip()),
         record.strip() or None,
+        None if unit == BY_HEAD else unit,
     )
 
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from inference.analysis_ecg import IN_PIPELINE, Networks, Progress, analyse_ecg
-from inference.analysis_findings import EEG_STATEMENT, SOUND_STATEMENT, Findings
+from inference.analysis_findings import EEG_STATEMENT, SOUND_STATEMENT, Findings, SoundFindings
 from inference.analysis_limits import SOUNDS
 from inference.analysis_read import FileNote, Opened, ReadOptions
-from inference.analysis_sound import facts_of, sound_findings
+from inference.analysis_sound import facts_of
+from inference.analysis_sound_findings import analyse_sound
+from inference.analysis_sound_trace import SoundTrace
 from inference.errors import BadUpload
+from inference.predictor import describe
 from ingest.settings import IngestSettings
 from ingest.types import SignalKind
+from models.sounds import SoundModel
 from models.spec import NOTICE
 
 LEAST_ECG_S: Final = 10.0
@@ -45,6 +49,8 @@ def analyse(
     files: Sequence[FileNote] = (),
     options: ReadOptions | None = None,
     settings: IngestSettings | None = None,
+    listeners: Mapping[SignalKind, SoundModel] | None = None,
+    sound_traces: list[SoundTrace] | None = None,
 ) -> Findings:
     """Find what there is in a recording.
 
@@ -60,6 +66,10 @@ def analyse(
         Go into the findings.
     settings : IngestSettings, optional
         Limits of continuity.
+    listeners : mapping, optional
+        The ward's networks for sounds; without one a sound is measured and watched alone.
+    sound_traces : list, optional
+        Takes what is shown of each sound.
 
     Raises
     ------
@@ -78,16 +88,30 @@ def analyse(
             )
         played = [signal for signal in recording.signals if signal.kind in IN_PIPELINE]
         ecg = analyse_ecg(played, networks, settings or IngestSettings(), progress)
+    sounds: list[SoundFindings] = []
+    used = dict(listeners or {})
+    for signal in recording.signals:
+        if signal.kind in SOUNDS:
+            sound, trace = analyse_sound(
+                signal, used.get(signal.kind), settings or IngestSettings(), progress
+            )
+            sounds.append(sound)
+            if trace is not None and sound_traces is not None:
+                sound_traces.append(trace)
     progress("signals", 0.0)
+    statements = _STATEMENTS | {SignalKind(sound.signal): sound.statement for sound in sounds}
     return Findings(
         name=recording.name,
         format=opened.format,
         files=list(files),
         duration_s=round(max(signal.duration_s for signal in recording.signals), 3),
-        signals=[facts_of(signal, _STATEMENTS[signal.kind]) for signal in recording.signals],
+        signals=[facts_of(signal, statements[signal.kind]) for signal in recording.signals],
         ecg=ecg,
-        sounds=[sound_findings(signal) for signal in recording.signals if signal.kind in SOUNDS],
-        models=networks.names() if ecg is not None and networks is not None else [],
+        sounds=sounds,
+        models=[
+            *(networks.names() if ecg is not None and networks is not None else []),
+            *(describe(one.spec) for one in used.values() if one.spec.name in {s.model for s in sounds}),
+        ],
         settings=_settings_of(options or ReadOptions()),
         versions={name: _version(name) for name in _LIBRARIES},
         notes=opened.notes,
@@ -102,6 +126,7 @@ def _settings_of(options: ReadOptions) -> dict[str, str]:
         "alarm settings": "the catalogue's defaults, adult profile",
         "kind": options.kind or "by the channels' names",
         "rate": "the file's" if options.fs_hz is None else f"{options.fs_hz:g} Hz, given",
+        "unit": "the file's" if options.unit is None else f"{options.unit}, given",
         "channels": ", ".join(options.channels) or "all that are known",
     }
 

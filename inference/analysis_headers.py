@@ -287,11 +287,11 @@ def check_wav(name: str, data: bytes) -> None:
             there = len(data) - at - 8
             if size > there:
                 raise BadUpload(
-                    f"{name}: truncated: its data chunk says {size:,} bytes, there are {there:,}; "
+                    f"{name}: damaged: cut short, only {there:,} of {size:,} bytes of sound are there; "
                     "copy the file again"
                 )
             if size == 0:
-                raise BadUpload(f"{name}: its data chunk is empty: no samples; record or export it again")
+                raise BadUpload(f"{name}: holds no sound (0 bytes of it); record or export it again")
         at += 8 + size + size % 2
     if not {b"fmt ", b"data"} <= seen:
-        raise BadUpload(f"{name}: a WAV file without format or data; export it again")
+        raise BadUpload(f"{name}: damaged: its head or its sound is missing; copy or export it again")

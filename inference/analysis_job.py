@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,8 +18,9 @@ import msgspec
 
 from inference.analysis_findings import Findings
 from inference.analysis_gone import GoneWatch
-from inference.analysis_limits import AnalysisLimits
+from inference.analysis_limits import MB, AnalysisLimits
 from inference.analysis_read import ReadOptions
+from inference.analysis_room import FOLDER, memory_folder, sweep, too_small
 from inference.analysis_unpack import Upload
 from inference.analysis_wire import (
     FAILED,
@@ -36,8 +37,9 @@ from inference.cli import DEFAULT_BEATS, DEFAULT_MODEL
 from inference.errors import AnalysisStopped, BadUpload, InferenceError
 from ingest.processes import die_with
 
+logger = logging.getLogger(__name__)
+
 ROOT: Final = Path(__file__).resolve().parent.parent
-FOLDER: Final = "wardwave-analysis-"
 WAITING: Final = Stage("waiting", 0.0)
 
 
@@ -128,7 +130,8 @@ class Analysis:
         except InferenceError as error:
             self.problem = error
         except OSError as error:
-            self.problem = AnalysisStopped(f"the analysis could not be started: {error.strerror}")
+            where = memory_folder() or tempfile.gettempdir()
+            self.problem = AnalysisStopped(f"the analysis could not be started in {where}: {error.strerror}")
         finally:
             self._files = []
 
@@ -213,11 +216,6 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def memory_folder() -> str | None:
-    """A folder in memory where there is one, else the machine's folder for temporary files."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a private folder is made in it
-
-
 class AnalysisDesk:
     """Takes analyses in turn.
 
@@ -238,6 +236,8 @@ class AnalysisDesk:
         self._lock = threading.Lock()
         self._open: list[Analysis] = []
         self._gone = GoneWatch()
+        if (said := too_small(limits.max_unpacked_mb * MB)) is not None:
+            logger.warning("analyses: %s", said)
         sweep()
 
     def submit(
@@ -304,11 +304,3 @@ def run_alone(
     if analysis.result is None:
         raise analysis.problem or AnalysisStopped("the analysis ended without a result")
     return analysis.result
-
-
-def sweep() -> None:
-    """Remove folders of processes that were killed before they could."""
-    for folder in Path(memory_folder() or tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        owner = folder.name.removeprefix(FOLDER).split("-")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ Files are written only to a folder that the caller gives and removes.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,12 +15,15 @@ import msgspec
 import numpy as np
 
 from inference.analysis_headers import Head, check_edf, check_wav, check_wfdb, text_lines
+from inference.analysis_level import check_levels
 from inference.analysis_limits import AnalysisLimits, check_layout, check_signal
+from inference.analysis_room import save
+from inference.analysis_table import check_table, is_table, unitless_ecg, with_unit
 from inference.analysis_unpack import Upload, shown, unpack
 from inference.errors import BadUpload
 from ingest.errors import BadRecording
 from ingest.readers import read_signal_files
-from ingest.recording import Recording, Signal, kind_of_channel
+from ingest.recording import Recording, Signal
 from ingest.types import SignalKind
 
 ENDINGS: Final = (".hea", ".edf", ".bdf", ".wav", ".flac", ".csv", ".tsv")
@@ -40,20 +44,22 @@ MAX_LEVEL: Final = 1e6
 """Beyond it no value of any kind of signal is physical in its unit."""
 
 MIN_S: Final = 1.0
-MAX_COLUMNS_BYTES: Final = 20_000
+_UNIT: Final = re.compile(r"[A-Za-zµμ]{1,8}")
 
 
 class ReadOptions(msgspec.Struct, frozen=True):
     """What a file does not say itself.
 
     ``kind`` is that of all channels; ``fs_hz`` the rate of a CSV without times; ``channels`` the ones that
-    are wanted (all where empty); ``record`` which recording of several.
+    are wanted (all where empty); ``record`` which recording of several; ``unit`` that of a table's columns
+    that name none.
     """
 
     kind: str | None = None
     fs_hz: float | None = None
     channels: tuple[str, ...] = ()
     record: str | None = None
+    unit: str | None = None
 
 
 class FileNote(msgspec.Struct, frozen=True):
@@ -105,17 +111,25 @@ def read_upload(
     name = _choose(found, options.record)
     suffix = Path(name).suffix.lower()
     notes: list[str] = []
+    guessed = False
     if suffix == ".hea":
-        _write_record(name, found, check_wfdb(name, found, limits), folder)
+        save(_record_files(name, found, check_wfdb(name, found, limits)), folder)
         path = folder / name
     else:
-        _check_content(shown(name), suffix, found[name], options, limits, notes)
+        data = found[name]
+        _check_content(shown(name), suffix, data, limits)
+        if is_table(suffix) and options.unit is not None:
+            data = with_unit(data, suffix, options.unit)
+        elif is_table(suffix) and unitless_ecg(data, suffix, options.kind):
+            guessed = True
+            notes.append("no unit in the head of the table: ECG values are taken as mV")
         path = folder / f"recording{suffix}"
-        path.write_bytes(found[name])
+        save({path.name: data}, folder)
     title = shown(Path(name).stem)
     recording = _read(path, shown(name), options, limits)
     kept = _keep_channels(shown(name), recording, options.channels)
     _check_signals(shown(name), kept, limits)
+    notes += check_levels(shown(name), kept, guessed)
     notes += [
         f"channel {shown(channel)!r} is of no kind that is known: left out" for channel in kept.left_out
     ]
@@ -127,6 +141,8 @@ def _check_options(options: ReadOptions) -> None:
         raise BadUpload(f"kind {shown(options.kind)!r}: is none of {', '.join(SignalKind)}")
     if options.fs_hz is not None and not 1.0 <= options.fs_hz <= 48_000.0:
         raise BadUpload(f"rate {options.fs_hz:g} Hz: give 1 to 48000")
+    if options.unit is not None and not _UNIT.fullmatch(options.unit):
+        raise BadUpload(f"unit {shown(options.unit)!r}: give one, as mV, uV or V")
 
 
 def _choose(found: Mapping[str, bytes], wanted: str | None) -> str:
@@ -146,7 +162,7 @@ def _choose(found: Mapping[str, bytes], wanted: str | None) -> str:
             raise BadUpload(f"record {shown(wanted)!r}: there are {_names(whole)}")
         return chosen[0]
     if len(whole) != 1:
-        raise BadUpload(f"{len(whole)} recordings ({_names(whole)}); choose one of them (--record)")
+        raise BadUpload(f"{len(whole)} recordings ({_names(whole)}); say which one is meant (record)")
     return whole[0]
 
 
@@ -168,19 +184,18 @@ def _is_segment(name: str, found: Mapping[str, bytes]) -> bool:
     )
 
 
-def _write_record(name: str, found: Mapping[str, bytes], head: Head, folder: Path) -> None:
-    """Write a checked header, its segments and their data, and nothing else."""
+def _record_files(name: str, found: Mapping[str, bytes], head: Head) -> dict[str, bytes]:
+    """A checked header, its segments and their data, and nothing else."""
     headers = [name, *(f"{segment}.hea" for segment, _ in head.segments if segment != "~")]
+    wanted: dict[str, bytes] = {}
     for header in headers:
         lines = [line.split() for line in text_lines(header, found[header])]
         files = {words[0] for words in lines[1:] if words and words[0] in found}
-        for file in (header, *files):
-            (folder / file).write_bytes(found[file])
+        wanted |= {file: found[file] for file in (header, *files)}
+    return wanted
 
 
-def _check_content(
-    name: str, suffix: str, data: bytes, options: ReadOptions, limits: AnalysisLimits, notes: list[str]
-) -> None:
+def _check_content(name: str, suffix: str, data: bytes, limits: AnalysisLimits) -> None:
     """Hold the content of a single file against its ending."""
     if suffix in _MAGIC and (
         not data.startswith(_MAGIC[suffix]) or (suffix == ".wav" and data[8:12] != b"WAVE")
@@ -196,30 +211,8 @@ def _check_content(
         check_edf(name, data, limits)
     elif suffix == ".wav":
         check_wav(name, data)
-    elif suffix in (".csv", ".tsv"):
-        _check_table(name, suffix, data, options, limits, notes)
-
-
-def _check_table(
-    name: str, suffix: str, data: bytes, options: ReadOptions, limits: AnalysisLimits, notes: list[str]
-) -> None:
-    """Bounds of a table, and what its head leaves open."""
-    lines = text_lines(name, data)
-    first = lines[0] if lines else ""
-    if first.lstrip().startswith(("<", "{", "%PDF")):
-        raise BadUpload(f"{name}: its content is no table; the first line names the channels: time_s,II,V1")
-    if len(first) > MAX_COLUMNS_BYTES:
-        raise BadUpload(f"{name}: line 1 has {len(first):,} characters; it names the channels: time_s,II,V1")
-    columns = first.split("\t" if suffix == ".tsv" else ",")
-    check_layout(name, [48_000.0] * len(columns), [len(lines) - 1] * len(columns), limits)
-    unitless = [column for column in columns if not any(mark in column for mark in "[(")]
-    if any(_is_ecg(column, options) for column in unitless):
-        notes.append("no unit in the head of the table: ECG values are taken as mV")
-
-
-def _is_ecg(column: str, options: ReadOptions) -> bool:
-    label = column.strip().strip('"')
-    return (options.kind or kind_of_channel(label)) == SignalKind.ECG
+    elif is_table(suffix):
+        check_table(name, suffix, data, limits)
 
 
 def _read(path: Path, name: str, options: ReadOptions, limits: AnalysisLimits) -> Recording:
@@ -228,8 +221,9 @@ def _read(path: Path, name: str, options: ReadOptions, limits: AnalysisLimits) -
             _check_sound(path, name, limits)
         return read_signal_files(path, kind=options.kind, fs_hz=options.fs_hz)
     except BadRecording as error:
-        # The folder is of no use to a reader of the message.
-        text = str(error).replace(str(path), name).replace(str(path.with_suffix("")), name)
+        # The folder is of no use to a reader of the message, nor are a command's options in a browser.
+        text = re.sub(r" \(--fs HZ\)|--(?=fs HZ|kind )", "", str(error))
+        text = text.replace(str(path), name).replace(str(path.with_suffix("")), name)
         raise BadUpload(shown_line(text.replace(f"{path.parent}/", ""))) from error
     except MemoryError as error:
         raise BadUpload(
@@ -250,7 +244,8 @@ def _check_sound(path: Path, name: str, limits: AnalysisLimits) -> None:
         info = soundfile.info(str(path))
     except (RuntimeError, OSError) as error:
         raise BadUpload(
-            f"{name}: not readable as {path.suffix[1:].upper()}: damaged or truncated; export it again"
+            f"{name}: damaged, or a sort of {path.suffix[1:].upper()} that is not read; export it again with "
+            "16-bit samples"
         ) from error
     check_layout(name, [float(info.samplerate)] * info.channels, [info.frames] * info.channels, limits)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_FS_HZ: Final = 48_000.0
-_TIME_COLUMNS: Final = ("time", "time_s", "t", "seconds", "t_s")
+TIME_COLUMNS: Final = ("time", "time_s", "t", "seconds", "t_s")
 
 
 def read_signal_files(
@@ -217,13 +217,12 @@ def _read_sound(path: Path, start_s: float, duration_s: float | None) -> list[Ra
     def read() -> list[RawChannel]:
         with soundfile.SoundFile(str(path)) as file:
             rate = float(file.samplerate)
-            if file.channels > 2:
-                raise BadRecording(f"{path}: {file.channels} audio channels; mix down to one or two")
             first, last = span_of(rate, file.frames, start_s, duration_s)
             file.seek(first)
             values = file.read(last - first, dtype="float64", always_2d=True)
             gain = 32_768.0 if file.subtype in ("PCM_16", "PCM_S8", "PCM_U8") else None
-            names = ("mono",) if file.channels == 1 else ("left", "right")
+            usual = {1: ("mono",), 2: ("left", "right")}
+            names = usual.get(file.channels) or [f"channel {i + 1}" for i in range(file.channels)]
             return [RawChannel(n, "au", rate, values[:, i], gain) for i, n in enumerate(names)]
 
     return _guarded(path, "WAV/FLAC", read)
@@ -246,7 +245,7 @@ def _read_csv(
         _csv_row(path, i, line, separator, len(names)) for i, line in enumerate(lines[1:], 2) if line.strip()
     ]
     table = np.array(rows, np.float64).reshape(len(rows), len(names))
-    timed = names[0].lower() in _TIME_COLUMNS
+    timed = names[0].lower() in TIME_COLUMNS
     if timed:
         rate = _rate_from_times(path, table[:, 0]) if fs_hz is None else fs_hz
         names, table = names[1:], table[:, 1:]

@@ -93,10 +93,38 @@ def test_a_recording_is_handed_in_and_its_findings_are_shown() -> None:
     labels = {metric.label: metric.value for metric in app.metric}
     assert labels["Format"] == "CSV"
     assert int(labels["N, normal"]) > 15
-    assert any("taken as mV" in note.value for note in app.info)
+    assert any("taken as mV" in note.value for note in app.warning)
     assert [button.label for button in app.download_button] == ["Report (HTML)", "Findings (JSON)"]
-    next(button for button in app.button if "another" in button.label).click().run()
+    next(button for button in app.button if button.label == "Start over").click().run()
     assert app.file_uploader[0].value == []
+    assert not app.metric
+    assert [button.label for button in app.button] == ["Analyse"]
+
+
+def test_after_a_refusal_the_unit_is_given_or_all_is_forgotten() -> None:
+    app = a_page(AnalysisDesk(AnalysisLimits())).run()
+    in_microvolt = a_table(1_000 * an_ecg(25.0).samples[:, 0])
+    app.file_uploader[0].upload("sim.csv", in_microvolt, "text/csv").run()
+    next(button for button in app.button if button.label == "Analyse").click().run()
+    run_until_done(app)
+    assert "no unit in line 1" in app.error[0].value
+    next(box for box in app.selectbox if box.label.startswith("Unit")).select("uV").run()
+    next(button for button in app.button if button.label == "Analyse").click().run()
+    run_until_done(app)
+    assert not app.error
+    assert not app.warning
+    assert {metric.label: metric.value for metric in app.metric}["Format"] == "CSV"
+
+
+def test_after_a_refusal_one_may_start_over() -> None:
+    app = a_page(AnalysisDesk(AnalysisLimits())).run()
+    app.file_uploader[0].upload("s.wav", b"ID3" + bytes(500), "audio/wav").run()
+    next(button for button in app.button if button.label == "Analyse").click().run()
+    run_until_done(app)
+    next(button for button in app.button if button.label == "Start over").click().run()
+    assert not app.error
+    assert not [one for one in app.caption if "Still here" in one.value]
+    assert next(button for button in app.button if button.label == "Analyse").disabled
 
 
 def test_a_refusal_names_the_file_as_text_and_the_form_stays() -> None:
@@ -114,7 +142,7 @@ def test_names_from_a_file_are_never_markup(result: Result) -> None:
     app = a_page(AnalysisDesk(AnalysisLimits()), result).run()
     assert not app.exception
     shown = [*(one.value for one in app.markdown), *(one.value for one in app.subheader)]
-    shown += [*(one.value for one in app.info), *(one.value for one in app.caption)]
+    shown += [one.value for one in (*app.info, *app.warning, *app.caption)]
     assert any("img src" in text for text in shown)
     for text in shown:
         assert not re.search(r"(?<!\\)<img|(?<!\\)\*\*b|(?<!\\)\[x", text)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
+import os
+import re
+import shutil
 import stat
 import struct
 import zipfile
@@ -19,7 +23,7 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference import analysis_child, analysis_job
+from inference import analysis_child, analysis_room
 from inference.analysis import analyse
 from inference.analysis_ecg import Networks, load_networks
 from inference.analysis_findings import Findings, head_lines
@@ -167,8 +171,8 @@ def test_the_child_process_finds_the_same_and_leaves_nothing_behind(
     assert result.findings.models == networks.names()
     (trace,) = result.traces.traces
     np.testing.assert_allclose(trace.physical(1.0, 3.0), samples[250:750], atol=0.001)
-    folder = analysis_job.memory_folder()
-    assert folder is None or not list(Path(folder).glob(f"{analysis_job.FOLDER}{analysis_job.os.getpid()}-*"))
+    folder = analysis_room.memory_folder()
+    assert folder is None or not list(Path(folder).glob(f"{analysis_room.FOLDER}{os.getpid()}-*"))
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac"])
@@ -205,7 +209,7 @@ def test_an_eeg_shows_its_channels_and_says_that_nothing_is_looked_for(tmp_path:
 
 def test_channels_and_one_of_several_records_are_chosen(tmp_path: Path, samples: np.ndarray) -> None:
     both = wfdb_files(tmp_path, samples, name="a") + wfdb_files(tmp_path, samples, name="b")
-    with pytest.raises(BadUpload, match=r"2 recordings \(a, b\); choose one"):
+    with pytest.raises(BadUpload, match=r"2 recordings \(a, b\); say which one"):
         read(tmp_path, both)
     opened = read(tmp_path, both, ReadOptions(record="b", channels=("V1",)))
     assert opened.recording.name == "b"
@@ -272,12 +276,12 @@ def wav(data: bytes, promised: int | None = None, rate: int = 4_000) -> bytes:
         ("song.wav", b"ID3\x03" + bytes(500), "its content is no WAV (it looks like MP3)"),
         ("page.wav", b"<html>" + bytes(500), "it looks like HTML"),
         ("s.flac", wav(bytes(100)), "its content is no FLAC (it looks like WAV)"),
-        ("s.flac", b"fLaC" + bytes(100), "damaged or truncated"),
-        ("s.wav", wav(bytes(8_000), promised=80_000), "truncated: its data chunk says 80,000 bytes"),
-        ("s.wav", wav(b""), "its data chunk is empty"),
+        ("s.flac", b"fLaC" + bytes(100), "damaged, or a sort of FLAC that is not read"),
+        ("s.wav", wav(bytes(8_000), promised=80_000), "damaged: cut short, only 8,000 of 80,000 bytes"),
+        ("s.wav", wav(b""), "holds no sound"),
         ("s.wav", wav(bytes(20_000), rate=2_000_000_000), "rate of|damaged"),
         ("s.wav", wav(bytes(20)), "at least 1 s"),
-        ("s.wav", b"RIFF\x00\x00\x00\x00WAVE", "without format or data"),
+        ("s.wav", b"RIFF\x00\x00\x00\x00WAVE", "its head or its sound is missing"),
         ("e.edf", b"<?xml?>" + bytes(600), "its content is no EDF (it looks like XML)"),
         ("e.edf", b"0       " + b" " * 600, "number of signals '' is no finite number"),
         ("t.csv", b"<svg onload=alert(1)>", "its content is no table"),
@@ -290,6 +294,11 @@ def wav(data: bytes, promised: int | None = None, rate: int = 4_000) -> bytes:
         ("t.csv", b"time_s,II\n0,1\n0,1\n", "not evenly spaced"),
         ("t.csv", b"time_s,what\n" + b"".join(b"%.3f,1\n" % (i / 250) for i in range(600)), "no known kind"),
         ("t.csv", ",".join(["II"] * 300).encode(), "300 channels; at most 64"),
+        ("t.csv", b"time_s;II\n0;1\n0,004;2\n", "separated by semicolons"),
+        ("t.csv", b"time_s\tII\n0\t1\n", "separated by tabs; name the file .tsv"),
+        ("t.tsv", b"time_s,II\n0,1\n", "separated by commas; name the file .csv"),
+        ("t.csv", b"time_s,II,V1\n0,000,0,12,-0,05\n", "decimal comma? write 0.12, not 0,12"),
+        ("t.tsv", b"time_s\tII\n0,000\t0,12\n", "decimal comma; write 0.12, not 0,12"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_what_it_says_is_refused(
@@ -299,6 +308,89 @@ def test_a_file_that_is_not_what_it_says_is_refused(
         read(tmp_path, [Upload(name, data)])
     assert any(one in str(refusal.value) for one in words.split("|")), refusal.value
     assert str(tmp_path) not in str(refusal.value)
+
+
+def a_table(samples: np.ndarray, head: str = "time_s,II,V1") -> list[Upload]:
+    rows = "\n".join(f"{i / 250:.3f},{a:.6f},{b:.6f}" for i, (a, b) in enumerate(samples[:2500]))
+    return [Upload("t.csv", f"{head}\n{rows}\n".encode())]
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(1_000, "uV"), (0.001, "V")])
+def test_an_ecg_of_another_unit_is_refused_until_the_unit_is_named(
+    tmp_path: Path, samples: np.ndarray, factor: float, unit: str
+) -> None:
+    with pytest.raises(BadUpload, match=rf"no unit in line 1.*\[{unit}\]\?\) or give it \(unit\)"):
+        read(tmp_path, a_table(factor * samples))
+    given = read(tmp_path, a_table(factor * samples), ReadOptions(unit=unit))
+    named = read(tmp_path, a_table(factor * samples, f"time_s,II [{unit}],V1 [{unit}]"))
+    for opened in (given, named):
+        (signal,) = opened.recording.signals
+        np.testing.assert_allclose(signal.samples, samples[:2500], atol=1e-3)
+        assert opened.notes == []
+
+
+def test_a_unit_that_is_named_is_believed_and_doubted_aloud(tmp_path: Path, samples: np.ndarray) -> None:
+    opened = read(tmp_path, a_table(1_000 * samples), ReadOptions(unit="mV"))
+    assert re.fullmatch(
+        r"channel '(II|V1)' spans [\d.e+]+ mV within a second, an ECG 0.01 to 20: is its unit right\? .*",
+        opened.notes[0],
+    )
+
+
+def test_a_unit_that_is_none_is_refused(tmp_path: Path, samples: np.ndarray) -> None:
+    with pytest.raises(BadUpload, match="ecg takes mV, uV, V"):
+        read(tmp_path, a_table(samples), ReadOptions(unit="furlong"))
+    with pytest.raises(BadUpload, match="unit 'm,V"):
+        read(tmp_path, a_table(samples), ReadOptions(unit="m,V\n1,2"))
+
+
+def test_a_flat_line_is_no_matter_of_units(tmp_path: Path) -> None:
+    assert read(tmp_path, a_table(np.zeros((2500, 2)))).notes == [
+        "no unit in the head of the table: ECG values are taken as mV"
+    ]
+
+
+def test_messages_name_no_options_of_a_command(tmp_path: Path, samples: np.ndarray) -> None:
+    two = [*wfdb_files(tmp_path, samples, name="a"), *wfdb_files(tmp_path, samples, name="b")]
+    untimed = Upload("t.csv", b"II\n" + b"1\n" * 500)
+    unknown = Upload("t.csv", b"time_s,what\n" + b"".join(b"%.3f,1\n" % (i / 250) for i in range(600)))
+    uneven = Upload("t.csv", b"time_s,II\n0,1\n0,1\n")
+    for files in (two, [untimed], [unknown], [uneven]):
+        with pytest.raises(BadUpload) as refusal:
+            read(tmp_path, files)
+        assert "--" not in str(refusal.value), refusal.value
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
+@pytest.mark.parametrize("n_channels", [1, 2, 4])
+def test_every_sort_of_wav_is_read(tmp_path: Path, subtype: str, n_channels: int) -> None:
+    line = 0.5 * np.sin(np.arange(8_000)[:, None] * np.linspace(0.1, 0.2, n_channels))
+    soundfile.write(tmp_path / "s.wav", line, 4_000, subtype=subtype)
+    opened = read(tmp_path, [Upload("s.wav", (tmp_path / "s.wav").read_bytes())])
+    (signal,) = opened.recording.signals
+    assert signal.samples.shape == (8_000, n_channels)
+    np.testing.assert_allclose(signal.samples, line, atol=0.02)
+
+
+def test_a_folder_without_room_is_said_before_and_while_it_is_written(
+    tmp_path: Path, samples: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    small = usage._replace(total=64_000_000, free=9_000)
+    monkeypatch.setattr(analysis_room.shutil, "disk_usage", lambda _: small)
+    monkeypatch.setattr(analysis_room, "MEMORY", tmp_path)
+    with pytest.raises(BadUpload, match=r"MB left: hand in a shorter part, or .* \(shm_size\)"):
+        read(tmp_path, as_csv(samples))
+    assert "has 64 MB, a recording may have 200 MB" in (analysis_room.too_small(200_000_000) or "")
+    assert analysis_room.too_small(64_000_000) is None
+    monkeypatch.undo()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(BadUpload, match="is full: hand in a shorter part"):
+        read(tmp_path, as_csv(samples))
 
 
 def test_an_edf_whose_counts_are_wrong_is_refused(tmp_path: Path, samples: np.ndarray) -> None:
@@ -393,20 +485,24 @@ def test_noise_is_refused_never_a_crash(
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.floats(-5, 5, allow_nan=False, width=32)), min_size=300, max_size=320),
-    st.sampled_from(["II", "ecg", "V1 [mV]", '"II"', "MLII (uV)"]),
+    st.sampled_from(
+        [("II", "mV"), ("ecg", "uV"), ("V1 [mV]", None), ('"II"', "V"), ("MLII (uV)", None), ("V2 (mV)", "V")]
+    ),
 )
 def test_a_table_is_read_as_it_is_written(
-    tmp_path_factory: pytest.TempPathFactory, values: list[float | None], label: str
+    tmp_path_factory: pytest.TempPathFactory, values: list[float | None], head: tuple[str, str | None]
 ) -> None:
+    label, unit = head
     rows = "\n".join(f"{i / 250:.3f},{'' if value is None else value}" for i, value in enumerate(values))
     files = [Upload("t.csv", f"time_s,{label}\r\n{rows}".encode())]
     folder = tmp_path_factory.mktemp("table")
     if all(value is None for value in values):
         with pytest.raises(BadUpload, match="only missing"):
-            read_upload(files, LIMITS, ReadOptions(), folder)
+            read_upload(files, LIMITS, ReadOptions(unit=unit), folder)
         return
-    (signal,) = read_upload(files, LIMITS, ReadOptions(), folder).recording.signals
-    scale = 1e-3 if "uV" in label else 1.0
+    (signal,) = read_upload(files, LIMITS, ReadOptions(unit=unit), folder).recording.signals
+    named = next((one for one in ("uV", "mV") if one in label), unit)
+    scale = {"uV": 1e-3, "mV": 1.0, "V": 1e3}[named or "mV"]
     expected = [math.nan if value is None else value * scale for value in values]
     np.testing.assert_allclose(signal.samples[:, 0], expected, rtol=1e-5, atol=1e-9)
 
