@@ -145,10 +145,10 @@ class SoundMonitor:
         signs, usual = measure(self.bank, due, sound), self.usual.of(slots)
         flags, silent = self._flags(signs, usual), self._silent(usual, loudest_db)
         clean = (signs.present >= LEAST_PRESENT) & ~flags.any(axis=1)
-        self.usual.learn(slots, signs, loudest_db, ~clean | (silent == 1.0))
+        self.usual.learn(slots, signs, loudest_db, ~clean | silent)
         rhythm = self._follow(slots, seconds, points, clean)
         ends_ns = self.bank.time_ns(slots, due.ends)
-        said = np.concatenate([flags, silent[:, None]], axis=1)[:, : len(self._classes)]
+        said = np.column_stack([flags, silent])[:, : len(self._classes)].astype(np.float64)
         outcome = Outcome(
             vitals=sound_records.vitals(
                 self._names,
@@ -165,7 +165,9 @@ class SoundMonitor:
             told = self.listener.push(slots, frames, self.early)
             if told is not None:
                 outcome.predictions.extend(self._predictions(due, seconds, told, self.listener))
-        outcome.alarms.extend(self._alarms(due, seconds, ends_ns, said, told))
+        # Nothing is known of a silence, nor of what is heard in it, while it is learned what is usual.
+        judged = clean & ~np.isnan(usual.level_db)
+        outcome.alarms.extend(self._alarms(due, seconds, ends_ns, said, judged, told))
         return outcome
 
     def _flags(self, signs: Seconds, usual: Usual) -> BoolArray:
@@ -182,9 +184,9 @@ class SoundMonitor:
         noise = (above_db >= DISTURBED_DB) & ~signs.clipped & ~hum
         return np.stack([lost, signs.clipped, hum, noise], axis=1)
 
-    def _silent(self, usual: Usual, loudest_db: WideFloatArray) -> WideFloatArray:
-        """1 where no breath was heard in the last second, else 0; NaN while it is learned what breath is."""
-        return np.where(np.isnan(usual.peak_db), np.nan, usual.peak_db - loudest_db >= SILENT_DB)
+    def _silent(self, usual: Usual, loudest_db: WideFloatArray) -> BoolArray:
+        """Where no breath was heard in the last second; nowhere while it is learned what breath is."""
+        return np.asarray(usual.peak_db - loudest_db >= SILENT_DB, dtype=np.bool_)
 
     def _follow(self, slots: IntArray, seconds: IntArray, points: WideFloatArray, clean: BoolArray) -> Rhythm:
         """Append a second's loudness; say what recurs in that of the last ones."""
@@ -207,11 +209,16 @@ class SoundMonitor:
         return sound_records.predictions(self._names, self.bank, due, told, listener, starts_ns, quality)
 
     def _alarms(
-        self, due: Due, seconds: IntArray, ends_ns: IntArray, said: WideFloatArray, told: Pieces | None
+        self,
+        due: Due,
+        seconds: IntArray,
+        ends_ns: IntArray,
+        said: WideFloatArray,
+        judged: BoolArray,
+        told: Pieces | None,
     ) -> list[Alarm]:
         """Judge the last second of each stream: sensor and silence, and what the network heard with it."""
         asked = np.zeros(len(due.slots), dtype=np.bool_)
-        clean = self.clean[due.slots, seconds % self.rhythm.span_s]
         alarms: list[Alarm] = []
         if told is not None and self.listener is not None:
             # What the network says of a piece that was disturbed counts for nothing; the last second may.
@@ -221,9 +228,9 @@ class SoundMonitor:
             asked[rows] = True
             both = np.concatenate([said[rows], told.called[trusted]], axis=1)
             classes = (*self._classes, *self.listener.network.classes)
-            alarms += self._push(due, rows, ends_ns, both, classes, clean)
+            alarms += self._push(due, rows, ends_ns, both, classes, judged)
         alone = np.flatnonzero(~asked)
-        alarms += self._push(due, alone, ends_ns, said[alone], self._classes, clean)
+        alarms += self._push(due, alone, ends_ns, said[alone], self._classes, judged)
         return alarms
 
     def _push(
@@ -233,7 +240,7 @@ class SoundMonitor:
         ends_ns: IntArray,
         said: WideFloatArray,
         classes: tuple[str, ...],
-        clean: BoolArray,
+        judged: BoolArray,
     ) -> list[Alarm]:
         if len(rows) == 0:
             return []
@@ -244,7 +251,7 @@ class SoundMonitor:
                 ends_ns[rows],
                 said,
                 classes,
-                clean[rows].astype(np.float64),
+                judged[rows].astype(np.float64),
                 due.offsets[rows],
             )
         )

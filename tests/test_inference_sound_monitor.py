@@ -167,9 +167,18 @@ def test_heart_sounds_that_fade_are_told() -> None:
 
 def test_a_gain_turned_down_stops_being_told_once_it_is_usual() -> None:
     sound = heart(30)
-    quiet = np.tile(0.1 * sound, 25)
+    quiet = np.tile(0.1 * sound, 14)
     outcome = play(monitor(HEART), pieces(HEART, np.concatenate([sound, quiet])))
     assert [alarm.state.value for alarm in outcome.alarms] == ["active", "ended"]
+
+
+@pytest.mark.parametrize(("disturb", "told"), [(clipped, "saturated"), (hum, "mains")])
+def test_what_is_spoiled_from_the_start_is_told_at_once(
+    disturb: Callable[[np.ndarray], np.ndarray], told: str
+) -> None:
+    outcome = play(monitor(LUNG), pieces(LUNG, disturb(lung(12))))
+    assert raised(outcome) == [told]
+    assert (outcome.alarms[0].raised_ns - T0) / NS_PER_S <= 7
 
 
 def test_digital_silence_is_no_hum_no_noise_and_no_rate() -> None:
