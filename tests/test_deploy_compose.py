@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import wardwave
+from dashboard import page_analyse
 from dashboard.settings import DashboardSettings
 from inference.recorder_settings import RecorderSettings
 from ingest.settings import Settings
@@ -33,6 +34,7 @@ SERVICE_SCHEMA = {
         "environment": {"type": "object", "additionalProperties": {"type": ["string", "integer"]}},
         "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
         "read_only": {"type": "boolean"},
+        "shm_size": {"type": "string", "pattern": r"^\d+mb$"},
         "tmpfs": {"type": "array", "items": {"type": "string"}},
         "cap_drop": {"const": ["ALL"]},
         "security_opt": {"type": "array"},
@@ -144,6 +146,22 @@ def test_the_dashboard_shows_what_the_recorder_wrote_and_stores_labels_there() -
     url = "WARDWAVE_RECORDER__URL"
     assert dashboard["environment"][url] == recorder["environment"][url]
     assert set(recorder["volumes"]) <= set(dashboard["volumes"]), "writable: a read-only one takes no labels"
+
+
+def test_the_largest_recording_has_room_in_the_dashboards_memory_folder() -> None:
+    settings = DashboardSettings()
+    unpacked_mb = page_analyse.limits_of(settings).max_unpacked_mb
+    room = int(SERVICES["dashboard"]["shm_size"].removesuffix("mb")) * 2**20
+    assert room >= unpacked_mb * settings.analyses_at_once * 10**6
+
+
+def test_all_who_command_or_obey_share_the_key_and_users_may_be_added() -> None:
+    for name in OURS:
+        assert SERVICES[name]["environment"]["WARDWAVE_COMMANDS__KEY"] == "${WARDWAVE_COMMANDS__KEY:-}"
+    dashboard = SERVICES["dashboard"]
+    folders = [volume.split(":")[1] for volume in dashboard["volumes"]]
+    for file in ("WARDWAVE_DASHBOARD__USERS", "WARDWAVE_DASHBOARD__ACCESS_LOG"):
+        assert str(Path(dashboard["environment"][file]).parent) in folders
 
 
 def test_the_image_is_not_root_and_holds_all_packages() -> None:
