@@ -1,12 +1,12 @@
-"""Log-mel spectrogram of sounds: one front end for training (torch), for arrays and for streams (numpy).
+"""Log-mel spectrogram of sounds: one front end for batches (torch) and for arrays and streams (numpy).
 
-Frame ``k`` covers samples ``[k * hop, k * hop + window)``. Nothing is padded, so a stream gives the frames
-of the whole signal, and its first frame once ``window`` samples have come. Everything is computed in double
-precision: a quiet band beside a loud one would otherwise drown in rounding, and the three ways would differ.
+Frame ``k`` covers samples ``[k * hop, k * hop + window)``. Nothing is padded, so a stream that keeps its last
+``window - hop`` samples gives the frames of the whole signal. Everything is computed in double precision: a
+quiet band beside a loud one would otherwise drown in rounding, and the two ways would differ.
 
 Mel scale after O'Shaughnessy (1987), 2595 log10(1 + f / 700); triangles of height 1.
 
-Shape legend: B signals, C channels, N samples, M mel bands, T frames, R streams.
+Shape legend: B signals, N samples, M mel bands, T frames.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 FloatArray = npt.NDArray[np.float32]
 WideFloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _BLOCK_FRAMES: Final = 8_192
 """Frames that are transformed at once; bounds the memory that a long recording takes."""
@@ -219,69 +218,3 @@ class LogMel(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()
         bands = torch.log(power @ self.weights.double() + self.spec.floor)
         return bands.transpose(-1, -2).float()
-
-
-class LogMelStream:
-    """Log-mel frames of many streams, the same for any cut as :func:`log_mel` of the whole.
-
-    Parameters
-    ----------
-    spec : MelSpec
-        What to do.
-    n_streams : int
-        Streams to make room for; grows by :meth:`resize`.
-    """
-
-    def __init__(self, spec: MelSpec, n_streams: int = 1) -> None:
-        self.spec = spec
-        self._rest = np.zeros((n_streams, spec.window + spec.hop))
-        self._n_rest = np.zeros(n_streams, dtype=np.int64)
-
-    @property
-    def n_streams(self) -> int:
-        """Streams that there is room for."""
-        return len(self._n_rest)
-
-    def resize(self, n_streams: int) -> None:
-        """Make room for ``n_streams``; those that exist keep their state."""
-        extra = max(0, n_streams - self.n_streams)
-        self._rest = np.pad(self._rest, ((0, extra), (0, 0)))
-        self._n_rest = np.pad(self._n_rest, (0, extra))
-
-    def reset(self, streams: IntArray) -> None:
-        """Begin these streams anew with their next sample."""
-        self._n_rest[streams] = 0
-
-    def waiting(self, streams: IntArray) -> IntArray:
-        """Samples that wait for a frame; streams of one push must be equal in it."""
-        return np.asarray(self._n_rest[streams], dtype=np.int64)
-
-    def push(self, streams: IntArray, samples: npt.NDArray[np.floating]) -> FloatArray:
-        """Take the next samples of several streams.
-
-        Parameters
-        ----------
-        streams : ndarray of int64, shape (R,)
-            Distinct streams with equal :meth:`waiting`.
-        samples : ndarray, shape (R, n_samples)
-            Sound, full scale ±1.
-
-        Returns
-        -------
-        ndarray of float32, shape (R, M, n_frames)
-            The frames that are complete now.
-
-        Raises
-        ------
-        ValueError
-            Streams of unequal :meth:`waiting`.
-        """
-        waiting = self._n_rest[streams]
-        if len(streams) == 0 or not np.all(waiting == waiting[0]):
-            raise ValueError(f"streams wait with {np.unique(waiting).tolist()} samples: push them apart")
-        joined = np.concatenate([self._rest[streams, : waiting[0]], samples], axis=1)
-        frames = log_mel(joined, self.spec)
-        rest = joined[:, frames.shape[2] * self.spec.hop :]
-        self._rest[streams, : rest.shape[1]] = rest
-        self._n_rest[streams] = rest.shape[1]
-        return frames

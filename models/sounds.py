@@ -1,7 +1,7 @@
 """Lung- and heart-sound models for the worker and the upload page: frames in, calibrated probabilities out.
 
 A model of sounds sees leveled log-mel frames. The worker makes them of the conditioned stream with
-:class:`models.melspec.LogMelStream` (``model.mel``) and :class:`models.sounds_level.RunningLevel`
+:func:`models.melspec.log_mel` (``model.mel``) and :class:`models.sounds_level.RunningLevel`
 (:meth:`SoundModel.level`), keeps the last ``window_frames`` of each bed, and asks :meth:`SoundModel.listen`
 about all beds at once. A whole recording is heard by :meth:`SoundModel.hear`.
 

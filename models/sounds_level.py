@@ -93,7 +93,7 @@ class RunningLevel:
         streams : ndarray of int64, shape (R,)
             Which.
         frames_RMT : ndarray of float32, shape (R, M, T)
-            As :class:`models.melspec.LogMelStream` gives them.
+            As :func:`models.melspec.log_mel` gives them.
 
         Returns
         -------
