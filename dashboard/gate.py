@@ -79,7 +79,7 @@ class Gate:
         cookie = HTTPConnection(scope).cookies.get(COOKIE, "")
         if found.look_up(cookie) is not None:
             if scope["type"] == "websocket":
-                send = _until_ended(found, cookie, send)
+                receive, send = _until_ended(found, cookie, receive, send)
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": ENDED_CODE, "reason": "sign in first"})
@@ -87,7 +87,7 @@ class Gate:
             await sign_in.refused(Request(scope, receive), found)(scope, receive, send)
 
 
-def _until_ended(found: Sessions, cookie: str, send: Send) -> Send:
+def _until_ended(found: Sessions, cookie: str, receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Close the websocket once its session has ended, whatever the page goes on sending."""
     checked_s = time.monotonic()
     closed = False
@@ -104,4 +104,9 @@ def _until_ended(found: Sessions, cookie: str, send: Send) -> Send:
             raise OSError("the session has ended")
         await send(message)
 
-    return checked
+    async def heard() -> Message:
+        message = await receive()
+        # What the browser sent before it knew: nobody is there for it any more.
+        return {"type": "websocket.disconnect", "code": ENDED_CODE} if closed else message
+
+    return heard, checked

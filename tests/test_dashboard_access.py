@@ -74,8 +74,10 @@ class Ward:
                     await anyio.sleep(0)
             except WebSocketDisconnect:
                 self.feed_ended = True
+                self.heard_last = (await websocket.receive())["type"]
 
         self.feed_ended = False
+        self.heard_last = ""
         self.app = Starlette(
             routes=[
                 *sign_in.routes(),
@@ -437,7 +439,8 @@ def test_an_open_page_is_cut_off_when_its_user_is_removed(
     sent: list[Message] = []
 
     async def receive() -> Message:
-        return {"type": "websocket.connect"}
+        # The page's timers go on asking until it knows.
+        return {"type": "websocket.receive", "bytes": b""} if sent else {"type": "websocket.connect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -458,6 +461,7 @@ def test_an_open_page_is_cut_off_when_its_user_is_removed(
         "websocket.close",
     ]
     assert ward.feed_ended
+    assert ward.heard_last == "websocket.disconnect"
     sent.clear()
     anyio.run(ward.app, scope, receive, send)
     assert [message["type"] for message in sent] == ["websocket.close"], "nor may it connect again"
