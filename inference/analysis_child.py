@@ -6,11 +6,12 @@ import os
 import resource
 import sys
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
 from inference.analysis_limits import MB, SOUNDS, AnalysisLimits
+from inference.analysis_sound_trace import SoundTrace
 from inference.analysis_wire import (
     FAILED,
     FINDINGS,
@@ -26,6 +27,9 @@ from inference.analysis_wire import (
 )
 from inference.errors import BadUpload
 from ingest.types import SignalKind
+
+if TYPE_CHECKING:
+    from models.sounds import SoundModel
 
 NETWORK: Final = ("socket.connect", "socket.getaddrinfo", "socket.bind", "socket.sendto")
 TOLD: Final = 0.005
@@ -86,9 +90,26 @@ def work(task: Task, out: IO[bytes]) -> None:
         # Threads of one small batch wait for each other more than they work.
         torch.set_num_threads(1)
         networks = load_networks(task.model, task.beats_model)
-    findings = analyse(opened, networks, progress, files=files, options=task.options)
+    listeners: dict[SignalKind, SoundModel] = {}
+    if any(signal.kind in SOUNDS for signal in signals):
+        import torch
+
+        from inference.sound_models import load_sounds
+
+        torch.set_num_threads(1)
+        listeners = load_sounds(task.lung_model, task.heart_model, torch.device("cpu"))
+    heard: list[SoundTrace] = []
+    findings = analyse(
+        opened,
+        networks,
+        progress,
+        files=files,
+        options=task.options,
+        listeners=listeners,
+        sound_traces=heard,
+    )
     pictures = [picture_of(str(one.kind), sound_picture(one)) for one in signals if one.kind in SOUNDS]
-    traces = Traces([trace_of(one) for one in signals if one.kind not in SOUNDS], pictures)
+    traces = Traces([trace_of(one) for one in signals if one.kind not in SOUNDS], pictures, heard)
     write_frame(out, FINDINGS, msgspec.json.encode(findings))
     write_frame(out, TRACES, msgspec.msgpack.encode(traces))
 

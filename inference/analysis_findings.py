@@ -106,26 +106,65 @@ class EcgFindings(msgspec.Struct, frozen=True):
         return {label: self.beats.labels.count(label) for label in ("N", "S", "V", "F")}
 
 
+class SoundMark(msgspec.Struct, frozen=True):
+    """Something heard, from when to when: crackle, wheeze, S1, S2, with its mean probability."""
+
+    label: str
+    begin_s: float
+    end_s: float
+    probability: float
+
+
+class SoundLoss(msgspec.Struct, frozen=True):
+    """Seconds in which nothing was judged, and why."""
+
+    begin_s: float
+    end_s: float
+    reason: str
+
+
+class SoundRates(msgspec.Struct, frozen=True):
+    """Breaths or beats a minute at each second; None where nothing recurs surely enough."""
+
+    times_s: list[float]
+    per_min: list[float | None]
+
+    @property
+    def median(self) -> float | None:
+        """Of the seconds that have one."""
+        known = sorted(rate for rate in self.per_min if rate is not None)
+        return known[len(known) // 2] if known else None
+
+
 class SoundCycle(msgspec.Struct, frozen=True):
-    """What a network heard in one breath or one heart cycle, probability by class."""
+    """What a network heard in one breath or one heart cycle: probability by class, and what that is called.
+
+    ``label`` of a breath is one of ICBHI's four classes (normal, crackle, wheeze, both), of a heart cycle
+    empty; "not judged" where the sound could not be used.
+    """
 
     begin_s: float
     end_s: float
     probabilities: dict[str, float]
+    label: str = ""
 
 
 class SoundVerdict(msgspec.Struct, frozen=True):
-    """What a network says of a whole sound."""
+    """What a network says of a whole sound: its likeliest answer, all of them, and what they are worth."""
 
     label: str
     probability: float
     model: str
+    probabilities: dict[str, float] = {}
+    note: str = ""
 
 
 class SoundFindings(msgspec.Struct, frozen=True):
     """A sound: what can be measured, and what networks heard where there are any.
 
     ``clipped_share`` is of its samples, ``silent_share`` of its pieces of 50 ms under −60 dB of full scale.
+    ``heard`` holds the probability of each class over the whole, ``thresholds`` from which one is called;
+    ``cycles_from`` says what the cycles were found by.
     """
 
     signal: str
@@ -136,6 +175,19 @@ class SoundFindings(msgspec.Struct, frozen=True):
     statement: str
     cycles: list[SoundCycle] | None = None
     verdict: SoundVerdict | None = None
+    model: str | None = None
+    marks: list[SoundMark] = []
+    heard: dict[str, float] = {}
+    thresholds: dict[str, float] = {}
+    cycles_from: str = ""
+    rates: SoundRates | None = None
+    lost: list[SoundLoss] = []
+    alarms: list[AlarmFinding] = []
+
+    @property
+    def lost_s(self) -> float:
+        """Seconds that were not judged."""
+        return sum(one.end_s - one.begin_s for one in self.lost)
 
 
 class Findings(msgspec.Struct, frozen=True, tag_field="schema", tag="analysis/1"):

@@ -1,4 +1,4 @@
-"""What can be measured of any signal, and the pictures of a sound."""
+"""What can be measured of any signal, and the picture of a whole sound."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _channel(name: str, samples: FloatArray, fs_hz: float) -> ChannelFact:
     )
 
 
-def sound_findings(signal: Signal) -> SoundFindings:
+def sound_findings(signal: Signal, statement: str = SOUND_STATEMENT) -> SoundFindings:
     """Level, clipping and silence of a sound, over its channels; full scale is 1."""
     samples = np.nan_to_num(signal.samples).astype(np.float64)
     size = max(1, round(FRAME_S * signal.fs_hz))
@@ -90,7 +90,7 @@ def sound_findings(signal: Signal) -> SoundFindings:
         _db(float(np.sqrt((samples**2).mean()))),
         round(float((np.abs(samples) >= FULL_SCALE).mean()), 6),
         round(float((levels < SILENT_DB).mean()), 4),
-        SOUND_STATEMENT,
+        statement,
     )
 
 

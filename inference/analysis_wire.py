@@ -14,6 +14,7 @@ import numpy as np
 from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import ReadOptions
 from inference.analysis_sound import SoundPicture
+from inference.analysis_sound_trace import SoundTrace
 from inference.analysis_unpack import Upload
 from ingest.recording import Coding, Signal
 from ingest.types import FloatArray
@@ -24,7 +25,10 @@ _STEPS: Final = 32_000
 
 
 class Task(msgspec.Struct, frozen=True):
-    """All that the child is told; ``folder`` is empty and the parent's to remove."""
+    """All that the child is told; ``folder`` is empty and the parent's to remove.
+
+    ``lung_model`` and ``heart_model`` are None for the shipped ones, where there are any.
+    """
 
     files: list[Upload]
     options: ReadOptions
@@ -32,6 +36,8 @@ class Task(msgspec.Struct, frozen=True):
     folder: str
     model: str
     beats_model: str | None
+    lung_model: str | None = None
+    heart_model: str | None = None
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -74,6 +80,7 @@ class Traces(msgspec.Struct, frozen=True):
 
     traces: list[Trace]
     pictures: list[Picture]
+    sounds: list[SoundTrace] = []
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -7,9 +7,9 @@ left out, and with them the alarm that looks at the machine's clock (no data). N
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from tqdm import tqdm
 
@@ -29,6 +29,14 @@ START_NS: Final = 1_700_000_000 * NS_PER_S
 CHUNK_S: Final = 1.0
 AT_ONCE: Final = 100
 """Records that are played side by side: bounds what is held in memory."""
+
+
+class Monitors(Protocol):
+    """What pieces are pushed into: a :class:`inference.bedside.Bedside`, or one monitor of it."""
+
+    def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
+        """Append pieces and judge what became due."""
+        ...
 
 
 class VirtualClock:
@@ -76,7 +84,7 @@ def play(
 
 
 def play_sources(
-    sources: Sequence[Source], bedside: Bedside, clock: VirtualClock, settings: IngestSettings
+    sources: Sequence[Source], bedside: Monitors, clock: VirtualClock, settings: IngestSettings
 ) -> Iterator[Outcome]:
     """Push signals that are in memory, a second of each in turn; yield what each second gave.
 
@@ -84,7 +92,7 @@ def play_sources(
     ----------
     sources : sequence of Source
         Not empty; one per bed and signal kind.
-    bedside : Bedside
+    bedside : Monitors
         Fresh; its clock is ``clock``.
     clock : VirtualClock
         Set to the end of each second before it is judged.

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from inference.sound_listener import Listener, Pieces
+from inference.sound_listener import Listener, Pieces, SoundNetwork
 from inference.types import Prediction, SoundEvent, Vital
 from ingest.bank import Bank, Due
 from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArray
+from models.sounds import Heard
 from models.sounds_heart import STATES
 
 SHOWN_STATES = ("S1", "S2")
@@ -72,7 +73,7 @@ def predictions(
     asked = pieces.rows
     begins_ns = window_starts_ns[asked] + round(pieces.begins_s * NS_PER_S)
     ends_ns = window_starts_ns[asked] + round(pieces.ends_s * NS_PER_S)
-    events = _events(pieces, listener, window_starts_ns[asked])
+    events = events_of(listener.network, pieces.heard, pieces.steps, window_starts_ns[asked])
     rows = zip(
         due.slots[asked].tolist(),
         begins_ns.tolist(),
@@ -104,21 +105,22 @@ def predictions(
     ]
 
 
-def _events(pieces: Pieces, listener: Listener, window_starts_ns: IntArray) -> list[list[SoundEvent]]:
-    """Runs of steps that the network calls something, for each window."""
-    network, heard = listener.network, pieces.heard
-    said = heard.step_probabilities[:, pieces.steps]
+def events_of(
+    network: SoundNetwork, heard: Heard, steps: slice, window_starts_ns: IntArray
+) -> list[list[SoundEvent]]:
+    """Runs of steps that the network calls something, for each window of ``heard`` that begins then."""
+    said = heard.step_probabilities[:, steps]
     labels: tuple[str, ...]
     if heard.states.shape[1]:
         labels = SHOWN_STATES
         columns = [STATES.index(name) for name in labels]
-        called = heard.states[:, pieces.steps, None] == np.array(columns)
+        called = heard.states[:, steps, None] == np.array(columns)
         said = said[:, :, columns]
     else:
         labels = network.step_classes
         called = said >= np.array([network.thresholds[name] for name in labels])
     step_ns = network.step_s * NS_PER_S
-    middles_s = network.step_times_s(heard.step_probabilities.shape[1])[pieces.steps]
+    middles_s = network.step_times_s(heard.step_probabilities.shape[1])[steps]
     starts_ns = np.round((middles_s - network.step_s / 2) * NS_PER_S).astype(np.int64)
     # Rows are (window, label), so that a run never reaches from one into the next.
     lines = called.transpose(0, 2, 1)

@@ -1,0 +1,207 @@
+"""A network over a whole sound: what it hears when, in each breath or heart cycle, and in all of it.
+
+The ward asks about pieces of a few seconds as they come. Of a recording the whole is known, so windows
+overlap and their steps are joined (:meth:`models.sounds.SoundModel.hear`), and a breath is judged as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from inference.analysis_findings import SoundCycle, SoundLoss, SoundMark, SoundVerdict
+from inference.analysis_sound_cycles import breath_cuts_s, cycles_between
+from inference.sound_monitor import SPECS
+from inference.sound_records import events_of
+from ingest.conditioning import condition, delay_s
+from ingest.recording import Signal
+from ingest.types import NS_PER_S, BoolArray, FloatArray, WideFloatArray
+from models.melspec import log_mel
+from models.sounds import DIAGNOSES, Heard, SoundModel
+from models.sounds_level import level_frames
+
+NOT_JUDGED: Final = "not judged"
+BY_BREATH: Final = (
+    "Breaths are cut where the breath sound is faintest, by its own rhythm: no network says where they begin."
+)
+BY_STATES: Final = "Heart cycles go from one first sound (S1) to the next, as the network marks them."
+NO_BREATH: Final = (
+    "No breaths could be told apart: what recurs in the loudness of the sound is not sure enough."
+)
+LUNG_NOTE: Final = (
+    "A probability from the sound alone, calibrated on the recordings that the network was trained and "
+    "chosen on; another stethoscope, ward or age shifts it. No diagnosis."
+)
+HEART_NOTE: Final = (
+    "A probability from this sound alone, calibrated on recordings of children at four places of the chest: "
+    "a murmur may be heard at another place, and in adults the figure is less sure. No diagnosis."
+)
+LOST_SHARE: Final = 0.5
+"""Of a cycle, from which it is not judged."""
+
+_AT_ONCE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Log-mel frames of a sound, as the worker makes them.
+
+    Attributes
+    ----------
+    frames : ndarray of float32, shape (n_mels, n_frames)
+        Before levels are taken off.
+    begin_s : float
+        When the first frame begins, from the recording's first sample: a little before it, since the
+        resampler looks ahead.
+    """
+
+    frames: FloatArray
+    begin_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSound:
+    """What a network says of a recording; see :class:`inference.analysis_findings.SoundFindings`."""
+
+    marks: list[SoundMark]
+    cycles: list[SoundCycle]
+    cycles_from: str
+    verdict: SoundVerdict | None
+    heard: dict[str, float]
+
+
+def frames_of(signal: Signal) -> Frames:
+    """Frames of the first channel."""
+    conditioning, rhythm = SPECS[signal.kind]
+    sound = condition(signal.samples[:, :1], signal.fs_hz, conditioning)[:, 0]
+    return Frames(log_mel(sound, rhythm.mel), -delay_s(signal.fs_hz, conditioning))
+
+
+def hear_sound(
+    made: Frames, model: SoundModel, lost: Sequence[SoundLoss], duration_s: float
+) -> HeardSound | None:
+    """Listen to a recording; ``None`` where it is shorter than one of the network's steps.
+
+    Parameters
+    ----------
+    made : Frames
+        Of the recording.
+    model : SoundModel
+        Of this kind of sound.
+    lost : sequence of SoundLoss
+        Where nothing counts.
+    duration_s : float
+        Length of the recording.
+    """
+    n_steps = made.frames.shape[1] // model.frames_per_step
+    if n_steps < 1:
+        return None
+    frames = level_frames(made.frames, model.memory_frames)
+    heard = model.hear(frames)
+    marks = _marks(heard, model, made.begin_s, lost, duration_s)
+    if model.heart:
+        cuts_s = np.array([one.begin_s for one in marks if one.label == "S1"])
+        cycles = [SoundCycle(*pair, {}) for pair in cycles_between(cuts_s)]
+        said = BY_STATES
+    else:
+        # A cut that lies before the first sample is its first sample.
+        pairs = cycles_between(np.maximum(breath_cuts_s(made.frames) + made.begin_s, 0.0))
+        cycles = list(_judged(frames, pairs, model, made.begin_s, lost))
+        said = BY_BREATH if cycles else NO_BREATH
+    shares = dict(zip(model.classes, _rounded(heard.probabilities[0]), strict=True))
+    whole_s = duration_s - sum(one.end_s - one.begin_s for one in lost)
+    verdict = _verdict(heard, model, shares) if whole_s >= model.spec.window_s else None
+    return HeardSound(marks, cycles, said, verdict, shares)
+
+
+def _marks(
+    heard: Heard, model: SoundModel, begin_s: float, lost: Sequence[SoundLoss], duration_s: float
+) -> list[SoundMark]:
+    n_steps = heard.step_probabilities.shape[1]
+    (events,) = events_of(
+        model, heard, slice(0, n_steps), np.array([round(begin_s * NS_PER_S)], dtype=np.int64)
+    )
+    marks = [
+        SoundMark(
+            one.label,
+            round(max(0.0, one.start_ns / NS_PER_S), 3),
+            round(min(duration_s, one.end_ns / NS_PER_S), 3),
+            round(one.probability, 3),
+        )
+        for one in events
+    ]
+    kept = _outside(np.array([(one.begin_s + one.end_s) / 2 for one in marks]), lost)
+    kept_marks = [
+        one for one, keep in zip(marks, kept.tolist(), strict=True) if keep and one.end_s > one.begin_s
+    ]
+    return sorted(kept_marks, key=lambda one: (one.begin_s, one.label))
+
+
+def _outside(times_s: WideFloatArray, lost: Sequence[SoundLoss]) -> BoolArray:
+    """Which moments lie in no stretch that was lost."""
+    begins = np.array([one.begin_s for one in lost])
+    ends = np.array([one.end_s for one in lost])
+    inside = (times_s[:, None] >= begins) & (times_s[:, None] < ends)
+    return np.asarray(~inside.any(axis=1), dtype=np.bool_)
+
+
+def _judged(
+    frames: FloatArray,
+    pairs: Sequence[tuple[float, float]],
+    model: SoundModel,
+    begin_s: float,
+    lost: Sequence[SoundLoss],
+) -> Iterator[SoundCycle]:
+    """Each breath as the middle of a window in which its steps alone count."""
+    n_steps = frames.shape[1] // model.frames_per_step
+    shift_s = begin_s + float(model.step_times_s(1)[0])
+    limits = (np.array(pairs).reshape(-1, 2) - shift_s) / model.step_s
+    first = np.clip(np.ceil(limits[:, 0]).astype(np.int64), 0, n_steps - 1)
+    last = np.clip(np.ceil(limits[:, 1]).astype(np.int64), first + 1, n_steps)
+    begin = np.clip((first + last - model.window_steps) // 2, 0, max(0, n_steps - model.window_steps))
+    short = max(0, (begin.max(initial=0) + model.window_steps) * model.frames_per_step - frames.shape[1])
+    padded = np.pad(frames, ((0, 0), (0, int(short))))
+    for at in range(0, len(pairs), _AT_ONCE):
+        part = slice(at, at + _AT_ONCE)
+        steps = begin[part, None] + np.arange(model.window_steps)
+        where = (steps >= first[part, None]) & (steps < last[part, None])
+        columns = (begin[part] * model.frames_per_step)[:, None] + np.arange(model.window_frames)
+        windows = np.ascontiguousarray(padded[:, columns].transpose(1, 0, 2))
+        said = model.listen(windows, where).probabilities
+        for pair, row in zip(pairs[part], said, strict=True):
+            shares = dict(zip(model.classes, _rounded(row), strict=True))
+            label = NOT_JUDGED if _lost_share(pair, lost) >= LOST_SHARE else four_classes(shares, model)
+            yield SoundCycle(*pair, shares if label != NOT_JUDGED else {}, label)
+
+
+def _lost_share(pair: tuple[float, float], lost: Sequence[SoundLoss]) -> float:
+    common = sum(max(0.0, min(pair[1], one.end_s) - max(pair[0], one.begin_s)) for one in lost)
+    return common / max(1e-6, pair[1] - pair[0])
+
+
+def four_classes(shares: dict[str, float], model: SoundModel) -> str:
+    """ICBHI's class of a breath: normal, crackle, wheeze, or both."""
+    called = [name for name in model.classes if shares[name] >= model.thresholds[name]]
+    return "both" if len(called) > 1 else called[0] if called else "normal"
+
+
+def _verdict(heard: Heard, model: SoundModel, shares: dict[str, float]) -> SoundVerdict | None:
+    name = model.spec.name
+    if model.heart:
+        share = shares["murmur"]
+        present = share >= model.thresholds["murmur"]
+        both = {"murmur present": share, "murmur absent": round(1.0 - share, 3)}
+        label = "murmur present" if present else "murmur absent"
+        return SoundVerdict(label, both[label], name, both, HEART_NOTE)
+    if heard.diagnoses.shape[1] != len(DIAGNOSES):
+        return None
+    groups = dict(zip(DIAGNOSES, _rounded(heard.diagnoses[0]), strict=True))
+    label = max(groups, key=groups.__getitem__)
+    return SoundVerdict(label, groups[label], name, groups, LUNG_NOTE)
+
+
+def _rounded(values: FloatArray) -> list[float]:
+    return [round(float(value), 3) for value in values]

@@ -1,0 +1,118 @@
+"""A sound that is in memory through the worker's own monitor: alarms, rates, and what could not be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from inference.alarm_book import AlarmBook
+from inference.analysis_ecg import BED, Progress, alarms_of
+from inference.analysis_findings import AlarmFinding, SoundLoss, SoundRates
+from inference.score_run import START_NS, VirtualClock, play_sources
+from inference.sound_listener import SoundNetwork
+from inference.sound_monitor import SIGNS, SPECS, SoundMonitor
+from inference.types import Alarm, Vital
+from inference.windows import WindowMonitor, Windows
+from ingest.recording import Signal
+from ingest.replay import Source
+from ingest.settings import IngestSettings
+from ingest.types import NS_PER_S, SignalKind
+
+REASONS: Final = dict(
+    zip(
+        SIGNS,
+        ("sensor off or far too faint", "clipped", "mains hum", "far louder than before: speech or rubbing"),
+        strict=True,
+    )
+)
+MISSING: Final = "samples missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What the ward's monitor said of a sound."""
+
+    alarms: list[AlarmFinding]
+    rates: SoundRates
+    lost: list[SoundLoss]
+
+
+class _Noting(WindowMonitor):
+    """Keeps what each second says of its sensor, besides making alarms of it."""
+
+    signs: list[str | None]
+
+    def push(self, windows: Windows) -> list[Alarm]:
+        """Judge windows."""
+        held = dict(zip(windows.classes, windows.probabilities[0].tolist(), strict=True))
+        self.signs.append(next((name for name in SIGNS if held.get(name) == 1.0), None))
+        return super().push(windows)
+
+
+def one_channel(signal: Signal) -> Signal:
+    """The first channel, which is the one that is listened to."""
+    return Signal(signal.kind, signal.channels[:1], signal.unit, signal.fs_hz, signal.samples[:, :1])
+
+
+def least_rate_hz(kind: SignalKind) -> float:
+    """Sampling rate from which a sound of this kind is judged."""
+    return SPECS[kind][0].min_fs_hz
+
+
+def play_sound(
+    signal: Signal, network: SoundNetwork | None, settings: IngestSettings, progress: Progress
+) -> Played:
+    """Play a sound as a bed of its own.
+
+    Parameters
+    ----------
+    signal : Signal
+        Lung or heart sound at :func:`least_rate_hz` or more; its first channel is listened to.
+    network : SoundNetwork or None
+        The ward's, for its alarms; sensor, silence and rate are watched without one.
+    settings : IngestSettings
+        Limits of continuity.
+    progress : callable
+        Told after each second.
+    """
+    clock = VirtualClock()
+    windows = _Noting(signal.kind, AlarmBook(), clock)
+    windows.signs = []
+    monitor = SoundMonitor(signal.kind, windows, network)
+    alarms: list[Alarm] = []
+    vitals: list[Vital] = []
+    sources = [Source(BED, "", one_channel(signal))]
+    for done, outcome in enumerate(play_sources(sources, monitor, clock, settings), 1):
+        alarms += outcome.alarms
+        vitals += outcome.vitals
+        progress(str(signal.kind), min(1.0, done / max(1.0, signal.duration_s)))
+    return Played(alarms_of(alarms), _rates(vitals, signal.kind), _lost(vitals, windows.signs))
+
+
+def _rates(vitals: list[Vital], kind: SignalKind) -> SoundRates:
+    of_lungs = kind is SignalKind.LUNG_SOUND
+    return SoundRates(
+        [_seconds(one.time_ns) for one in vitals],
+        [one.respiratory_rate_bpm if of_lungs else one.heart_rate_bpm for one in vitals],
+    )
+
+
+def _lost(vitals: list[Vital], signs: list[str | None]) -> list[SoundLoss]:
+    """Unbroken runs of seconds that cannot be used for one reason."""
+    found: list[SoundLoss] = []
+    for vital, sign in zip(vitals, signs, strict=True):
+        if vital.usable:
+            continue
+        end_s = _seconds(vital.time_ns)
+        begin_s = max(0.0, round(end_s - 1.0, 3))
+        reason = MISSING if sign is None else REASONS[sign]
+        if found and found[-1].reason == reason and np.isclose(found[-1].end_s, begin_s, atol=0.01):
+            begin_s = found.pop().begin_s
+        found.append(SoundLoss(begin_s, end_s, reason))
+    return found
+
+
+def _seconds(time_ns: int) -> float:
+    return round((time_ns - START_NS) / NS_PER_S, 3)
