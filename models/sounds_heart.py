@@ -1,10 +1,6 @@
 """From a heart-sound model's step outputs to S1, systole, S2, diastole in their order, and a murmur's logit.
 
-States follow one another in a ring and last a while: the most likely path through chains of sub-states
-(minimum durations) by Viterbi's algorithm, as Schmidt et al. 2010 and Springer et al. 2016 decode heart
-sounds, over a batch of streams at once.
-
-Shape legend: B windows, S steps, K states, C sub-states.
+Shape legend: B windows, S steps, K outputs.
 """
 
 from __future__ import annotations
@@ -14,7 +10,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models import sounds_states
 from models.errors import ModelError
+from models.sounds_states import log_softmax as log_softmax
 
 FloatArray = npt.NDArray[np.floating]
 WideFloatArray = npt.NDArray[np.float64]
@@ -27,18 +25,9 @@ STEP_CLASSES: Final = (*STATES, "murmur")
 SYSTOLE: Final = STATES.index("systole")
 MURMUR: Final = STEP_CLASSES.index("murmur")
 
-LEAST_S: Final = (0.06, 0.08, 0.04, 0.10)
-"""Shortest that each state lasts: below what CirCor's training folds hold at the first percentile."""
 
-
-def log_softmax(logits: FloatArray) -> WideFloatArray:
-    """Logarithms of the probabilities of the last axis."""
-    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), dtype=np.float64)
-
-
-def decode_states(logits_BSK: FloatArray, step_s: float, least_s: tuple[float, ...] = LEAST_S) -> IntArray:
-    """Most likely course of the states.
+def decode_states(logits_BSK: FloatArray, step_s: float) -> IntArray:
+    """Most likely course of the states, by :mod:`models.sounds_states`.
 
     Parameters
     ----------
@@ -46,8 +35,6 @@ def decode_states(logits_BSK: FloatArray, step_s: float, least_s: tuple[float, .
         Of a softmax over :data:`STATES`; what follows them is left out.
     step_s : float
         Seconds a step.
-    least_s : tuple of float
-        Shortest duration of each state.
 
     Returns
     -------
@@ -61,25 +48,7 @@ def decode_states(logits_BSK: FloatArray, step_s: float, least_s: tuple[float, .
     """
     if logits_BSK.shape[2] < len(STATES):
         raise ModelError(f"logits of shape {logits_BSK.shape}: need one for each of {', '.join(STATES)}")
-    score_BSK = log_softmax(logits_BSK[..., : len(STATES)])
-    lengths = [max(1, round(least / step_s)) for least in least_s]
-    state_C = np.repeat(np.arange(len(STATES)), lengths)
-    last_C = np.append(state_C[1:] != state_C[:-1], True)
-    n_windows, n_steps, _ = score_BSK.shape
-    best_BC = score_BSK[:, 0, state_C] if n_steps else np.zeros((n_windows, len(state_C)))
-    stayed = np.zeros((n_steps, n_windows, len(state_C)), dtype=np.bool_)
-    for step in range(1, n_steps):
-        before_BC = np.roll(best_BC, 1, axis=1)
-        # Only a state's last sub-state may last on.
-        held_BC = np.where(last_C, best_BC, -np.inf)
-        stayed[step] = held_BC >= before_BC
-        best_BC = np.maximum(held_BC, before_BC) + score_BSK[:, step, state_C]
-    path_BS = np.empty((n_windows, n_steps), dtype=np.int64)
-    at_B = best_BC.argmax(1)
-    for step in range(n_steps - 1, -1, -1):
-        path_BS[:, step] = state_C[at_B]
-        at_B = np.where(stayed[step, np.arange(n_windows), at_B], at_B, at_B - 1) % len(state_C)
-    return path_BS
+    return sounds_states.decode(log_softmax(logits_BSK[..., : len(STATES)]), step_s)
 
 
 def onsets(path_S: IntArray, state: int) -> IntArray:

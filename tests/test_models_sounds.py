@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.cnn_lstm import CnnLstm, cost_of, example_input
 from models.errors import CardMismatch, ModelError
 from models.sounds import DIAGNOSES, SoundModel
-from models.sounds_heart import LEAST_S, STATES, STEP_CLASSES, decode_states, murmur_logit, onsets
+from models.sounds_heart import STATES, STEP_CLASSES, decode_states, murmur_logit, onsets
 from models.sounds_level import SCALE, RunningLevel, level_frames
 from models.sounds_run import run_recording, window_starts
 from models.spec import Architecture, Conv1dFrontEnd, Conv2dFrontEnd, Cost, MelFrames, ModelSpec
@@ -175,22 +175,46 @@ def logits_of(path: np.ndarray[tuple[int], np.dtype[np.int64]], height: float) -
     return logits
 
 
-@given(st.lists(st.tuples(*(st.integers(8, 20) for _ in STATES)), min_size=2, max_size=5), st.integers(0, 3))
-@settings(deadline=None, max_examples=30)
-def test_clear_heart_sounds_are_decoded_as_they_are(beats: list[tuple[int, ...]], start: int) -> None:
-    path = made_course([n for beat in beats for n in beat], start)
-    assert np.array_equal(decode_states(logits_of(path, 3.0), STEP_S)[0], path)
+@given(st.integers(18, 60), st.integers(0, 3), st.integers(0, 2**20))
+@settings(deadline=None, max_examples=20)
+def test_clear_heart_sounds_are_decoded_as_they_are(cycle: int, start: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    beats = [[6, 3 + cycle // 8, 5, cycle - 14 - cycle // 8 + int(rng.integers(0, 3))] for _ in range(5)]
+    path = made_course([n for beat in beats for n in beat][start:], start)
+    found = decode_states(logits_of(path, 3.0), STEP_S)[0]
+    assert (found == path).mean() > 0.97
+    assert len(onsets(found, 0)) == len(onsets(path, 0))
 
 
 @given(st.integers(0, 2**20))
-@settings(deadline=None, max_examples=25)
-def test_states_of_noise_keep_their_order_and_durations(seed: int) -> None:
+@settings(deadline=None, max_examples=15)
+def test_states_of_noise_keep_their_order_and_last(seed: int) -> None:
     logits = np.random.default_rng(seed).normal(0, 2, (3, 150, 5))
     for path in decode_states(logits, STEP_S):
         changes = np.flatnonzero(np.diff(path)) + 1
         assert np.array_equal(path[changes], (path[changes - 1] + 1) % 4)
-        for begin, end in zip(changes, changes[1:], strict=False):
-            assert (end - begin) * STEP_S >= LEAST_S[path[begin]] - 1e-9
+        assert np.diff(changes).min() * STEP_S >= 0.02
+        assert len(changes) < 4 * 150 * STEP_S / 0.3 + 4
+
+
+def test_courses_are_decoded_together_as_alone() -> None:
+    logits = np.random.default_rng(3).normal(0, 2, (4, 90, 5))
+    together = decode_states(logits, STEP_S)
+    alone = np.concatenate([decode_states(logits[i : i + 1], STEP_S) for i in range(4)])
+    assert np.array_equal(together, alone)
+
+
+def test_a_long_recording_is_decoded_in_blocks_without_seams() -> None:
+    path = made_course([6, 7, 5, 14] * 160)
+    found = decode_states(logits_of(path, 2.0), STEP_S)[0]
+    assert len(path) > 2.5 * 36 / STEP_S
+    assert (found == path).mean() > 0.99
+    assert np.array_equal(onsets(found, 0), onsets(path, 0))
+
+
+@pytest.mark.parametrize("n_steps", [0, 1, 3])
+def test_a_moment_of_sound_has_states_too(n_steps: int) -> None:
+    assert decode_states(np.zeros((2, n_steps, 5)), STEP_S).shape == (2, n_steps)
 
 
 def test_a_blip_is_no_heart_sound() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from models.spec import Conv2dFrontEnd
 from training.heart_records import HeartRecord
 from training.heart_sampling import step_times_s
 from training.sources import IntArray, WideFloatArray
+
+GRID_S: Final = 0.00125
+"""CirCor's annotations lie on a grid of 20 ms, and its places lie this much after the middle between the
+times of two steps: where one step is of one state and the next of another, the change is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ def _listen(model: CnnLstm, record: HeartRecord, window: int, step_s: float, con
     course = run_recording(model, record.frames, window, window // 2)
     path = decode_states(course.step_logits[None], step_s)[0]
     times_s = step_times_s(len(path), config.stride, config.hop, config.mel.window, config.mel.rate_hz)
-    begins = times_s - step_s / 2
+    begins = times_s - step_s / 2 + GRID_S
     place = np.minimum(course.first_step[:, None] + np.arange(window), len(path) - 1)
     logits = murmur_logit(course.step_logits[place], course.window_logits[:, 0], path[place])
     return Heard(

@@ -1,0 +1,170 @@
+"""The most likely course of S1, systole, S2, diastole: a semi-Markov model over a network's step outputs.
+
+States follow one another in a ring; how long each lasts is judged by log-normal priors around what is usual
+at a heart's cycle, and the cycle is the one of a few that explains the recording best. Schmidt et al.,
+Physiological Measurement 31 (2010) 513-529, decode heart sounds so; Springer et al., IEEE Trans. Biomed.
+Eng. 63 (2016) 822-832, with the first and the last state cut off anywhere, as here.
+
+Shape legend: B courses, S steps, K states, C cycles, D durations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+WideFloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+N_STATES: Final = 4
+CYCLES_S: Final = tuple(float(cycle) for cycle in np.geomspace(0.36, 1.5, 16).round(4))
+"""Heart cycles that are tried: 167 to 40 a minute."""
+SPREAD: Final = (0.25, 0.25, 0.25, 0.2)
+"""SD of each state's duration in logarithms, about twice that within one recording of CirCor."""
+LONGEST_S: Final = 1.8
+EVIDENCE: Final = 0.3
+"""Weight of a step's log-probability: neighbouring steps say the same and are no evidence of their own."""
+PRIOR: Final = 2.0
+"""Weight of the durations. Both weights chosen on validation patients of cross-validation."""
+REACH_S: Final = 0.06
+"""How far a change of state is moved to where the network alone would put it."""
+BLOCK_S: Final = 30.0
+CONTEXT_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Logarithms of how likely each duration is, at index ``d`` of a duration of ``d + 1`` steps.
+
+    Attributes
+    ----------
+    exact : ndarray of float64, shape (K, D, C)
+        Of a state that begins and ends in view.
+    cut : ndarray of float64, shape (K, D, C)
+        Of a state that goes on out of view: it may be any longer.
+    """
+
+    exact: WideFloatArray
+    cut: WideFloatArray
+
+
+def usual_s(cycle_s: WideFloatArray) -> WideFloatArray:
+    """Usual durations of the states at heart cycles, (K, C): lines through CirCor's annotations."""
+    s1, systole, s2 = 0.10 + 0.03 * cycle_s, 0.09 + 0.11 * cycle_s, 0.08 + 0.03 * cycle_s
+    return np.stack([s1, systole, s2, cycle_s - s1 - systole - s2])
+
+
+@lru_cache(maxsize=8)
+def durations(step_s: float) -> Durations:
+    """Priors of the durations at a step length."""
+    lasts = np.log(np.arange(1, round(LONGEST_S / step_s) + 1) * step_s)[None, :, None]
+    usual = np.log(usual_s(np.array(CYCLES_S)))[:, None]
+    exact = -0.5 * PRIOR * ((lasts - usual) / np.array(SPREAD)[:, None, None]) ** 2
+    cut = np.maximum.accumulate(exact[:, ::-1], axis=1)[:, ::-1]
+    return Durations(exact, np.ascontiguousarray(cut))
+
+
+def log_softmax(logits: FloatArray) -> WideFloatArray:
+    """Logarithms of the probabilities of the last axis."""
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), dtype=np.float64)
+
+
+def decode(log_p_BSK: WideFloatArray, step_s: float) -> IntArray:
+    """Most likely states, (B, S), of courses whose log-probabilities are (B, S, 4); long ones in blocks."""
+    n_courses, n_steps, _ = log_p_BSK.shape
+    block, context = round(BLOCK_S / step_s), round(CONTEXT_S / step_s)
+    if n_steps <= block + 2 * context:
+        return _decode(log_p_BSK, step_s)
+    length = block + 2 * context
+    starts = np.append(np.arange(0, n_steps - length, block), n_steps - length)
+    pieces = log_p_BSK[:, starts[:, None] + np.arange(length)].reshape(-1, length, N_STATES)
+    found = _decode(pieces, step_s).reshape(n_courses, len(starts), length)
+    path = np.empty((n_courses, n_steps), dtype=np.int64)
+    for i, start in enumerate(starts.tolist()):
+        # What the piece before has decided with context on both sides stays.
+        skip = context if i else 0
+        path[:, start + skip : start + length] = found[:, i, skip:]
+    return path
+
+
+def _decode(log_p_BSK: WideFloatArray, step_s: float) -> IntArray:
+    n_courses, n_steps, _ = log_p_BSK.shape
+    if n_steps == 0:
+        return np.zeros((n_courses, 0), dtype=np.int64)
+    path_BS = _viterbi(EVIDENCE * log_p_BSK, durations(step_s))
+    reach = round(REACH_S / step_s)
+    return _sharpened(path_BS, log_p_BSK, reach) if reach else path_BS
+
+
+def _viterbi(score_BSK: WideFloatArray, prior: Durations) -> IntArray:
+    """Best path through states of any duration, the cycle of each course chosen with it."""
+    n_courses, n_steps, _ = score_BSK.shape
+    n_cycles, longest = prior.exact.shape[2], prior.exact.shape[1]
+    total = np.zeros((N_STATES, n_steps + 1, n_courses, 1))
+    total[:, 1:, :, 0] = np.cumsum(score_BSK, axis=1).transpose(2, 1, 0)
+    # best[k, t]: of the paths whose state k ends before step t; at 0 any state may go on from before.
+    best = np.full((N_STATES, n_steps + 1, n_courses, n_cycles), -np.inf)
+    best[:, 0] = 0.0
+    lasted = np.zeros((N_STATES, n_steps + 1, n_courses, n_cycles), dtype=np.int16)
+    backwards = [np.ascontiguousarray(table[:, ::-1]) for table in (prior.exact, prior.cut)]
+    for end in range(1, n_steps + 1):
+        n = min(end, longest)
+        usual = backwards[1] if end == n_steps else backwards[0]
+        for state in range(N_STATES):
+            before = best[state - 1, end - n : end] - total[state, end - n : end]
+            before = before + usual[state, longest - n :, None]
+            if n == end:
+                # The first state began before the recording did.
+                before[0] = backwards[1][state, longest - n] - total[state, 0]
+            chosen = before.argmax(0)
+            best[state, end] = np.take_along_axis(before, chosen[None], 0)[0] + total[state, end]
+            lasted[state, end] = n - chosen
+    return _traced(best[:, -1], lasted)
+
+
+def _traced(best_KBC: WideFloatArray, lasted: npt.NDArray[np.int16]) -> IntArray:
+    """States of the best path of each course."""
+    n_steps, n_courses = lasted.shape[1] - 1, lasted.shape[2]
+    path = np.empty((n_courses, n_steps), dtype=np.int64)
+    for course in range(n_courses):
+        state, cycle = np.unravel_index(int(best_KBC[:, course].argmax()), best_KBC[:, course].shape)
+        k, end = int(state), n_steps
+        while end > 0:
+            begin = end - int(lasted[k, end, course, cycle])
+            path[course, begin:end] = k
+            k, end = (k - 1) % N_STATES, begin
+    return path
+
+
+def _sharpened(path_BS: IntArray, log_p_BSK: WideFloatArray, reach: int) -> IntArray:
+    """Changes of state moved, by no more than ``reach``, to where the probabilities cross."""
+    course, at = np.nonzero(np.diff(path_BS, axis=1))
+    at = at + 1
+    if not len(at):
+        return path_BS
+    n_steps = path_BS.shape[1]
+    before, after = path_BS[course, at - 1], path_BS[course, at]
+    # Half of the way to the neighbours at most, so that no state vanishes.
+    first = np.append(True, course[1:] != course[:-1])
+    last = np.append(first[1:], True)
+    to_left = np.where(first, at, at - np.roll(at, 1))
+    to_right = np.where(last, n_steps - at, np.roll(at, -1) - at)
+    shifts = np.arange(-reach, reach + 1)
+    allowed = (shifts > -to_left[:, None] / 2) & (shifts < to_right[:, None] / 2)
+    place = np.clip(at[:, None] + shifts, 0, n_steps)
+    # Evidence for the state before, summed up to each place: where it is largest the change belongs.
+    sums = np.zeros((len(path_BS), n_steps + 1, N_STATES))
+    sums[:, 1:] = np.cumsum(log_p_BSK, axis=1)
+    gain = sums[course[:, None], place, before[:, None]] - sums[course[:, None], place, after[:, None]]
+    moved = at + shifts[np.where(allowed, gain, -np.inf).argmax(1)]
+    out = path_BS.copy()
+    for i in np.flatnonzero(moved != at):
+        low, high = sorted((int(at[i]), int(moved[i])))
+        out[course[i], low:high] = after[i] if moved[i] < at[i] else before[i]
+    return out
