@@ -21,8 +21,9 @@ import torch
 
 from models import store
 from models.cnn_lstm import CnnLstm
-from models.errors import CardMismatch
+from models.errors import CannotExplain, CardMismatch
 from models.melspec import MelSpec
+from models.sounds_explain import spectrogram_map
 from models.sounds_heart import STATES, decode_states, murmur_logit
 from models.sounds_level import RunningLevel, mel_spec
 from models.sounds_run import run_recording, run_windows
@@ -175,6 +176,26 @@ class SoundModel:
             else np.zeros((n, 0), dtype=np.float32),
             states,
         )
+
+    def explain(self, frames_BMT: FloatArray, name: str, where_BS: BoolArray | None = None) -> FloatArray:
+        """Where in the spectrograms the evidence for a class lies, (B, M, T), 0 to 1 (Grad-CAM's kind).
+
+        Parameters
+        ----------
+        frames_BMT, where_BS : ndarray
+            As :meth:`listen` takes them.
+        name : str
+            One of the card's ``window_classes``: crackle, wheeze, murmur, chronic, …
+
+        Raises
+        ------
+        CannotExplain
+            The model has no such class.
+        """
+        names = self.spec.window_classes
+        if name not in names:
+            raise CannotExplain(f"{self.spec.name} knows no {name!r}; its classes are {', '.join(names)}")
+        return spectrogram_map(self.network, frames_BMT, names.index(name), where_BS)
 
     def hear(self, frames_MT: FloatArray) -> Heard:
         """What is heard in a whole recording, as one window of its length.

@@ -225,6 +225,7 @@ def test_a_model_is_trained_scored_and_heard(task: LungTask, tmp_path: Path) -> 
     assert len(evaluation.predictions[2].truth) == 6 * len(split.test)
     pooled = task.merge([evaluation, evaluation])
     assert pooled.metrics["icbhi_score"].value == evaluation.metrics["icbhi_score"].value
+    assert pooled.metrics["wheeze_map_ratio"].value == evaluation.metrics["wheeze_map_ratio"].value
     assert [table.title for table in pooled.tables] == ["By device", "By place", "By patient"]
     model = SoundModel.load(tmp_path / "run" / "model")
     heard = model.hear(task.records(split.test)[0].frames)

@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 from models.sounds import DIAGNOSES
 from models.spec import Interval
 from training.evaluation import Counts, Evaluation, Predictions, Table, pool
+from training.lung_maps import map_figures
 from training.lung_predict import HeardLung
 from training.lung_records import DIAGNOSIS_OF, parse_name
 from training.lung_sampling import KINDS, LABELS, kind_of
@@ -19,6 +20,7 @@ from training.sound_scores import auroc_interval
 from training.sources import IntArray, WideFloatArray
 
 BOTH_SIDES_PATIENT: Final = "218"
+MAPS: Final = "Maps inside cycles with the sound"
 GRID: Final = np.round(np.arange(0.1, 0.91, 0.02), 2)
 
 
@@ -177,13 +179,17 @@ def _metrics(labels: Sequence[Predictions], kinds: Predictions, prefix: str) -> 
     return figures | {f"{prefix}icbhi_{name}": figure for name, figure in four.items()}
 
 
-def describe(predictions: Sequence[Predictions], notes: Sequence[str]) -> Evaluation:
+def describe(
+    predictions: Sequence[Predictions], maps: dict[str, WideFloatArray], notes: Sequence[str]
+) -> Evaluation:
     """Figures and tables of predictions, of one side or of all folds.
 
     Parameters
     ----------
     predictions : sequence of Predictions
         As :func:`predictions_of` gives them.
+    maps : dict of str to ndarray
+        As :func:`training.lung_maps.map_counts` gives them.
     notes : sequence of str
         Shown under the tables.
     """
@@ -192,6 +198,8 @@ def describe(predictions: Sequence[Predictions], notes: Sequence[str]) -> Evalua
     without = [patient != BOTH_SIDES_PATIENT for patient in kinds.patient]
     if any(without) and not all(without):
         metrics |= _metrics([_of(one, without) for one in labels], _of(kinds, without), "without_218_")
+    if maps:
+        metrics |= bootstrap(maps, map_figures, n=len(maps))
     tables = tuple(
         _group_table(f"By {word}", labels, kinds, [parse_name(_stem(item))[at] for item in kinds.item])
         for word, at in (("device", 2), ("place", 1))
@@ -201,7 +209,10 @@ def describe(predictions: Sequence[Predictions], notes: Sequence[str]) -> Evalua
         (*tables, _patients_table(labels, kinds)),
         metrics,
         notes=tuple(notes),
-        counts=(Counts("ICBHI four classes", _tables_a_patient(kinds), four_class_figures),),
+        counts=(
+            Counts("ICBHI four classes", _tables_a_patient(kinds), four_class_figures),
+            Counts(MAPS, maps, map_figures),
+        ),
     )
 
 
@@ -257,7 +268,12 @@ def _patients_table(labels: Sequence[Predictions], kinds: Predictions) -> Table:
     return Table("By patient", ("patient", *COLUMNS[1:]), tuple(rows))
 
 
+def _maps_of(part: Evaluation) -> dict[str, WideFloatArray]:
+    return next(one.patients for one in part.counts if one.title == MAPS)
+
+
 def joined(parts: Sequence[Evaluation]) -> Evaluation:
     """All folds together."""
     pooled = [pool([part.predictions[i] for part in parts]) for i in range(len(parts[0].predictions))]
-    return describe(pooled, [note for part in parts for note in part.notes])
+    maps = {patient: sums for part in parts for patient, sums in _maps_of(part).items()}
+    return describe(pooled, maps, [note for part in parts for note in part.notes])

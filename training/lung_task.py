@@ -18,6 +18,7 @@ from models.spec import Conv2dFrontEnd, MelFrames
 from training.errors import BadRecipe
 from training.evaluation import Evaluation
 from training.lung_config import LungRecipe
+from training.lung_maps import map_counts
 from training.lung_predict import HeardLung, listen
 from training.lung_records import BOTH_SIDES, DIAGNOSIS_OF, LungRecord, LungRecording, list_recordings
 from training.lung_sampling import LABELS, UNKNOWN, LungSampler, Steps
@@ -223,7 +224,9 @@ class LungTask(Task):
     def evaluate(self, model: CnnLstm, thresholds: Mapping[str, float], names: Names) -> Evaluation:
         """Cycles, four classes, diagnosis; by device, place and patient."""
         words = ", ".join(f"{name} {value:g}" for name, value in thresholds.items())
-        return describe(predictions_of(self.heard(model, names), thresholds), [f"thresholds: {words}"])
+        predictions = predictions_of(self.heard(model, names), thresholds)
+        maps = map_counts(model, self.records(names), self.steps, self.window_steps)
+        return describe(predictions, maps, [f"thresholds: {words}"])
 
     def merge(self, parts: Sequence[Evaluation]) -> Evaluation:
         """Pools all folds, each decided by its own fold's calibration and thresholds."""
