@@ -22,17 +22,17 @@ from inference.analysis_table import check_table, is_table, unitless_ecg, with_u
 from inference.analysis_unpack import Upload, shown, unpack
 from inference.errors import BadUpload
 from ingest.errors import BadRecording
-from ingest.readers import read_signal_files
+from ingest.readers import SOUND_ENDINGS, read_signal_files
 from ingest.recording import Recording, Signal
 from ingest.types import SignalKind
 
-ENDINGS: Final = (".hea", ".edf", ".bdf", ".wav", ".flac", ".csv", ".tsv")
+ENDINGS: Final = (".hea", ".edf", ".bdf", *SOUND_ENDINGS, ".csv", ".tsv")
 _MAGIC: Final = {
     ".edf": (b"0       ",), ".bdf": (b"\xffBIOSEMI",), ".wav": (b"RIFF",), ".flac": (b"fLaC",),
 }  # fmt: skip
 _FORMATS: Final = {
-    ".hea": "WFDB", ".edf": "EDF", ".bdf": "BDF", ".wav": "WAV", ".flac": "FLAC", ".csv": "CSV",
-    ".tsv": "TSV",
+    ".hea": "WFDB", ".edf": "EDF", ".bdf": "BDF", ".csv": "CSV", ".tsv": "TSV",
+    **{ending: ending[1:].upper() for ending in SOUND_ENDINGS},
 }  # fmt: skip
 _LOOKS_LIKE: Final = (
     (b"ID3", "MP3"), (b"\xff\xfb", "MP3"), (b"\xff\xf3", "MP3"), (b"OggS", "Ogg"), (b"%PDF", "PDF"),
@@ -93,7 +93,7 @@ def read_upload(
     Parameters
     ----------
     files : sequence of Upload
-        One recording: WFDB (header and data, or a zip of them), EDF/BDF, WAV/FLAC or CSV.
+        One recording: WFDB (header and data, or a zip of them), EDF/BDF, a sound or CSV.
     limits : AnalysisLimits
         Bounds.
     options : ReadOptions
@@ -125,6 +125,8 @@ def read_upload(
             notes.append("no unit in the head of the table: ECG values are taken as mV")
         path = folder / f"recording{suffix}"
         save({path.name: data}, folder)
+    if suffix in SOUND_ENDINGS and options.kind is None:
+        notes.append("taken as a lung sound, since no kind was given: name it if it is a heart sound")
     title = shown(Path(name).stem)
     recording = _read(path, shown(name), options, limits)
     kept = _keep_channels(shown(name), recording, options.channels)
@@ -153,7 +155,8 @@ def _choose(found: Mapping[str, bytes], wanted: str | None) -> str:
         if any(Path(name).suffix.lower() in (".dat", ".mat") for name in found):
             raise BadUpload(f"{names}: signal files without their header; hand in the .hea file with them")
         raise BadUpload(
-            f"{names}: no recording that can be read; give WFDB (.hea with .dat), EDF, BDF, WAV, FLAC or CSV"
+            f"{names}: no recording that can be read; give WFDB (.hea with .dat), EDF, BDF, CSV or a "
+            f"sound ({', '.join(ending[1:].upper() for ending in SOUND_ENDINGS)})"
         )
     whole = [name for name in heads if not _is_segment(name, found)]
     if wanted is not None:
@@ -217,7 +220,7 @@ def _check_content(name: str, suffix: str, data: bytes, limits: AnalysisLimits) 
 
 def _read(path: Path, name: str, options: ReadOptions, limits: AnalysisLimits) -> Recording:
     try:
-        if path.suffix in (".wav", ".flac"):
+        if path.suffix in SOUND_ENDINGS:
             _check_sound(path, name, limits)
         return read_signal_files(path, kind=options.kind, fs_hz=options.fs_hz)
     except BadRecording as error:

@@ -1,4 +1,4 @@
-"""Recordings from files: WFDB, EDF/BDF, WAV/FLAC, CSV.
+"""Recordings from files: WFDB, EDF/BDF, WAV, FLAC, MP3 and other sounds, CSV.
 
 The libraries of the formats are imported where they are used, so that the command line starts fast.
 """
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_FS_HZ: Final = 48_000.0
+MAX_SOUND_HZ: Final = 192_000.0
+"""Faster sounds than the wire's are thinned up to here: what a chest gives lies far below 24 kHz."""
+
+SOUND_ENDINGS: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
 TIME_COLUMNS: Final = ("time", "time_s", "t", "seconds", "t_s")
 
 
@@ -41,7 +45,7 @@ def read_signal_files(
     ----------
     path : path
         ``record`` or ``record.hea`` or ``record.dat`` (WFDB, any format that wfdb reads, multi-segment too),
-        ``.edf``/``.bdf``, ``.wav``/``.flac`` or ``.csv``.
+        ``.edf``/``.bdf``, a sound (:data:`SOUND_ENDINGS`) or ``.csv``.
     kind : SignalKind or str, optional
         The kind of all channels. Without it the channels' names decide; a sound is a lung sound.
     fs_hz : float, optional
@@ -64,7 +68,7 @@ def read_signal_files(
     suffix = target.suffix.lower()
     if suffix in (".edf", ".bdf"):
         raw = _read_edf(_existing(target), start_s, duration_s)
-    elif suffix in (".wav", ".flac"):
+    elif suffix in SOUND_ENDINGS:
         raw = _read_sound(_existing(target), start_s, duration_s)
         wanted = wanted or SignalKind.LUNG_SOUND
     elif suffix in (".csv", ".tsv"):
@@ -220,12 +224,22 @@ def _read_sound(path: Path, start_s: float, duration_s: float | None) -> list[Ra
             first, last = span_of(rate, file.frames, start_s, duration_s)
             file.seek(first)
             values = file.read(last - first, dtype="float64", always_2d=True)
+            if len(values) < last - first:
+                raise BadRecording(
+                    f"{path}: cut short: {len(values) / rate:.1f} of {(last - first) / rate:.1f} s of sound "
+                    "are there; copy the file again"
+                )
             gain = 32_768.0 if file.subtype in ("PCM_16", "PCM_S8", "PCM_U8") else None
             usual = {1: ("mono",), 2: ("left", "right")}
             names = usual.get(file.channels) or [f"channel {i + 1}" for i in range(file.channels)]
+            if MAX_FS_HZ < rate <= MAX_SOUND_HZ:
+                from scipy.signal import resample_poly
+
+                factor = math.ceil(rate / MAX_FS_HZ)
+                values, rate, gain = resample_poly(values, 1, factor, axis=0), rate / factor, None
             return [RawChannel(n, "au", rate, values[:, i], gain) for i, n in enumerate(names)]
 
-    return _guarded(path, "WAV/FLAC", read)
+    return _guarded(path, path.suffix[1:].upper(), read)
 
 
 def _read_csv(
