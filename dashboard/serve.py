@@ -99,6 +99,9 @@ def options(address: str, port: int, settings: DashboardSettings) -> dict[str, o
         "server.port": port,
         "server.headless": True,
         "server.fileWatcherType": "none",
+        # It would look through all objects after each run of each fragment, several times a second: with
+        # torch loaded that is half a processor. Python collects by itself.
+        "runner.postScriptGC": False,
         "server.runOnSave": False,
         "server.showEmailPrompt": False,
         "server.enableXsrfProtection": True,

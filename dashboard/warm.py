@@ -5,6 +5,7 @@ Who first asks for one must not wait for torch: while a page waits, it shows and
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from typing import Final
@@ -32,3 +33,7 @@ def _load() -> None:
         BeatFinder()
     except (ImportError, OSError, ModelError) as error:
         log.warning("explanations will load later, or not at all: %s", error)
+        return
+    # What is loaded stays: no later collection of garbage looks through it, which would stop all pages.
+    gc.collect()
+    gc.freeze()
