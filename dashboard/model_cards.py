@@ -129,6 +129,10 @@ def _read(path: Path, judges: bool) -> Card | Damaged:
     )
 
 
+HEARD_S: Final = 6.0
+"""Processes say every 2 s how they do: who has not been heard within this is not there."""
+
+
 def live_in(spec: ModelSpec | VerdictSpec, snapshot: SystemSnapshot) -> tuple[list[str], list[str]]:
     """Processes that run this model, and those that run other weights under its name."""
     own: list[str] = []
@@ -145,7 +149,14 @@ def live_word(spec: ModelSpec | VerdictSpec, snapshot: SystemSnapshot) -> str:
     own, others = live_in(spec, snapshot)
     if others:
         return f"OTHER WEIGHTS of this name run in {', '.join(others)}"
-    return f"live in {', '.join(own)}" if own else "not running"
+    if own:
+        return f"live in {', '.join(own)}"
+    return "listening" if listens(snapshot) else "not running"
+
+
+def listens(snapshot: SystemSnapshot) -> bool:
+    """Whether it is too early to say that a process is not there."""
+    return snapshot.listening_s < HEARD_S
 
 
 def percent(figure: Interval) -> str:

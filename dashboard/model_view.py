@@ -42,8 +42,11 @@ def live_line(card: Card, snapshot: SystemSnapshot) -> None:
     own, others = model_cards.live_in(card.spec, snapshot)
     if others:
         st.error(f"Other weights run under this name in {len(others)} processes: the figures are not theirs.")
+    elif own:
+        st.text(f"Live now in {', '.join(own)}, with these very weights.")
     else:
-        st.text(f"Live now in {', '.join(own)}, with these very weights." if own else "Not running now.")
+        early = model_cards.listens(snapshot)
+        st.text("Listening for who runs it." if early else "Not running now.")
 
 
 def show(card: Card) -> None:

@@ -58,7 +58,7 @@ def check_levels(name: str, recording: Recording, guessed: bool) -> list[str]:
         at = int(spans.argmax())
         channel, unit = shown(signal.channels[at]), "uV" if high.any() else "V"
         usual = f"an ECG {LEAST_MV:g} to {MOST_MV:g}"
-        said = f"channel {channel!r} spans {spans[at]:.3g} mV within a second, {usual}"
+        said = f"channel {channel!r} spans {_few(spans[at])} mV within a second, {usual}"
         if guessed:
             raise BadUpload(
                 f"{name}: no unit in line 1, so its values are taken as mV, but {said}: name the unit there "
@@ -66,3 +66,8 @@ def check_levels(name: str, recording: Recording, guessed: bool) -> list[str]:
             )
         notes.append(f"{said}: is its unit right? What was found stands on that.")
     return notes
+
+
+def _few(value: float) -> str:
+    """A number as people write it: 1,000, not 1e+03."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -125,7 +126,10 @@ def test_curves_of_other_weights_or_damaged_ones_are_not_drawn(folder: Path) -> 
 
 def test_live_is_what_runs_with_the_same_name_and_weights() -> None:
     spec = by_name(model_cards.read_cards())["ecg-beats-1"].spec
-    assert model_cards.live_word(spec, snapshot()) == "not running"
+    late = dataclasses.replace(snapshot(), listening_s=60.0)
+    assert model_cards.live_word(spec, late) == "not running"
+    early = dataclasses.replace(snapshot(), listening_s=1.0)
+    assert model_cards.live_word(spec, early) == "listening"
     same = snapshot(LoadedModel(spec.name, spec.sha256))
     assert model_cards.live_word(spec, same) == "live in worker pc:7"
     other = snapshot(LoadedModel(spec.name, "else"))

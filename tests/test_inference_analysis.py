@@ -332,7 +332,7 @@ def test_an_ecg_of_another_unit_is_refused_until_the_unit_is_named(
 def test_a_unit_that_is_named_is_believed_and_doubted_aloud(tmp_path: Path, samples: np.ndarray) -> None:
     opened = read(tmp_path, a_table(1_000 * samples), ReadOptions(unit="mV"))
     assert re.fullmatch(
-        r"channel '(II|V1)' spans [\d.e+]+ mV within a second, an ECG 0.01 to 20: is its unit right\? .*",
+        r"channel '(II|V1)' spans \d,\d{3} mV within a second, an ECG 0.01 to 20: is its unit right\? .*",
         opened.notes[0],
     )
 
