@@ -21,6 +21,7 @@ COMMANDS = {
     "command": "inference.command_cli",
     "alarms": "inference.alarms_cli",
     "score-alarms": "inference.score_cli",
+    "score-sounds": "inference.sound_cli",
     "schemas": "inference.cli",
     "record": "inference.recorder_cli",
     "strips": "inference.recorder_cli",

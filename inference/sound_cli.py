@@ -1,0 +1,64 @@
+"""``wardwave score-sounds``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inference.sound_score import RateScore
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    score = subparsers.add_parser(
+        "score-sounds",
+        help="hold breaths, beats and silences of the sound monitor against annotated recordings",
+        description="Plays recordings through the worker's pipeline, without a network: rates against the "
+        "annotated cycles, and an apnoea made of each recording's own quietest moment.",
+    )
+    score.add_argument("--icbhi", type=Path, metavar="DIR", help="ICBHI 2017: cycles.csv and audio/")
+    score.add_argument("--circor", type=Path, metavar="DIR", help="CirCor 2022: .flac and .tsv")
+    score.set_defaults(run=run_score)
+
+
+def run_score(args: argparse.Namespace) -> int:
+    """Score what was named and print it."""
+    from inference import sound_score
+    from ingest.types import SignalKind
+
+    if args.icbhi is None and args.circor is None:
+        print("nothing to score: give --icbhi DIR or --circor DIR")
+        return 2
+    if args.icbhi is not None:
+        records = sound_score.icbhi(args.icbhi)
+        for group, score in sorted(sound_score.score_rates(SignalKind.LUNG_SOUND, records).items()):
+            print(f"breaths, ICBHI {group}: {_words(score)}")
+        silence = sound_score.score_silence(records)
+        print(
+            f"made apnoeas of 30 s: {silence.told} of {silence.made} told; {silence.false} false alarms in "
+            f"{silence.hours:.1f} h"
+        )
+    if args.circor is not None:
+        records = sound_score.circor(args.circor)
+        for group, score in sorted(sound_score.score_rates(SignalKind.HEART_SOUND, records).items()):
+            print(f"beats, CirCor {group}: {_words(score)}")
+    return 0
+
+
+def _words(score: RateScore) -> str:
+    import numpy as np
+
+    n, errors, mean = max(1, score.n_seconds), score.all_errors, np.array(score.of_mean)
+    heard = f"{score.n_seconds} s of {len(score.errors)} patients, {score.n_usable / n:.0%} usable"
+    technical = ", ".join(f"{kind} {count}" for kind, count in sorted(score.technical.items())) or "none"
+    if len(errors) == 0:
+        return f"{heard}, no rate; technical alarms: {technical}"
+    low, high = score.median_interval()
+    return (
+        f"{heard}, a rate in {len(errors) / n:.0%}; error against the median cycle "
+        f"{np.median(errors):.2f}/min ({low:.2f} to {high:.2f}), within 2/min {np.mean(errors <= 2):.0%}, within 5/min "
+        f"{np.mean(errors <= 5):.0%}; against the mean {np.median(mean):.2f}/min; "
+        f"technical alarms: {technical}"
+    )
