@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.decimation import PeakDecimator
 from dashboard.feed import Feed, RecordReader
-from dashboard.payload import ViewSession, build_feed, quantise
+from dashboard.payload import MAX_TILES, ViewSession, build_feed, quantise
 from dashboard.summary import own_findings, summarise
 from dashboard.ward import MAX_ALARMS, MAX_BEDS, Ward
 from inference.types import (
@@ -123,6 +123,7 @@ def samples_of(feed: bytes) -> np.ndarray:
 
 
 class TestDecimation:
+    @settings(deadline=None)
     @given(
         st.lists(st.integers(1, 97), min_size=1, max_size=20),
         st.sampled_from([360.0, 500.0, 1000.0, 4000.0]),
@@ -213,6 +214,7 @@ class TestTraces:
         assert bed is not None
         assert bed.streams[0].device == "other"
 
+    @settings(deadline=None)
     @given(st.lists(st.integers(1, 400), min_size=1, max_size=12))
     def test_any_chunk_sizes_give_the_same_trace(self, sizes: list[int]) -> None:
         signal = np.sin(np.arange(sum(sizes)) / 9).astype(np.float32)
@@ -325,6 +327,7 @@ class TestRecords:
         assert len(bed.alarms) == 1
         assert reader.n_unreadable == 0
 
+    @settings(deadline=None)
     @given(st.binary(max_size=200), st.sampled_from(["raw", "vitals", "predictions", "alarms"]))
     def test_garbage_is_counted_and_stops_nothing(self, value: bytes, topic: str) -> None:
         reader, ward, settings = self.reader()
@@ -382,6 +385,27 @@ class TestPayload:
         # The history is repeated until four feeds have brought it, later ones repeat 4 s.
         assert counts == [500, 1000, 1000, 1250, 1000, 1000, 1000]
 
+    def test_a_bed_that_comes_back_on_a_full_screen_brings_its_history_and_no_more(self) -> None:
+        ward = Ward(history_s=60.0, clock=Clock())
+        session = ViewSession("view", history_s=2.0)
+
+        def counts(seq: int) -> dict[str, int]:
+            for number in range(MAX_TILES + 1):
+                ward.add_chunk(chunk(seq, bed=f"bed-{number}"))
+            beds = header_of(build_feed(ward, session, ward.snapshot()))["beds"]
+            return {bed["bed"]: bed["traces"][0]["count"] for bed in beds}
+
+        last, pushed_out = f"bed-{MAX_TILES}", f"bed-{MAX_TILES - 1}"
+        assert last not in counts(0)
+        ward.add_alarm(alarm(bed=last))
+        for seq in range(1, 30):
+            assert pushed_out not in counts(seq)
+        ward.add_alarm(alarm(bed=last, revision=1, state=AlarmState.ENDED))
+        after = counts(30)
+        assert last not in after
+        assert after[pushed_out] == 500
+
+    @settings(deadline=None)
     @given(
         waits=st.lists(st.integers(0, 9), min_size=2, max_size=30),
         lost=st.lists(st.integers(0, 3), min_size=1, max_size=8),

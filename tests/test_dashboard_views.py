@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import views
+from dashboard import serve, views
+from dashboard.settings import DashboardSettings
 from dashboard.snapshots import BedSnapshot, FindingSnapshot, StreamSnapshot, VitalSnapshot, WardSnapshot
 from dashboard.summary import gravest_bed
 from dashboard.theme import THEME
@@ -253,3 +254,20 @@ def test_both_themes_are_whole() -> None:
     names = {key.split(".", 2)[2] for key in THEME}
     assert {key.rsplit(".", 1)[0] for key in THEME} == {"theme.dark", "theme.light"}
     assert len(THEME) == 2 * len(names)
+
+
+def test_a_page_that_fails_says_so_in_one_plain_line() -> None:
+    def script():  # type: ignore[no-untyped-def]
+        from dashboard import failed
+
+        assert failed.say(ValueError("postgresql://user:secret@store"))
+
+    app = AppTest.from_function(script, default_timeout=20)
+    app.run()
+    assert not app.exception
+    (line,) = app.error
+    assert "This part of the page has failed" in line.value
+    assert "secret" not in line.value
+    options = serve.options("127.0.0.1", 8501, DashboardSettings())
+    assert options["client.showErrorLinks"] is False
+    assert options["client.showErrorDetails"] == "none"
