@@ -58,7 +58,7 @@ def _words(score: RateScore) -> str:
     low, high = score.median_interval()
     return (
         f"{heard}, a rate in {len(errors) / n:.0%}; error against the median cycle "
-        f"{np.median(errors):.2f}/min ({low:.2f} to {high:.2f}), within 2/min {np.mean(errors <= 2):.0%}, within 5/min "
-        f"{np.mean(errors <= 5):.0%}; against the mean {np.median(mean):.2f}/min; "
+        f"{np.median(errors):.2f}/min ({low:.2f} to {high:.2f}), within 2/min {np.mean(errors <= 2):.0%}, "
+        f"within 5/min {np.mean(errors <= 5):.0%}; against the mean {np.median(mean):.2f}/min; "
         f"technical alarms: {technical}"
     )
