@@ -29,9 +29,9 @@ SPREAD: Final = (0.25, 0.25, 0.25, 0.2)
 LONGEST_S: Final = 1.8
 EVIDENCE: Final = 0.3
 """Weight of a step's log-probability: neighbouring steps say the same and are no evidence of their own."""
-PRIOR: Final = 2.0
+PRIOR: Final = 6.0
 """Weight of the durations. Both weights chosen on validation patients of cross-validation."""
-REACH_S: Final = 0.06
+REACH_S: Final = 0.04
 """How far a change of state is moved to where the network alone would put it."""
 BLOCK_S: Final = 30.0
 CONTEXT_S: Final = 3.0
