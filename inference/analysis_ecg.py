@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from inference.analysis_findings import AlarmFinding, Beats, EcgFindings, Rates, Stretch, Windows
-from inference.beat_classes import BeatPredictor
+from inference.beat_predictor import BeatPredictor
 from inference.bedside import Bedside
 from inference.monitor import Outcome
 from inference.predictor import SINGLE_BED_SIZES, Predictor, describe

@@ -7,11 +7,11 @@ import numpy as np
 from inference.beat_classes import (
     UNKNOWN_LEAD,
     BeatClassifier,
-    BeatPredictor,
     Decided,
     cut_segments,
     join,
 )
+from inference.beat_predictor import BeatPredictor
 from inference.beats import BeatHistory
 from inference.found_beats import FoundBeats
 from ingest.bank import Due

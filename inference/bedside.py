@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from inference.alarm_book import AlarmBook
-from inference.beat_classes import BeatPredictor
+from inference.beat_predictor import BeatPredictor
 from inference.beds import Beds
 from inference.catalog import load_catalogue
 from inference.monitor import Clock, EcgMonitor, Outcome

@@ -53,7 +53,7 @@ def run_infer(args: argparse.Namespace) -> int:
 
     import torch
 
-    from inference.beat_classes import BeatPredictor
+    from inference.beat_predictor import BeatPredictor
     from inference.predictor import Predictor, describe
     from inference.sound_models import load_sounds
     from inference.worker import Worker, WorkerOptions

@@ -15,8 +15,8 @@ from inference.af import AtrialFibrillation, irregular
 from inference.alarm_book import AlarmBook
 from inference.alarm_spec import AlarmSetting
 from inference.alarms import AlarmEngine, Conditions
-from inference.beat_classes import BeatPredictor
 from inference.beat_line import BeatLine
+from inference.beat_predictor import BeatPredictor
 from inference.beats import RecentBeats
 from inference.ecg_clocks import EcgClocks
 from inference.evidence import ECG_SPECS, Evidence

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.beat_classes import BeatPredictor
+from inference.beat_predictor import BeatPredictor
 from inference.episodes import ANSWERS, TOLERANCE_S, Answer, Heard, answer, explained, heard
 from inference.predictor import Predictor
 from inference.reference import (

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from inference.beat_classes import BeatPredictor
+from inference.beat_predictor import BeatPredictor
 from inference.errors import InferenceError
 from inference.predictor import Predictor, Probabilities
 from ingest.types import FloatArray, IntArray

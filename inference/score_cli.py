@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from inference.cli import NO_MODEL, add_models
 
 if TYPE_CHECKING:
-    from inference.beat_classes import BeatPredictor
+    from inference.beat_predictor import BeatPredictor
     from inference.predictor import Predictor
 
 
@@ -146,7 +146,7 @@ def find_records(folders: str, names: str | None) -> list[Path]:
 
 
 def _networks(args: argparse.Namespace) -> tuple[Predictor, BeatPredictor | None]:
-    from inference.beat_classes import BeatPredictor
+    from inference.beat_predictor import BeatPredictor
     from inference.predictor import Predictor
     from inference.score_cache import CachedBeatPredictor, CachedPredictor
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from tqdm import tqdm
 
-from inference.beat_classes import BeatPredictor
+from inference.beat_predictor import BeatPredictor
 from inference.bedside import Bedside
 from inference.monitor import Outcome
 from inference.predictor import Predictor

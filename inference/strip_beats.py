@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from inference.beat_classes import BeatClassifier, BeatPredictor
+from inference.beat_classes import BeatClassifier
+from inference.beat_predictor import BeatPredictor
 from inference.beats import LABELS
 from inference.cli import DEFAULT_BEATS, DEFAULT_MODEL
 from inference.quality import fullest_lead

@@ -13,11 +13,11 @@ from inference import ecg_state, snapshot
 from inference.beat_classes import (
     WAIT_S,
     BeatClassifier,
-    BeatPredictor,
     Decided,
     cut_segments,
     join,
 )
+from inference.beat_predictor import BeatPredictor
 from inference.beats import LABELS, BeatHistory
 from inference.errors import UnfitModel
 from inference.monitor import EcgMonitor, Outcome

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from inference import ecg_state, snapshot
-from inference.beat_classes import BeatPredictor
+from inference.beat_predictor import BeatPredictor
 from inference.monitor import EcgMonitor, Outcome
 from ingest.continuity import Piece
 from ingest.types import NS_PER_S, Chunk, SignalKind

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from inference.beat_classes import BeatPredictor
+from inference.beat_predictor import BeatPredictor
 from inference.monitor import EcgMonitor, Outcome
 from inference.no_data import NoData
 from inference.predictor import Predictor

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from kafka import TopicPartition
 
-from inference.beat_classes import BeatPredictor
+from inference.beat_predictor import BeatPredictor
 from inference.monitor import EcgMonitor, Outcome
 from inference.predictor import Predictor
 from inference.types import Alarm, Prediction, PredictionBatch
