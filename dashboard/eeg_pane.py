@@ -95,7 +95,7 @@ def eeg_chart(window: TraceWindow, uv_per_mm: float) -> alt.LayerChart | alt.Fac
     return alt.layer(
         alt.Chart(eeg_table(window, uv_per_mm))
         .mark_line(strokeWidth=0.9, color="#3f8fd0", clip=True)
-        .encode(x=alt.X("time:T", title=None, scale=alt.Scale(type="utc"), axis=axis), y=y, detail="row:N"),
+        .encode(x=alt.X("time:T", title="UTC", scale=alt.Scale(type="utc"), axis=axis), y=y, detail="row:N"),
         alt.Chart(names)
         .mark_text(align="right", dx=-6, fontSize=12, color="#8a8f94")
         .encode(x=alt.value(0), y=y, text="name:N"),

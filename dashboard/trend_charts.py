@@ -73,7 +73,7 @@ def _time_axis(trend: Trend) -> alt.X:
     domain = [pd.Timestamp(at, tz="UTC").isoformat() for at in (trend.begin_ns, trend.end_ns)]
     return alt.X(
         "time:T",
-        title=None,
+        title="UTC",
         scale=alt.Scale(type="utc", domain=domain, nice=False),
         axis=alt.Axis(format="%H:%M", labelOverlap=True),
     )

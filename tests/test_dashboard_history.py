@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.history import FULL_SCALE, VITALS_S, HeardBeats, Knots
@@ -53,6 +53,7 @@ def status(stay: str | None, revision: int) -> Bed:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 4000), st.sampled_from([0.0, 0.0, 0.7, 45.0])), min_size=1, max_size=12
@@ -117,6 +118,7 @@ def test_a_gap_of_minutes_in_a_sound_costs_no_memory() -> None:
     assert (samples[-4410:] == round(0.5 * FULL_SCALE)).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=12), st.floats(0.001, 80.0))
 def test_sound_in_any_pieces_is_the_sound(sizes: list[int], newest_s: float) -> None:
     ward, signal, at = Ward(), np.random.default_rng(1).uniform(-1.2, 1.2, sum(sizes)), 0
@@ -146,6 +148,7 @@ def test_a_beat_told_again_is_one_beat_and_the_later_record_says_its_class() -> 
     ]
 
 
+@settings(deadline=None)
 @given(st.permutations(range(40)))
 def test_beats_in_any_order_come_sorted_and_the_old_ones_go(order: list[int]) -> None:
     held = HeardBeats(10.0)
