@@ -20,7 +20,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 from inference import commands
 from inference.commands import Command
-from inference.desk import Answer, Desk
+from inference.desk import Desk
+from inference.desk_work import Answer
 from inference.errors import BadCommand
 from inference.intake import RawRecord, dead_letter
 from inference.publish import Outputs

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import singledispatchmethod
-from typing import Final, Protocol
-
-from pydantic import ValidationError
+from typing import Final
 
 from inference.alarm_book import AlarmBook, Pause
-from inference.alarm_spec import FIELDS, Values
+from inference.alarm_spec import Values
 from inference.beds import Beds, BedState, DeskState, Stored
 from inference.commands import (
     Acknowledge,
@@ -24,60 +21,14 @@ from inference.commands import (
     SetProfile,
     Standby,
     Transfer,
-    Value,
 )
+from inference.desk_work import Answer, Bedside, Work, merge
 from inference.errors import BadCommand, BadSetting
-from inference.types import Alarm, Audit, AuditChange, Bed, CommandOutcome, Priority
+from inference.types import Audit, AuditChange, CommandOutcome, Priority
 from ingest.types import NS_PER_S
 
 REMEMBER_MS: Final = 3_600_000
 """Ids of commands are remembered for so long; older ones are refused as stale anyway."""
-
-
-class Bedside(Protocol):
-    """What the desk asks of the worker."""
-
-    def configure(self, bed: str) -> None:
-        """The settings of a bed have changed."""
-
-    def reset(self, bed: str, watch: bool) -> int:
-        """Forget the patient's signals; go on to watch for missing data or not.
-
-        Returns the raw offset from which on records of the bed are not that patient's.
-        """
-
-    def mute(self, bed: str, on: bool) -> list[Alarm]:
-        """Silence the alarms of missing data, or no longer."""
-
-
-@dataclass(slots=True)
-class Answer:
-    """What applying a command gave: records to send, and commands that follow from it."""
-
-    audit: Audit
-    alarms: list[Alarm] = field(default_factory=list)
-    beds: list[Bed] = field(default_factory=list)
-    follow: list[Command] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Work:
-    """One command in work."""
-
-    command: Command
-    at_ns: int
-    now_ns: int
-    detail: str = ""
-    alarms: list[Alarm] = field(default_factory=list)
-    changes: list[AuditChange] = field(default_factory=list)
-    follow: list[Command] = field(default_factory=list)
-
-    def note(self, name: str, before: object, after: object) -> None:
-        """Note a change for the audit trail."""
-        if before != after:
-            shown = [None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-                     for value in (before, after)]  # fmt: skip
-            self.changes.append(AuditChange(name, *shown))
 
 
 class Desk:
@@ -165,7 +116,7 @@ class Desk:
         oldest_ms = at_ns // 1_000_000 - REMEMBER_MS
         desk.seen = {id_: ms for id_, ms in desk.seen.items() if ms >= oldest_ms}
         desk.seen[command.id] = at_ns // 1_000_000
-        work = _Work(command, at_ns, self._clock())
+        work = Work(command, at_ns, self._clock())
         beds = [command.bed] if command.bed else self._beds.of_ward(command.ward or "", among)
         try:
             if command.ward is not None and isinstance(command.action, SetAlarm):
@@ -186,11 +137,11 @@ class Desk:
         return Answer(audit, work.alarms, records, work.follow)
 
     @singledispatchmethod
-    def _do(self, action: object, state: BedState, work: _Work) -> None:
+    def _do(self, action: object, state: BedState, work: Work) -> None:
         raise BadCommand(f"action={type(action).__name__}: this worker does not know it; update it")
 
     @_do.register
-    def _acknowledge(self, action: Acknowledge, state: BedState, work: _Work) -> None:
+    def _acknowledge(self, action: Acknowledge, state: BedState, work: Work) -> None:
         standing = {life.id: life for life in self._book.of_bed(state.bed)}
         asked = list(dict.fromkeys(action.alarms))
         missing = [id_ for id_ in asked if id_ not in standing]
@@ -215,7 +166,7 @@ class Desk:
         work.detail = ", ".join(parts)
 
     @_do.register
-    def _pause(self, action: PauseAudio, state: BedState, work: _Work) -> None:
+    def _pause(self, action: PauseAudio, state: BedState, work: Work) -> None:
         until_ns = work.at_ns + round(action.seconds * NS_PER_S)
         state.pause = Pause(until_ns, work.command.user, self._book.gravest(state.bed))
         work.alarms += self._book.pause(state.bed, state.pause, work.now_ns)
@@ -225,13 +176,13 @@ class Desk:
         work.detail = f"sound paused for {action.seconds:g} s; new {sound} sound"
 
     @_do.register
-    def _resume(self, action: ResumeAudio, state: BedState, work: _Work) -> None:
+    def _resume(self, action: ResumeAudio, state: BedState, work: Work) -> None:
         state.pause = None
         work.alarms += self._book.pause(state.bed, None, work.now_ns)
         work.detail = "alarms sound again"
 
     @_do.register
-    def _admit(self, action: Admit, state: BedState, work: _Work) -> None:
+    def _admit(self, action: Admit, state: BedState, work: Work) -> None:
         # A successor may apply once more what its predecessor did a moment before it died.
         if action.transfer_from is not None and state.admitted_ns not in (None, work.at_ns):
             raise BadCommand(
@@ -243,7 +194,7 @@ class Desk:
         self._beds.catalogue.profile(profile)
         settings: Stored = {}
         for key, values in action.settings.items():
-            self._merge(settings, key, values, work, None)
+            merge(self._beds.catalogue, settings, key, values, work, None)
         work.note("profile", state.profile, profile)
         work.note("ward", state.ward, fresh.ward)
         if state.stay is not None:
@@ -258,7 +209,7 @@ class Desk:
             work.follow.append(self._next(work, action.transfer_from, gone))
 
     @_do.register
-    def _discharge(self, action: Discharge, state: BedState, work: _Work) -> None:
+    def _discharge(self, action: Discharge, state: BedState, work: Work) -> None:
         again = state.discharged_ns == work.at_ns
         if action.admitted_ns not in (None, state.admitted_ns) and not again:
             raise BadCommand(
@@ -268,7 +219,7 @@ class Desk:
         work.detail = "discharged; limits, alarms and baselines are forgotten"
 
     @_do.register
-    def _transfer(self, action: Transfer, state: BedState, work: _Work) -> None:
+    def _transfer(self, action: Transfer, state: BedState, work: Work) -> None:
         if state.admitted_ns is None:
             raise BadCommand(
                 f"bed={state.bed!r}: nobody is admitted here who could be transferred; admit first"
@@ -280,7 +231,7 @@ class Desk:
         work.detail = f"asked {action.to_bed} to admit the patient; this bed is discharged when it has"
 
     @_do.register
-    def _standby(self, action: Standby, state: BedState, work: _Work) -> None:
+    def _standby(self, action: Standby, state: BedState, work: Work) -> None:
         work.note("standby", state.standby_by is not None, action.on)
         state.standby_by = work.command.user if action.on else None
         work.alarms += self._bedside.mute(state.bed, action.on)
@@ -289,62 +240,30 @@ class Desk:
         )
 
     @_do.register
-    def _profile(self, action: SetProfile, state: BedState, work: _Work) -> None:
+    def _profile(self, action: SetProfile, state: BedState, work: Work) -> None:
         self._beds.catalogue.profile(action.profile)
         work.note("profile", state.profile, action.profile)
         state.profile = action.profile
         work.detail = f"defaults of {action.profile}; what was set for this bed stays"
 
     @_do.register
-    def _set(self, action: SetAlarm, state: BedState, work: _Work) -> None:
+    def _set(self, action: SetAlarm, state: BedState, work: Work) -> None:
         before = self._beds.settings(state.bed).get(action.alarm)
         settings = {key: dict(values) for key, values in state.settings.items()}
-        self._merge(settings, action.alarm, action.values, work, before)
+        merge(self._beds.catalogue, settings, action.alarm, action.values, work, before)
         state.settings = settings
 
-    def _set_ward(self, desk: DeskState, ward: str, action: SetAlarm, work: _Work) -> None:
+    def _set_ward(self, desk: DeskState, ward: str, action: SetAlarm, work: Work) -> None:
         settings = {key: dict(values) for key, values in self._beds.ward_settings(ward).items()}
         # Another partition of this worker may have been told before: each answers with what it knew itself.
         before = desk.wards.get(ward, {}).get(action.alarm, {})
-        self._merge(settings, action.alarm, action.values, work, Values.model_validate(before))
+        merge(
+            self._beds.catalogue, settings, action.alarm, action.values, work, Values.model_validate(before)
+        )
         desk.wards = {**desk.wards, ward: settings}
         self._beds.put_wards({ward: settings})
 
-    def _merge(
-        self, settings: Stored, key: str, values: dict[str, Value], work: _Work, before: object
-    ) -> None:
-        """Put values over what is stored of an alarm; null unsets."""
-        unknown = [name for name in values if name not in FIELDS]
-        if unknown or not values:
-            raise BadCommand(
-                f"values: {unknown[0] if unknown else 'none given'}: there are {', '.join(FIELDS)}"
-            )
-        given = {name: value for name, value in values.items() if value is not None}
-        try:
-            checked = Values.model_validate(given)
-        except ValidationError as error:
-            item = error.errors()[0]
-            raise BadCommand(
-                f"{key}: {'.'.join(map(str, item['loc']))}={item['input']!r}: {item['msg']}"
-            ) from error
-        # What is stored of it already may not conflict with what is set now.
-        kept = {name: value for name, value in settings.get(key, {}).items() if name not in values}
-        whole = Values.model_validate({**kept, **checked.model_dump(exclude_none=True)})
-        self._beds.catalogue.check(key, whole, "values")
-        stored = settings.setdefault(key, {})
-        for name in values:
-            # As it was read: "130" is 130.
-            value = getattr(checked, name)
-            old = getattr(before, name, None) if before is not None else stored.get(name)
-            work.note(f"{key} {name}", old, value)
-            if value is None:
-                stored.pop(name, None)
-            else:
-                stored[name] = value
-        if not stored:
-            del settings[key]
-
-    def _empty(self, state: BedState, work: _Work, reason: str, watch: bool) -> None:
+    def _empty(self, state: BedState, work: Work, reason: str, watch: bool) -> None:
         """Forget the patient: a new one inherits nothing."""
         work.alarms += self._bedside.mute(state.bed, False)
         work.alarms += self._book.close(state.bed, reason, work.now_ns)
@@ -359,7 +278,7 @@ class Desk:
             # Who takes the device off an empty bed is told nothing; the next admission watches it again.
             work.alarms += self._bedside.mute(state.bed, True)
 
-    def _next(self, work: _Work, bed: str, action: Admit | Discharge) -> Command:
+    def _next(self, work: Work, bed: str, action: Admit | Discharge) -> Command:
         """A command that follows from one, with an id that is the same whoever makes it."""
         first = work.command
         name = "admit" if isinstance(action, Admit) else "discharge"

@@ -29,7 +29,8 @@ from inference.commands import (
     Standby,
     Transfer,
 )
-from inference.desk import Answer, Desk
+from inference.desk import Desk
+from inference.desk_work import Answer
 from inference.site import Site, Ward
 from inference.types import Alarm, AlarmState, CommandOutcome, Priority
 from ingest.types import NS_PER_S
