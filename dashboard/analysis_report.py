@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from dashboard import analysis_pictures as pictures
+from dashboard.analysis_sound_report import sound_part
 from inference.analysis_findings import AlarmFinding, Findings, head_lines
 from inference.analysis_job import Result
 from inference.analysis_wire import Trace
@@ -54,9 +55,9 @@ def to_html(result: Result) -> bytes:
     ]
     if found.ecg is not None:
         parts.append(_ecg(result))
+    traces = {trace.signal: trace for trace in result.traces.sounds}
     for sound, picture in zip(found.sounds, result.traces.pictures, strict=True):
-        parts.append(f"<h2>Sound: {escape(sound.signal)}</h2><p>{escape(sound.statement)}</p>")
-        parts.append(_image(pictures.sound_chart(picture), "waveform and spectrogram"))
+        parts.append(sound_part(sound, picture, traces.get(sound.signal), _image, _alarms))
     parts += ["<h2>Signals</h2>", _signals(found), "<h2>How this was made</h2>", _made(found)]
     title = escape(f"Analysis of {found.name}")
     page = (

@@ -12,6 +12,7 @@ import streamlit as st
 
 from dashboard import analysis_pictures as pictures
 from dashboard.analysis_report import NOTICE, gravest_first, to_html, to_json
+from dashboard.analysis_sounds import show_sounds
 from dashboard.views import row_style
 from dashboard.words import plain
 from inference.analysis_findings import AlarmFinding, EcgFindings, Findings
@@ -40,7 +41,7 @@ def show(result: Result) -> None:
         _alarms(found.ecg)
         _strips(trace, found.ecg)
         _trends(found.ecg, found.duration_s)
-    _sounds(result)
+    show_sounds(result, dark=_dark())
     _signals(found)
     _downloads(result)
 
@@ -112,6 +113,9 @@ def _strips(trace: Trace, ecg: EcgFindings) -> None:
         pictures.strip(trace, begin_s, ecg.beats, alarms, dark=_dark(), leads=leads, weight=weight),
         output_format="PNG",
     )
+    if chosen is not None and chosen.reasons:
+        # The table above cuts what is long.
+        st.caption(plain(f"Measured when it was raised: {'; '.join(chosen.reasons)}"))
     if explained is not None:
         others = ", ".join(f"{name} {share:.0%}" for name, share in _likeliest(explained.probabilities))
         st.caption(
@@ -174,21 +178,6 @@ def _trends(ecg: EcgFindings, duration_s: float) -> None:
     )  # fmt: skip
     st.altair_chart((shade + lines).properties(height=200), width="stretch")
     st.caption("Grey: no lead could be used; nothing was judged there.")
-
-
-def _sounds(result: Result) -> None:
-    for sound, picture in zip(result.findings.sounds, result.traces.pictures, strict=True):
-        st.markdown(f"##### {plain(_words(sound.signal)).capitalize()}")
-        st.info(sound.statement)
-        cells = {
-            "Peak (dB)": f"{sound.peak_db:.1f}",
-            "RMS (dB)": f"{sound.rms_db:.1f}",
-            "Clipped": f"{sound.clipped_share:.2%}",
-            "Silent": f"{sound.silent_share:.0%}",
-        }
-        for column, (name, value) in zip(st.columns(len(cells)), cells.items(), strict=True):
-            column.metric(name, value)
-        st.image(pictures.sound_chart(picture, dark=_dark()), output_format="PNG")
 
 
 def _signals(found: Findings) -> None:

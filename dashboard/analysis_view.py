@@ -18,6 +18,7 @@ from inference.analysis_job import Analysis, AnalysisDesk, Result
 from inference.analysis_read import ReadOptions
 from inference.analysis_unpack import Upload, shown
 from inference.errors import InferenceError
+from ingest.readers import SOUND_ENDINGS
 from ingest.types import SignalKind
 
 RENEWED_S: Final = 0.5
@@ -28,7 +29,10 @@ ROUND: Final = "analysis_round"
 HELD: Final = "analysis_held"
 """Files that may be refused: kept until others are chosen, as Streamlit forgets what an uploader held."""
 
-TYPES: Final = ["zip", "hea", "dat", "mat", "edf", "bdf", "wav", "flac", "csv", "tsv"]
+KIND: Final = "analysis_kind"
+_SOUNDS: Final = [ending.removeprefix(".") for ending in SOUND_ENDINGS]
+TYPES: Final = ["zip", "hea", "dat", "mat", "edf", "bdf", *_SOUNDS, "csv", "tsv"]
+SOUND_KINDS: Final = {"Lung sounds": SignalKind.LUNG_SOUND, "Heart sounds": SignalKind.HEART_SOUND}
 BY_NAME: Final = "by the channels' names"
 NO_RATE: Final = 0.0
 BY_HEAD: Final = "as line 1 says, else mV"
@@ -52,7 +56,7 @@ def analyse_page(desk: AnalysisDesk) -> None:
 
 
 def _forget() -> None:
-    for key in (RUNNING, RESULT, PROBLEM, HELD):
+    for key in (RUNNING, RESULT, PROBLEM, HELD, KIND):
         st.session_state.pop(key, None)
     # A new key drops the files that the uploader holds.
     st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1
@@ -69,9 +73,10 @@ def _form(desk: AnalysisDesk) -> None:
     if st.session_state.get(PROBLEM) or st.session_state.get(HELD):
         _start_over(again)
     st.caption(
-        "WFDB (.hea with its data, or a zip of them), EDF or BDF, WAV or FLAC, CSV. It goes through the same "
-        "pipeline as the beds and is forgotten with this browser session. The access log keeps who handed it "
-        "in, the kind of file, its size and its checksum: no name, no content."
+        "WFDB (.hea with its data, or a zip of them), EDF or BDF, CSV, sounds of a chest (WAV, FLAC, MP3, "
+        "OGG, AIFF). It goes through the same pipeline as the beds and is forgotten with this browser "
+        "session. The access log keeps who handed it in, the kind of file, its size and its checksum: no "
+        "name, no content."
     )
     problem = st.session_state.get(PROBLEM)
     if problem:
@@ -87,8 +92,9 @@ def _form(desk: AnalysisDesk) -> None:
     uploads = [Upload(file.name, file.getvalue()) for file in files] or held
     if held and not files:
         st.caption(f"Still here: {plain(', '.join(shown(one.name) for one in held))}")
-    options = _options()
-    if st.button("Analyse", type="primary", disabled=not uploads):
+    unasked, kind = _sound_kind(uploads)
+    options = _options(kind)
+    if st.button("Analyse", type="primary", disabled=not uploads or (unasked and options.kind is None)):
         st.session_state.pop(PROBLEM, None)
         st.session_state[HELD] = uploads
         note_uploads(uploads)
@@ -97,6 +103,17 @@ def _form(desk: AnalysisDesk) -> None:
         except InferenceError as error:
             st.session_state[PROBLEM] = str(error)
         st.rerun()
+
+
+def _sound_kind(uploads: Sequence[Upload]) -> tuple[bool, str | None]:
+    """Ask what a sound is of, since no name tells it surely: whether it must be said, and what was."""
+    if not any(PurePath(one.name).suffix.lower() in SOUND_ENDINGS for one in uploads):
+        return False, None
+    # Kept as the files are: after a refusal it is not asked again.
+    names, held = list(SOUND_KINDS), st.session_state.get(KIND)
+    said = st.radio("What was recorded?", names, names.index(held) if held else None, horizontal=True)
+    st.session_state[KIND] = said
+    return True, None if said is None else str(SOUND_KINDS[said])
 
 
 def note_uploads(uploads: Sequence[Upload]) -> None:
@@ -123,7 +140,7 @@ def _here() -> Callable[[], bool]:
     return lambda: not runtime.exists() or runtime.get_instance().is_active_session(session)
 
 
-def _options() -> ReadOptions:
+def _options(sound: str | None = None) -> ReadOptions:
     with st.expander("What the file does not say itself"):
         left, middle, unit_at, right, last = st.columns(5)
         kind = left.selectbox("Kind of signal", [BY_NAME, *(str(kind) for kind in SignalKind)])
@@ -134,7 +151,7 @@ def _options() -> ReadOptions:
         channels = right.text_input("Channels, by comma (empty: all)")
         record = last.text_input("Record, where there are several")
     return ReadOptions(
-        None if kind == BY_NAME else kind,
+        sound if kind == BY_NAME else kind,
         None if rate == NO_RATE else rate,
         tuple(name.strip() for name in channels.split(",") if name.strip()),
         record.strip() or None,

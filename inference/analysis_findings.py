@@ -164,6 +164,7 @@ class SoundFindings(msgspec.Struct, frozen=True):
 
     ``clipped_share`` is of its samples, ``silent_share`` of its pieces of 50 ms under −60 dB of full scale.
     ``heard`` holds the probability of each class over the whole, ``thresholds`` from which one is called;
+    ``pieces`` are what the ward's monitor says of each few seconds as they come, in the form of cycles;
     ``cycles_from`` says what the cycles were found by.
     """
 
@@ -177,6 +178,7 @@ class SoundFindings(msgspec.Struct, frozen=True):
     verdict: SoundVerdict | None = None
     model: str | None = None
     marks: list[SoundMark] = []
+    pieces: list[SoundCycle] = []
     heard: dict[str, float] = {}
     thresholds: dict[str, float] = {}
     cycles_from: str = ""
@@ -225,8 +227,22 @@ def head_lines(findings: Findings) -> list[str]:
         unusable_s = sum(stretch.end_s - stretch.begin_s for stretch in findings.ecg.unusable)
         lines.append(f"Not judged: {unusable_s:.0f} s of {findings.duration_s:.0f} s")
     for sound in findings.sounds:
-        lines.append(
-            f"{sound.signal}: peak {sound.peak_db:.1f} dB, {sound.clipped_share:.1%} clipped, "
-            f"{sound.silent_share:.0%} silent"
-        )
+        lines += _sound_lines(sound)
+    return lines
+
+
+def _sound_lines(sound: SoundFindings) -> list[str]:
+    rate = None if sound.rates is None else sound.rates.median
+    unit = "breaths" if sound.signal == "lung_sound" else "beats"
+    lines = [] if rate is None else [f"{sound.signal}: {rate:.0f} {unit} a minute"]
+    if sound.heard:
+        heard = ", ".join(f"{name} {share:.0%}" for name, share in sound.heard.items())
+        lines.append(f"{sound.signal}: {heard} ({sound.model})")
+    if sound.verdict is not None:
+        said = ", ".join(f"{name} {share:.0%}" for name, share in sound.verdict.probabilities.items())
+        lines.append(f"{sound.signal}: {said}")
+    lines.append(
+        f"{sound.signal}: peak {sound.peak_db:.1f} dB, {sound.clipped_share:.1%} clipped, "
+        f"{sound.silent_share:.0%} silent, {sound.lost_s:.0f} s not judged"
+    )
     return lines

@@ -55,6 +55,7 @@ def analyse_sound(
         statement=_statement(signal, network),
         model=network.spec.name,
         marks=heard.marks,
+        pieces=played.pieces,
         cycles=heard.cycles,
         cycles_from=heard.cycles_from,
         verdict=heard.verdict,

@@ -14,6 +14,7 @@ import numpy as np
 
 from inference.analysis_findings import SoundCycle, SoundLoss, SoundMark, SoundVerdict
 from inference.analysis_sound_cycles import breath_cuts_s, cycles_between
+from inference.analysis_sound_play import NOT_JUDGED
 from inference.sound_monitor import SPECS
 from inference.sound_records import events_of
 from ingest.conditioning import condition, delay_s
@@ -23,7 +24,6 @@ from models.melspec import log_mel
 from models.sounds import DIAGNOSES, Heard, SoundModel
 from models.sounds_level import level_frames
 
-NOT_JUDGED: Final = "not judged"
 BY_BREATH: Final = (
     "Breaths are cut where the breath sound is faintest, by its own rhythm: no network says where they begin."
 )

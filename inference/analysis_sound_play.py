@@ -9,12 +9,12 @@ import numpy as np
 
 from inference.alarm_book import AlarmBook
 from inference.analysis_ecg import BED, Progress, alarms_of
-from inference.analysis_findings import AlarmFinding, SoundLoss, SoundRates
+from inference.analysis_findings import AlarmFinding, SoundCycle, SoundLoss, SoundRates
 from inference.score_run import START_NS, VirtualClock, play_sources
 from inference.sound_listener import SoundNetwork
 from inference.sound_monitor import SIGNS, SPECS, SoundMonitor
-from inference.types import Alarm, Vital
-from inference.windows import WindowMonitor, Windows
+from inference.types import Alarm, Prediction, Vital
+from inference.windows import CLEAN, WindowMonitor, Windows
 from ingest.recording import Signal
 from ingest.replay import Source
 from ingest.settings import IngestSettings
@@ -28,6 +28,7 @@ REASONS: Final = dict(
     )
 )
 MISSING: Final = "samples missing"
+NOT_JUDGED: Final = "not judged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Played:
     """What the ward's monitor said of a sound."""
 
     alarms: list[AlarmFinding]
+    pieces: list[SoundCycle]
     rates: SoundRates
     lost: list[SoundLoss]
 
@@ -83,12 +85,30 @@ def play_sound(
     monitor = SoundMonitor(signal.kind, windows, network)
     alarms: list[Alarm] = []
     vitals: list[Vital] = []
+    predictions: list[Prediction] = []
     sources = [Source(BED, "", one_channel(signal))]
     for done, outcome in enumerate(play_sources(sources, monitor, clock, settings), 1):
         alarms += outcome.alarms
         vitals += outcome.vitals
+        predictions += outcome.predictions
         progress(str(signal.kind), min(1.0, done / max(1.0, signal.duration_s)))
-    return Played(alarms_of(alarms), _rates(vitals, signal.kind), _lost(vitals, windows.signs))
+    return Played(
+        alarms_of(alarms),
+        [_piece(one) for one in predictions],
+        _rates(vitals, signal.kind),
+        _lost(vitals, windows.signs),
+    )
+
+
+def _piece(told: Prediction) -> SoundCycle:
+    judged = told.quality >= CLEAN
+    shares = {name: round(share, 3) for name, share in told.probabilities.items()}
+    return SoundCycle(
+        max(0.0, _seconds(told.start_ns)),
+        _seconds(told.end_ns),
+        shares if judged else {},
+        "" if judged else NOT_JUDGED,
+    )
 
 
 def _rates(vitals: list[Vital], kind: SignalKind) -> SoundRates:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from models.sounds import SoundModel
 
 LEAST_ROWS: Final = 6
+LEAD_MEMORIES: Final = 5.0
+"""Time constants of the running level that are looked at before a window."""
 
 _busy = threading.Lock()
 
@@ -109,7 +111,10 @@ def explain_window(
         middle = round((at_s - begin_s) * network.mel.frame_hz)
         first = int(np.clip(middle - network.window_frames // 2, 0, n_frames - network.window_frames))
         last = first + network.window_frames
-        window = np.ascontiguousarray(level_frames(frames[:, :last], network.memory_frames)[:, first:])
+        # What lies further back is forgotten by then.
+        lead = min(first, round(LEAD_MEMORIES * network.memory_frames))
+        leveled = level_frames(frames[:, first - lead : last], network.memory_frames)
+        window = np.ascontiguousarray(leveled[:, lead:])
         return _explain(network, window, begin_s + first / network.mel.frame_hz, label)
 
 

@@ -119,6 +119,7 @@ def test_after_a_refusal_the_unit_is_given_or_all_is_forgotten() -> None:
 def test_after_a_refusal_one_may_start_over() -> None:
     app = a_page(AnalysisDesk(AnalysisLimits())).run()
     app.file_uploader[0].upload("s.wav", b"ID3" + bytes(500), "audio/wav").run()
+    app.radio[0].set_value("Lung sounds").run()
     next(button for button in app.button if button.label == "Analyse").click().run()
     run_until_done(app)
     next(button for button in app.button if button.label == "Start over").click().run()
@@ -130,12 +131,19 @@ def test_after_a_refusal_one_may_start_over() -> None:
 def test_a_refusal_names_the_file_as_text_and_the_form_stays() -> None:
     app = a_page(AnalysisDesk(AnalysisLimits())).run()
     app.file_uploader[0].upload("*b*.wav", b"ID3" + bytes(500), "audio/wav").run()
+    app.radio[0].set_value("Lung sounds").run()
     app.button[0].click().run()
     run_until_done(app)
     assert "looks like MP3" in app.error[0].value
     assert r"\*b\*\.wav" in app.error[0].value
     assert any(r"Still here: \*b\*" in one.value for one in app.caption)
     assert not next(button for button in app.button if button.label == "Analyse").disabled
+
+
+def test_the_strip_says_in_full_what_was_measured(result: Result) -> None:
+    app = a_page(AnalysisDesk(AnalysisLimits()), result).run()
+    assert not app.exception
+    assert any(one.value.startswith("Measured when it was raised: ") for one in app.caption)
 
 
 def test_names_from_a_file_are_never_markup(result: Result) -> None:
