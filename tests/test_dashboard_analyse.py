@@ -143,7 +143,7 @@ def test_a_refusal_names_the_file_as_text_and_the_form_stays() -> None:
 def test_the_strip_says_in_full_what_was_measured(result: Result) -> None:
     app = a_page(AnalysisDesk(AnalysisLimits()), result).run()
     assert not app.exception
-    assert any(one.value.startswith("Measured when it was raised: ") for one in app.caption)
+    assert any(one.value.startswith("Measured when it was raised") for one in app.caption)
 
 
 def test_names_from_a_file_are_never_markup(result: Result) -> None:
