@@ -245,6 +245,9 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     page.get_by_role("link", name="Alarms").click()
     main = page.locator('[data-testid="stMain"]')
     until("the alarms page", lambda: "VENT FIB" in main.inner_text(), 30)
+    until("its head line", lambda: "bed-03 *** VENT FIB" in page.locator(".urgent").inner_text())
+    assert " · 1 high · 1 medium · 0 low · " in page.locator(".count").inner_text()
+    assert page.locator(".time").inner_text().split()[1:] == [page.evaluate(ZONE)]
     bar = page.locator(".bar")
     bursts = int(bar.get_attribute("data-high"))
     until("alarms sound on pages without traces", lambda: int(bar.get_attribute("data-high")) > bursts, 20)
@@ -274,6 +277,7 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     assert pixels(page, "bed-01") == frozen
 
 
+ZONE = "new Date().toLocaleTimeString('en-GB', { timeZoneName: 'short' }).split(' ')[1]"
 QUIET_START = """const Sound = window.AudioContext;
 window.AudioContext = class extends Sound { constructor() { super(); this.suspend(); } };"""
 """Headless Chromium lets sound start by itself; browsers on a desk do not."""
@@ -289,6 +293,15 @@ FITS = """() => {
     && box.bottom <= innerHeight;
   return tiles.every(inside) && main.scrollHeight <= main.clientHeight
     && document.scrollingElement.scrollHeight <= innerHeight;
+}"""
+COLUMNS = """() => {
+  const lefts = new Set();
+  const look = (root) => { for (const node of root.querySelectorAll('*')) {
+    if (node.classList.contains('tile')) lefts.add(Math.round(node.getBoundingClientRect().left));
+    if (node.shadowRoot) look(node.shadowRoot);
+  } };
+  look(document);
+  return lefts.size;
 }"""
 CUT = """() => {
   const cut = [];
@@ -383,6 +396,13 @@ def test_a_ward_that_is_heard_arranged_and_hung_on_a_wall(
     until("the tiles fit", lambda: page.evaluate(FITS), 10)
     assert "SOUND OFF" in bar.locator(".soundoff").inner_text()
     assert bar.get_attribute("data-context") == "suspended"
+
+    page.set_viewport_size({"width": 420, "height": 800})
+    until("one column", lambda: page.evaluate(COLUMNS) == 1)
+    wide = page.evaluate("document.scrollingElement.scrollWidth")
+    assert wide <= 420
+    page.set_viewport_size({"width": 1366, "height": 768})
+    until("several again", lambda: page.evaluate(COLUMNS) > 1)
 
     # Nothing sounds before a click; from then on what is active does, until it is acknowledged.
     fibrillation = an_alarm("bed-03", "vf", Priority.HIGH, "*** VENT FIB/FLUTTER")
