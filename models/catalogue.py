@@ -10,6 +10,11 @@ from models.spec import Interval, ModelSpec
 from models.verdict import VerdictSpec
 
 HEADLINES: Final = (
+    "cv_murmur_patient_auroc",
+    "cv_s1_s2_f1",
+    "cv_crackle_auroc",
+    "cv_wheeze_auroc",
+    "cv_icbhi_score",
     "mean_f1",
     "score",
     "challenge_score",
