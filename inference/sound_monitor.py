@@ -93,6 +93,8 @@ class SoundMonitor:
         if slot not in self._names:
             self._names[slot] = bed
             self._make_room(len(self.bank.count))
+            if self.listener is not None:
+                self.listener.seat(slot, bed)
         return slot
 
     def _make_room(self, n_slots: int) -> None:

@@ -27,6 +27,7 @@ from tests.sound_playing import (
     T0,
     Card,
     PlainListener,
+    asked_at,
     monitor,
     pieces,
     play,
@@ -213,11 +214,20 @@ def test_the_network_hears_the_frames_that_training_makes() -> None:
     play(monitor(LUNG, network), pieces(LUNG, sound))
     leveled = level_frames(log_mel(condition(sound[:, None], FS, LUNG_BAND)[:, 0], LUNG_MEL), MEMORY_FRAMES)
     shown = [window for window in network.seen if window.any()]
-    # 256 frames are whole after six seconds; then it is asked every three.
-    assert len(shown) == 1 + (30 - 6) // 3
-    for nth, window in enumerate(shown):
-        newest = 50 * (6 + 3 * nth) - 3
+    for second, window in zip(asked_at("bed", 30), shown, strict=True):
+        newest = 50 * second - 3
         np.testing.assert_allclose(window, leveled[:, newest - 256 : newest], atol=1e-5)
+
+
+def test_beds_that_begin_together_are_not_all_asked_about_at_once() -> None:
+    network, sounds, asked = PlainListener(), lung(12), []
+    many = monitor(LUNG, network)
+    lines = [pieces(LUNG, sounds, bed=f"bed-{n}") for n in range(30)]
+    for second in zip(*lines, strict=True):
+        asked.append(len(many.push(second).predictions))
+    assert asked[:5] == [0] * 5
+    assert sum(asked[6:9]) == sum(asked[9:12]) == 30
+    assert max(asked) <= 18
 
 
 def whistling(seconds: int, spans: list[tuple[float, float]]) -> np.ndarray:
@@ -336,7 +346,9 @@ def test_another_network_listens_anew_and_the_rest_goes_on() -> None:
     outcome = play(successor, pieces(LUNG, sound[20 * FS :], begins=20 * FS, starts=False))
     assert len(rates(outcome.vitals)) == 20
     shown = [window for window in network.seen[before:] if window.any()]
-    assert len(shown) == len(outcome.predictions) == 1 + (20 - 6) // 3
+    assert len(shown) == len(outcome.predictions) == len([at for at in asked_at("bed", 40) if at >= 26])
+    # What the other network heard is not shown to this one.
+    assert min(one.start_ns for one in outcome.predictions) >= T0 + 20 * NS_PER_S
 
 
 def test_a_state_of_another_version_is_refused_and_the_bed_begins_anew() -> None:
