@@ -242,7 +242,7 @@ def describe(rows: Sequence[Row], notes: Sequence[str]) -> Evaluation:
             "Patients whose murmur is unknown",
             ("patient", "probability of a murmur"),
             tuple((name, round(float(expit(evidence)), 3)) for name, _, evidence, _ in unknown),
-            "Apart: in no figure.",
+            "Apart: in no figure",
         ),
         Table(
             RECORDINGS, HEAD, tuple(astuple(row) for row in rows), "evidence: calibrated logit of a murmur"
@@ -272,11 +272,17 @@ def _groups_table(
         called = sum(evidence >= 0 for _, _, evidence, _ in own)
         area = auroc_interval(own).value
         cells.append(
-            (group, len(own), sum(truth for *_, truth in own), called, round(area, 3))
+            (
+                group,
+                len(own),
+                sum(truth for *_, truth in own),
+                called,
+                round(area, 3) if np.isfinite(area) else "–",
+            )
             + tuple(round(100 * float(f1_of(counts[i, :2].sum(0))), 1) for i in range(2))
         )
     head = (column, "patients", "with a murmur", "called", "ROC area", "S1, S2 F1 %", "envelope F1 %")
-    return Table(title, head, tuple(cells), "Patients whose murmur is unknown are in the F1 alone.")
+    return Table(title, head, tuple(cells), "Patients whose murmur is unknown are in the F1 alone")
 
 
 def joined(parts: Sequence[Evaluation]) -> Evaluation:
