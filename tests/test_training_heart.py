@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from models.cards import read_spec
 from models.sounds import SoundModel
 from models.sounds_heart import STATES
 from models.spec import Conv1dFrontEnd
 from tests.sound_sets import BEAT_S, FS_HZ, S1_S, SYSTOLE_S, heart_sound, write_circor
+from training import sound_card_cli
 from training.errors import BadAnnotation, BadRecipe, DataMissing
 from training.heart_config import HeartRecipe
 from training.heart_envelope import sound_onsets
@@ -241,6 +243,23 @@ def test_a_model_is_trained_scored_and_heard(task: HeartTask, tmp_path: Path) ->
     assert heard.states.shape == (1, model.window_steps)
     assert heard.step_probabilities[..., :4].sum(-1) == pytest.approx(1, abs=1e-5)
     assert 0 < heard.probabilities[0, 0] < 1
+
+
+def test_a_card_carries_the_figures_of_all_folds(
+    task: HeartTask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = HeartTask(small_recipe(**{"optimizer.steps": 2, "run.validate_every": 2}), task.data, task.cache)
+    for i, split in enumerate(quick.folds(2), start=1):
+        fit(quick, split, tmp_path / "folds" / f"{i}of2")
+    fit(quick, quick.split(), tmp_path / "fixed")
+    command = [str(tmp_path / "folds"), "-k", "2", "--data", str(task.data), "--out", str(tmp_path / "out")]
+    report = ["--report", str(tmp_path / "report.md"), "--model", str(tmp_path / "fixed" / "model")]
+    assert sound_card_cli.main([*command, *report]) == 0
+    spec = read_spec(tmp_path / "out")
+    assert {"s1_f1", "cv_s1_f1", "cv_murmur_patient_auroc", "cv_patients_accuracy"} <= set(spec.metrics)
+    assert spec.metrics["cv_murmur_patient_auroc"].n == 12
+    assert "2 folds by patient" in (tmp_path / "report.md").read_text()
+    assert "s1_s2_f1" in capsys.readouterr().out
 
 
 def test_calibration_finds_the_scale_of_logits() -> None:
