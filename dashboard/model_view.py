@@ -30,7 +30,9 @@ def overview(cards: Sequence[Card], snapshot: SystemSnapshot) -> None:
         }
         for card in cards
     ]
-    st.dataframe(rows, hide_index=True, width="stretch", alt="All models")
+    # As wide as its longest words from the begin: a table keeps the widths that it had when it was drawn.
+    now = st.column_config.TextColumn(width=170)
+    st.dataframe(rows, hide_index=True, width="stretch", column_config={"Now": now}, alt="All models")
 
 
 def _now(card: Card, snapshot: SystemSnapshot) -> str:
