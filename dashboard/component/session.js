@@ -11,6 +11,7 @@ function leave(why) {
 }
 
 async function signOut(failed) {
+  failed.hidden = true;
   let why = "the server cannot be reached";
   try {
     const answer = await fetch("/sign-out", { method: "POST" });
