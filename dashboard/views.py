@@ -158,8 +158,8 @@ ROW_STYLE: Final = {
 
 
 def row_style(priority: str, state: str) -> str:
-    """Return the CSS of an alarm's row: only what is still active is coloured."""
-    return ROW_STYLE[Priority(priority)] if state == AlarmState.ACTIVE else ""
+    """Return the CSS of an alarm's row: only what stands and nobody has seen is coloured."""
+    return ROW_STYLE[Priority(priority)] if state in (AlarmState.ACTIVE, AlarmState.LATCHED) else ""
 
 
 def alarm_list(snapshot: WardSnapshot, bed: str | None = None) -> None:

@@ -196,6 +196,7 @@ def alarmed(name: str, *alarms: Alarm) -> BedSnapshot:
 
 def test_the_rows_of_active_alarms_are_coloured() -> None:
     assert "#8f1212" in views.row_style("high", "active")
+    assert views.row_style("high", "latched") == views.row_style("high", "active")
     assert views.row_style("high", "ended") == ""
 
 
