@@ -26,6 +26,7 @@ from models.melspec import MelSpec
 from models.sounds_explain import spectrogram_map
 from models.sounds_heart import STATES, decode_states, murmur_logit
 from models.sounds_level import RunningLevel, mel_spec
+from models.sounds_lung import evidence
 from models.sounds_run import run_recording, run_windows
 from models.spec import Conv2dFrontEnd, ModelSpec
 
@@ -153,28 +154,47 @@ class SoundModel:
         if len(frames_BMT) == 0:
             raise ValueError(f"no windows: {self.spec.name} takes at least one")
         steps, windows, attention = run_windows(self.network, frames_BMT, where_BS)
-        return self._heard(steps, windows, attention)
+        inside = np.ones(steps.shape[:2], dtype=np.bool_) if where_BS is None else where_BS
+        states = self._states(steps)
+        return self._heard(steps, states, self._evidence(steps, windows, states, inside), windows, attention)
 
-    def _heard(self, steps_BSK: FloatArray, windows_BK: FloatArray, attention_BS: FloatArray) -> Heard:
-        n, n_steps, _ = steps_BSK.shape
-        states = np.zeros((n, 0), dtype=np.int64)
-        logits = windows_BK[:, : len(self.classes)].astype(np.float64)
+    def _states(self, steps_BSK: FloatArray) -> IntArray:
+        """Decoded states of heart sounds, (B, S); none of lung sounds, (B, 0)."""
         if self.heart:
-            states = decode_states(steps_BSK, self.step_s)
-            logits = murmur_logit(steps_BSK, windows_BK[:, 0], states)[:, None]
+            return decode_states(steps_BSK, self.step_s)
+        return np.zeros((len(steps_BSK), 0), dtype=np.int64)
+
+    def _evidence(
+        self, steps_BSK: FloatArray, windows_BK: FloatArray, states_BS: IntArray, inside_BS: BoolArray
+    ) -> npt.NDArray[np.float64]:
+        """Logits that the card's calibration is for, (B, K)."""
+        if self.heart:
+            return murmur_logit(steps_BSK, windows_BK[:, 0], states_BS)[:, None]
+        return evidence(steps_BSK, windows_BK[:, : len(self.classes)], inside_BS)
+
+    def _heard(
+        self,
+        steps_BSK: FloatArray,
+        states_BS: IntArray,
+        evidence_BK: npt.NDArray[np.float64],
+        windows_BK: FloatArray,
+        attention_BS: FloatArray,
+    ) -> Heard:
+        if self.heart:
             apart = [_softmax(steps_BSK[..., : len(STATES)]), _sigmoid(steps_BSK[..., len(STATES) :])]
             of_steps = np.concatenate(apart, axis=-1)
         else:
             columns = [self.calibrate(name, steps_BSK[..., k]) for k, name in enumerate(self.step_classes)]
             of_steps = np.stack(columns, axis=-1)
+        diagnoses = windows_BK[:, len(self.classes) :]
         return Heard(
-            np.stack([self.calibrate(name, logits[:, k]) for k, name in enumerate(self.classes)], axis=-1),
+            np.stack(
+                [self.calibrate(name, evidence_BK[:, k]) for k, name in enumerate(self.classes)], axis=-1
+            ),
             of_steps,
             attention_BS,
-            _softmax(windows_BK[:, len(self.classes) :])
-            if windows_BK.shape[1] > len(self.classes)
-            else np.zeros((n, 0), dtype=np.float32),
-            states,
+            _softmax(diagnoses) if diagnoses.shape[1] else diagnoses,
+            states_BS,
         )
 
     def explain(self, frames_BMT: FloatArray, name: str, where_BS: BoolArray | None = None) -> FloatArray:
@@ -208,12 +228,24 @@ class SoundModel:
             Leveled frames of the recording, at least one.
         """
         course = run_recording(self.network, frames_MT, self.window_steps, max(1, self.window_steps // 2))
-        whole = self._heard(
-            course.step_logits[None],
-            course.window_logits.mean(0, keepdims=True),
-            self._attention(course.attention, course.first_step, len(course.step_logits)),
+        n_steps = len(course.step_logits)
+        states = self._states(course.step_logits[None])
+        place = course.first_step[:, None] + np.arange(self.window_steps)
+        inside = place < n_steps
+        place = np.minimum(place, n_steps - 1)
+        of_windows = self._evidence(
+            course.step_logits[place],
+            course.window_logits,
+            states[0][place] if self.heart else states,
+            inside,
         )
-        return whole
+        return self._heard(
+            course.step_logits[None],
+            states,
+            of_windows.mean(0, keepdims=True),
+            course.window_logits.mean(0, keepdims=True),
+            self._attention(course.attention, course.first_step, n_steps),
+        )
 
     def _attention(self, attention_WS: FloatArray, starts: IntArray, n_steps: int) -> FloatArray:
         """Attention of windows along the recording, (1, S), sum 1."""

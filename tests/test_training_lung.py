@@ -11,10 +11,10 @@ import soundfile
 import torch
 
 from models.sounds import DIAGNOSES, SoundModel
+from models.sounds_lung import evidence
 from tests.sound_sets import FS_HZ, write_circor, write_icbhi
 from training.errors import BadAnnotation, BadRecipe, DataMissing
 from training.lung_config import LungData
-from training.lung_predict import pooled_logit
 from training.lung_recipes import lung_sounds_1
 from training.lung_records import list_recordings, parse_name
 from training.lung_sampling import KINDS, LungSampler, Steps, kind_of
@@ -196,7 +196,10 @@ def test_pooled_steps_of_a_cycle_are_its_own() -> None:
     assert float(pooled[1]) == pytest.approx(float(p[2]))
     assert float(pooled[2]) == 0
     expected = np.log(float(pooled[0]) / (1 - float(pooled[0])))
-    assert pooled_logit(p[:2, None].numpy())[0] == pytest.approx(expected, rel=1e-4)
+    where = np.array([[True, True, False, False]])
+    assert evidence(logits.numpy(), np.array([[1.0]]), where)[0, 0] == pytest.approx(
+        (expected + 1) / 2, rel=1e-4
+    )
 
 
 def test_icbhi_scores_count_the_exact_class() -> None:

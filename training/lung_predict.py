@@ -10,10 +10,11 @@ import numpy as np
 from models.cnn_lstm import CnnLstm
 from models.sounds import DIAGNOSES
 from models.sounds_heart import log_softmax
+from models.sounds_lung import evidence
 from models.sounds_run import cut_windows, run_recording, run_windows
 from training.lung_records import LungRecord
 from training.lung_sampling import LABELS, Steps
-from training.sources import FloatArray, WideFloatArray
+from training.sources import WideFloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,6 @@ class HeardLung:
     record: LungRecord
     cycle_logits: WideFloatArray
     diagnosis: WideFloatArray
-
-
-def pooled_logit(probabilities_SK: FloatArray | WideFloatArray) -> WideFloatArray:
-    """Logit of the linear softmax of steps: their mean weighted by themselves (Wang et al., ICASSP 2019)."""
-    p = np.asarray(probabilities_SK, dtype=np.float64)
-    pooled = np.clip((p * p).sum(0) / np.maximum(p.sum(0), 1e-9), 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(pooled / (1 - pooled)), dtype=np.float64)
 
 
 def listen(model: CnnLstm, records: Sequence[LungRecord], steps: Steps, window_steps: int) -> list[HeardLung]:
@@ -72,9 +66,7 @@ def _listen(model: CnnLstm, record: LungRecord, steps: Steps, window_steps: int)
     if len(there):
         windows = cut_windows(record.frames, begin * steps.per_step, window_steps * steps.per_step)
         of_steps, of_window, _ = run_windows(model, windows, where)
-        p = 1 / (1 + np.exp(-of_steps.astype(np.float64)))
-        pooled = np.stack([pooled_logit(one[inside]) for one, inside in zip(p, where, strict=True)])
-        logits[there] = (pooled + of_window[:, : len(LABELS)]) / 2
+        logits[there] = evidence(of_steps, of_window[:, : len(LABELS)], where)
     course = run_recording(model, record.frames, window_steps, window_steps // 2)
     diagnosis = np.zeros(len(DIAGNOSES))
     if course.window_logits.shape[1] > len(LABELS):
