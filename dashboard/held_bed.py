@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from dashboard.heard_sounds import SOUNDS, HeardSounds
 from dashboard.history import HeardBeats, VitalRing
 from dashboard.snapshots import LIVE_S, BedSnapshot, FindingSnapshot, VitalSnapshot
 from dashboard.traces import Trace
@@ -63,6 +64,10 @@ class AnalysisWatch:
         return wait_s if wait_s > (UNANSWERED_S if self.answered else UNANSWERED_FIRST_S) else None
 
 
+def _nothing_heard() -> dict[str, HeardSounds]:
+    return {signal: HeardSounds() for signal in SOUNDS}
+
+
 @dataclass(slots=True)
 class HeldBed:
     """Traces, numbers and settings of one bed; the ward's lock guards it."""
@@ -72,6 +77,7 @@ class HeldBed:
     vitals: dict[str, tuple[Vital, float]] = field(default_factory=dict)
     past_vitals: dict[str, VitalRing] = field(default_factory=dict)
     predictions: dict[str, tuple[Prediction, float]] = field(default_factory=dict)
+    heard: dict[str, HeardSounds] = field(default_factory=_nothing_heard)
     status: Bed | None = None
     watch: AnalysisWatch = field(default_factory=AnalysisWatch)
 
@@ -80,6 +86,7 @@ class HeldBed:
         held = self.status
         if held is not None and _patient(held) != _patient(status):
             self.beats = HeardBeats(history_s)
+            self.heard = _nothing_heard()
             self.vitals.clear()
             self.past_vitals.clear()
             self.predictions.clear()
@@ -115,6 +122,7 @@ class HeldBed:
                 quality=vital.quality,
                 usable=vital.usable,
                 age_s=max(0.0, now - fresh_at),
+                respiratory_rate_bpm=vital.respiratory_rate_bpm,
             )
             for vital, fresh_at in self.vitals.values()
         )

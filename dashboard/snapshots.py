@@ -97,7 +97,7 @@ class VitalHistory:
 
 @dataclass(frozen=True, slots=True)
 class VitalSnapshot:
-    """The numbers beside a trace; ``heart_rate_bpm`` is ``None`` where there is no valid number."""
+    """The numbers beside a trace; a rate is ``None`` where there is no valid number."""
 
     signal: str
     heart_rate_bpm: float | None
@@ -105,6 +105,7 @@ class VitalSnapshot:
     quality: float
     usable: bool
     age_s: float
+    respiratory_rate_bpm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

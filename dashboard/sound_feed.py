@@ -10,15 +10,16 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
 import numpy as np
 
+from dashboard.heard_sounds import Heard
 from dashboard.history import Int16Array
-from dashboard.snapshots import StreamSnapshot, WardSnapshot
+from dashboard.snapshots import BedSnapshot, StreamSnapshot, WardSnapshot
+from dashboard.sound_marks import Marks, MarksSession, looked, rate_of
 from ingest.types import MISSING_INT16, NS_PER_S, SignalKind
 
 HISTORY_S: Final = 60.0
@@ -53,28 +54,9 @@ class SoundSource(Protocol):
         """Return rate (Hz), the newest samples ``(n_samples,)`` and the device time after them (ns)."""
         ...
 
-
-class Span(msgspec.Struct, frozen=True, array_like=True):
-    """A marked event (a crackle, a wheeze), device time in s since the epoch."""
-
-    start_s: float
-    end_s: float
-    label: str
-
-
-class HeatRow(msgspec.Struct, frozen=True, rename="camel"):
-    """How much each step of time spoke for a model's answer (Grad-CAM), 0 to 1."""
-
-    start_s: float
-    step_s: float
-    values: list[float]
-
-
-class Marks(msgspec.Struct, frozen=True, rename="camel"):
-    """What models say of a sound, drawn over its spectrogram."""
-
-    spans: list[Span] = []
-    heat: HeatRow | None = None
+    def heard(self, bed: str, kind: SignalKind, epoch: int, count: int) -> Heard:
+        """Return what networks said of a sound after a count of an epoch."""
+        ...
 
 
 class SoundStream(msgspec.Struct, frozen=True, rename="camel"):
@@ -168,25 +150,22 @@ class Cursor:
         return first, sent
 
 
-def no_marks(kind: SignalKind) -> Marks:
-    """Say that no model marks anything: what stands here until models of sounds do (issue 6)."""
-    return Marks()
-
-
 @dataclass(slots=True)
 class SoundSession:
     """What one page view was already sent."""
 
     view: str
     bed: str
-    marks: Callable[[SignalKind], Marks] = no_marks
     seq: int = 0
     cursors: dict[SignalKind, Cursor] = field(default_factory=dict)
+    marks: dict[SignalKind, MarksSession] = field(default_factory=lambda: {k: MarksSession() for k in SOUNDS})
 
     def resend(self) -> None:
         """Let the next feed bring everything that is held: the browser may have begun anew."""
         for cursor in self.cursors.values():
             cursor.before = cursor.last = 0
+        for marks in self.marks.values():
+            marks.resend()
 
 
 def build_sound_feed(source: SoundSource, session: SoundSession) -> bytes:
@@ -200,7 +179,8 @@ def build_sound_feed(source: SoundSource, session: SoundSession) -> bytes:
         piece = _next_piece(source, session, kind) if kind in streams else None
         if piece is not None:
             cursor, first, samples = piece
-            headers.append(_stream(session, streams[kind], cursor, first, len(samples)))
+            marks = _marks(source, session, shown, kind)
+            headers.append(_stream(marks, streams[kind], cursor, first, len(samples)))
             bodies.append(samples.astype("<i2").tobytes())
     text = msgspec.json.encode(SoundFeed(session.view, session.seq, headers))
     text += b" " * (len(text) % 2)
@@ -226,9 +206,15 @@ def _next_piece(
     return cursor, first, sent
 
 
-def _stream(
-    session: SoundSession, shown: StreamSnapshot, cursor: Cursor, first: int, count: int
-) -> SoundStream:
+def _marks(source: SoundSource, session: SoundSession, shown: BedSnapshot | None, kind: SignalKind) -> Marks:
+    held = session.marks[kind]
+    heard = source.heard(session.bed, kind, held.epoch, held.before)
+    pieces = held.step(heard)
+    found, said = looked(session.view, kind, held, heard, lambda: source.audio(session.bed, kind, HISTORY_S))
+    return Marks(heard.epoch, heard.model, pieces, rate_of(shown, kind), found, said)
+
+
+def _stream(marks: Marks, shown: StreamSnapshot, cursor: Cursor, first: int, count: int) -> SoundStream:
     title, top_hz = SOUNDS[shown.kind]
     others = f" (first of {len(shown.channels)} channels)" if len(shown.channels) > 1 else ""
     unsent_s = (cursor.head - (first + count) * cursor.factor) / cursor.fs_hz
@@ -242,5 +228,5 @@ def _stream(
         count=count,
         end_s=cursor.end_ns / NS_PER_S - unsent_s,
         age=round(shown.age_s, 2),
-        marks=session.marks(shown.kind),
+        marks=marks,
     )

@@ -7,13 +7,14 @@ out here would double what is sent (62.5 columns/s of 129 bytes beside 8 kB/s of
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import streamlit as st
 
-from dashboard.sound_feed import SOUNDS, Marks, SoundSession, SoundSource, build_sound_feed, no_marks
+from dashboard.sound_feed import HISTORY_S, SOUNDS, SoundSession, SoundSource, build_sound_feed
+from dashboard.sound_marks import Ask
 from ingest.types import SignalKind
 
 FEED_S: Final = 0.5
@@ -23,9 +24,11 @@ _FOLDER: Final = Path(__file__).parent / "component"
 _SCRIPTS: Final = (
     "trace.js",
     "sound_pane_spectrum.js",
+    "sound_pane_marks.js",
     "sound_pane_sound.js",
     "sound_pane_player.js",
     "sound_pane_draw.js",
+    "sound_pane_one.js",
     "sound_pane.js",
 )
 
@@ -43,33 +46,54 @@ _pane = st.components.v2.component(
 _pipe = st.components.v2.component("wardwave_sounds_pipe", js=_text("sound_pane_pipe.js"))
 
 
-def show_sounds(ward: SoundSource, bed: str, marks: Callable[[SignalKind], Marks] = no_marks) -> None:
+def show_sounds(ward: SoundSource, bed: str) -> None:
     """Show the lung and heart sounds of a bed; to be called outside of fragments.
 
     Parameters
     ----------
     ward : SoundSource
-        Where the samples come from.
+        Where the samples come from, and what networks said of them.
     bed : str
         Its label.
-    marks : callable
-        The place of sound models (issue 6): gives the events and the heat row to draw over a spectrogram.
     """
     if not _sends_sound(ward, bed):
         st.caption("This bed sends no lung or heart sound.")
         _rerun_on_sound(ward, bed)
         return
     session = _session(bed)
-    session.marks = marks
     # Other controls run the page again: what is frozen or played goes on; a new canvas gets all that is held.
     session.resend()
-    _pane(key="sounds", data={"view": session.view})
+
+    @st.fragment
+    def pane() -> None:
+        # A fragment: what the browser asks runs this alone, not the page.
+        result = _pane(key="sounds", data={"view": session.view}, on_ask_change=_nothing)
+        asked = _asked(getattr(result, "ask", None))
+        if asked is not None:
+            kind = SignalKind(asked.kind)
+            session.marks[kind].answer(asked, lambda: ward.audio(bed, kind, HISTORY_S))
+
+    pane()
 
     @st.fragment(run_every=FEED_S)
     def feed() -> None:
         _pipe(key="sounds-pipe", data=build_sound_feed(ward, session))
 
     feed()
+
+
+def _asked(value: object) -> Ask | None:
+    """What the browser asked for; what it cannot have meant is not answered."""
+    if value is None:
+        return None
+    try:
+        return msgspec.convert(value, Ask)
+    except msgspec.ValidationError:
+        return None
+
+
+def _nothing() -> None:
+    """Streamlit makes a value readable only where it has a callback."""
 
 
 def _session(bed: str) -> SoundSession:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from dashboard.heard_sounds import SOUNDS, Heard
 from dashboard.held_bed import HeldBed
 from dashboard.history import HeardBeats, Int16Array, VitalRing
 from dashboard.snapshots import (
@@ -119,6 +120,8 @@ class Ward:
                 return
             if prediction.signal == SignalKind.ECG:
                 bed.beats.add(prediction)
+            elif prediction.signal in SOUNDS:
+                bed.heard[prediction.signal].add(prediction)
             if key not in bed.predictions and len(bed.predictions) >= MAX_SIGNALS:
                 return
             held = bed.predictions.get(key)
@@ -238,6 +241,12 @@ class Ward:
             held = self._beds.get(bed)
             trace = held.traces.get(kind) if held else None
             return trace.sound(newest_s) if trace else None
+
+    def heard(self, bed: str, kind: SignalKind, epoch: int, count: int) -> Heard:
+        """Return what networks said of a sound in the last minute (see :meth:`HeardSounds.since`)."""
+        with self._lock:
+            held = self._beds.get(bed)
+            return held.heard[kind.value].since(epoch, count) if held else Heard(0, 0, "", [])
 
 
 def _supersedes(held_ns: int, held: Vital | Prediction, other_ns: int, other: Vital | Prediction) -> bool:

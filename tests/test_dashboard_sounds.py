@@ -20,17 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from dashboard.heard_sounds import Heard, Piece, Span
 from dashboard.history import Int16Array
 from dashboard.snapshots import BedSnapshot, StreamSnapshot, WardSnapshot
-from dashboard.sound_feed import (
-    HISTORY_S,
-    HeatRow,
-    Marks,
-    SoundFeed,
-    SoundSession,
-    Span,
-    build_sound_feed,
-)
+from dashboard.sound_feed import HISTORY_S, SoundFeed, SoundSession, build_sound_feed
 from dashboard.ward import Ward
 from ingest.types import MISSING_INT16, NS_PER_S, Chunk, SignalKind
 
@@ -49,6 +42,7 @@ class Stethoscope:
         self.samples: Int16Array = np.empty(0, np.int16)
         self.jitter_s = 0.0
         self.asked: list[float] = []
+        self.pieces: list[Piece] = []
 
     def record(self, seconds: float, sound: Int16Array | None = None) -> None:
         count = round(seconds * self.fs_hz)
@@ -69,6 +63,9 @@ class Stethoscope:
         end_s = len(self.samples) / self.fs_hz + self.jitter_s
         held = self.samples[-round(min(newest_s, HISTORY_S) * self.fs_hz) :]
         return self.fs_hz, held, T0_NS + round(end_s * NS_PER_S)
+
+    def heard(self, bed: str, kind: SignalKind, epoch: int, count: int) -> Heard:
+        return Heard(1, len(self.pieces), "lung-sounds-1" if self.pieces else "", self.pieces[count:])
 
 
 def read(feed: bytes) -> tuple[SoundFeed, list[Int16Array]]:
@@ -222,13 +219,23 @@ def test_the_sound_of_a_real_ward_reaches_the_browser_whole() -> None:
     assert read(feed)[0].streams[0].title == "Lung sound: left <b> (first of 2 channels)"
 
 
-def test_marks_of_models_travel_with_the_sound() -> None:
+def test_marks_travel_with_the_sound_each_twice_and_all_of_them_to_a_page_that_runs_again() -> None:
     device = Stethoscope()
     device.record(2.0)
-    marks = Marks([Span(1.0, 1.5, "<b>wheeze</b>")], HeatRow(0.0, 0.5, [0.1, 0.9]))
-    session = SoundSession("v", "bed-01", marks=lambda kind: marks)
-    assert read(build_sound_feed(device, session))[0].streams[0].marks == marks
-    assert b'"marks":{"spans":[[1.0,1.5,"<b>wheeze</b>"]],"heat":{"startS":0.0' in build_sound_feed(
+    session = SoundSession("v", "bed-01")
+    sent = []
+    for number in range(4):
+        device.pieces.append(
+            Piece(number, number + 1.0, True, {"wheeze": 0.8}, [Span(number, 0.5, "<b>wheeze</b>", 0.83)])
+        )
+        sent.append(read(build_sound_feed(device, session))[0].streams[0].marks)
+    assert [[piece.start_s for piece in marks.pieces] for marks in sent] == [[0], [0, 1], [1, 2], [2, 3]]
+    assert sent[0].model == "lung-sounds-1"
+    assert sent[0].pieces[0] == device.pieces[0]
+    session.resend()
+    again = read(build_sound_feed(device, session))[0].streams[0].marks
+    assert len(again.pieces) == 4
+    assert b'"pieces":[[0,1.0,true,{"wheeze":0.8},[[0,0.5,"<b>wheeze</b>",0.83]]]' in build_sound_feed(
         device, session
     )
 
@@ -314,22 +321,45 @@ def _answers(port: int) -> bool:
     return True
 
 
+def _seek_tone(pane: object) -> bool:
+    """Bring the fifth second of ten, which has a tone, into the middle of what is shown."""
+    end = float(pane.get_attribute("data-held"))  # type: ignore[attr-defined]
+    for at in range(8, 20):
+        pane.get_by_label("Seek").fill(f"{end - at:.1f}")  # type: ignore[attr-defined]
+        pane.page.wait_for_timeout(80)  # type: ignore[attr-defined]
+        tones, blocks, pixels = pane.locator("canvas").evaluate(MARKED)  # type: ignore[attr-defined]
+        whole = [b - a > 0.9 * pixels for a, b in (*tones[:1], *blocks[:1])]
+        if len(tones) == len(blocks) == 1 and whole == [True, True]:
+            return True
+    return False
+
+
 MARKED = """node => {
-  // Pixels of a span's white frame, and of the yellow of a full heat row below the spectrogram.
-  const context = node.getContext("2d"), { width, height } = node, ratio = window.devicePixelRatio;
-  const { data } = context.getImageData(62 * ratio, 0, width - 62 * ratio, height - 20 * ratio);
-  let [white, yellow] = [0, 0];
-  for (let at = 0; at < data.length; at += 4) {
-    white += data[at] === 255 && data[at + 1] === 255 && data[at + 2] === 255;
-    yellow += data[at] === 0xfd && data[at + 1] === 0xe7 && data[at + 2] === 0x25;
-  }
-  return [white, yellow];
+  // Columns where the waveform is tall, those where the lane of murmurs has its block, and pixels a second.
+  const context = node.getContext("2d"), ratio = window.devicePixelRatio, width = node.width;
+  const wave = context.getImageData(0, Math.round(22 * ratio), width, 1).data;
+  const lane = context.getImageData(0, Math.round((64 + 8 + 18 + 4) * ratio), width, 1).data;
+  const runs = (data, is) => {
+    const found = [];
+    for (let x = Math.round(66 * ratio); x < width; x++) {
+      if (!is(data.subarray(4 * x, 4 * x + 4))) continue;
+      if (found.length && x - found.at(-1)[1] < 30 * ratio) found.at(-1)[1] = x;
+      else found.push([x, x]);
+    }
+    return found;
+  };
+  return [
+    // Not the faint ground of a stretch that was not judged.
+    runs(wave, ([r, g, b, a]) => a > 200 && Math.abs(r - g) < 40),
+    runs(lane, ([r, g, b]) => r === 0xcc && g === 0x79 && b === 0xa7),
+    (node.clientWidth - 62) * ratio / 5,
+  ];
 }"""
 
 RIDGE = """node => {
   // Brightest row (viridis: yellow) of the newest columns, back to Hz by the axis.
   const ratio = window.devicePixelRatio, context = node.getContext("2d");
-  const top = (64 + 8) * ratio, height = node.height - top - 20 * ratio;
+  const top = (64 + 8 + 36 + 8) * ratio, height = node.height - top - 20 * ratio;
   const image = context.getImageData(node.width - Math.round(400 * ratio), top, 1, height).data;
   const bright = (y) => image[4 * y] + image[4 * y + 1];
   let best = 0;
@@ -363,9 +393,23 @@ def test_a_tone_stands_at_its_pitch_freezes_plays_and_goes_back_to_live(address:
         until("the ridge is drawn", lambda: abs(lung.locator("canvas").evaluate(RIDGE) - 440) <= bin_hz)
         assert badge.inner_text().startswith("LIVE")
 
-        white, yellow = view.locator('[data-kind="heart_sound"] canvas').evaluate(MARKED)
-        assert white > 200
-        assert yellow > 200
+        assert "No network marks this sound" in lung.locator(".heard").inner_text()
+        assert lung.locator('[data-do="explain"]').is_disabled()
+        assert "Respiratory rate –" in lung.locator(".rate").inner_text()
+        marked = view.locator('[data-kind="heart_sound"]')
+        assert "heart-test, judged to" in marked.locator(".heard").inner_text()
+        assert marked.locator(".rate").inner_text() == "Heart rate (S1, S2) 72 /min"
+        marked.get_by_label("Shown").select_option("5")
+        marked.locator('[data-do="freeze"]').click()
+        until("the marked tone is drawn", lambda: _seek_tone(marked))
+        tones, blocks, pixels_a_s = marked.locator("canvas").evaluate(MARKED)
+        # To a frame of the network, 10 ms, and the edge's own pixel.
+        assert blocks[0] == pytest.approx(tones[0], abs=0.010 * pixels_a_s + 2)
+        assert blocks[0][1] - blocks[0][0] == pytest.approx(pixels_a_s, abs=4)
+        marked.locator('[data-do="explain"]').click()
+        said = marked.locator(".said")
+        until("it is said why not", lambda: "not among those of this dashboard" in said.inner_text())
+        marked.locator('[data-do="freeze"]').click()
 
         press("freeze")
         assert badge.inner_text().startswith("FROZEN")

@@ -1,9 +1,9 @@
-// Draws a sound over [from, until) (device time, s): waveform, spectrogram, marks, axes.
+// Draws a sound over [from, until) (device time, s): waveform, what was heard, spectrogram, axes.
 
 const LEFT = 62; // room for the numbers of the axes
 const WAVE = 64;
 const GAP = 8;
-const HEAT = 12;
+const TOP = WAVE + GAP + LANES + GAP; // of the spectrogram
 const BOTTOM = 20;
 const FONT = "12px 'Source Sans', 'Segoe UI', Roboto, Arial, sans-serif";
 
@@ -36,13 +36,15 @@ class Drawing {
     context.font = FONT;
     this.from = from;
     this.scale = (this.width - LEFT) / (until - from);
-    const top = WAVE + GAP;
-    const heat = sound.marks.heat ? HEAT : 0;
-    const height = this.height - top - BOTTOM - heat;
+    const marks = new MarksDrawing(this, sound.heard);
+    const top = TOP;
+    const height = this.height - top - BOTTOM;
     this.#wave(sound, from, until);
+    marks.over(0, WAVE, false);
+    marks.lanes(WAVE + GAP);
     this.#spectrogram(sound, from, until, top, height);
-    this.#spans(sound, top, height);
-    if (heat) this.#heat(sound.marks.heat, top + height, heat);
+    marks.looked(top, height, sound.topHz);
+    marks.over(top, height, true);
     this.#times(from, until);
     if (loop) this.#shade(loop, top, height);
     if (cursor !== null) this.#cursor(cursor, top + height);
@@ -129,44 +131,6 @@ class Drawing {
     const labels = [];
     for (let hz = 0; hz <= sound.topHz; hz += step) labels.push([`${hz} Hz`, height * (1 - hz / sound.topHz)]);
     this.#axis(top, height, labels);
-  }
-
-  #spans(sound, top, height) {
-    const { context } = this;
-    context.textAlign = "left";
-    context.textBaseline = "top";
-    for (const [startS, endS, label] of sound.marks.spans) {
-      const left = Math.max(LEFT, this.x(startS));
-      const right = Math.min(this.width, this.x(endS));
-      if (right <= left) continue;
-      context.strokeStyle = "#000";
-      context.lineWidth = 4;
-      context.strokeRect(left, top + 2, right - left, height - 4);
-      context.strokeStyle = "#fff";
-      context.lineWidth = 1.5;
-      context.strokeRect(left, top + 2, right - left, height - 4);
-      const width = context.measureText(label).width + 8;
-      const at = Math.min(left, this.width - width);
-      context.fillStyle = "#000";
-      context.fillRect(at, top + 2, width, 16);
-      context.fillStyle = "#fff";
-      context.fillText(label, at + 4, top + 4);
-    }
-  }
-
-  #heat({ startS, stepS, values }, top, height) {
-    const { context } = this;
-    values.forEach((value, index) => {
-      const left = Math.max(LEFT, this.x(startS + index * stepS));
-      const right = Math.min(this.width, this.x(startS + (index + 1) * stepS));
-      if (right <= left) return;
-      context.fillStyle = `rgb(${viridis(value).map(Math.round).join(" ")})`;
-      context.fillRect(left, top + 2, right - left + 0.5, height - 2);
-    });
-    context.fillStyle = this.colour;
-    context.textAlign = "right";
-    context.textBaseline = "bottom";
-    context.fillText("model", LEFT - 8, top + height + 3);
   }
 
   #times(from, until) {

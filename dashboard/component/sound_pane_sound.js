@@ -17,7 +17,7 @@ class Sound {
     this.head = header.first;
     this.origin = NaN; // device time (s) of sample 0
     this.spectrogram = new Spectrogram(header.fs, WINDOW_S[header.kind], header.topHz, SOUND_HELD_S);
-    this.marks = header.marks;
+    this.heard = new Heard(header.kind);
   }
 
   // Take the samples that are not yet held; those of feeds that never came are missing.
@@ -26,7 +26,6 @@ class Sound {
     const origin = header.endS - end / header.fs;
     const off = origin - this.origin;
     this.origin = Math.abs(off) < 0.1 ? this.origin + 0.1 * off : origin;
-    this.marks = header.marks;
     for (let index = Math.max(this.head, header.first - this.capacity); index < header.first; index++) {
       this.ring[index % this.capacity] = MISSING;
     }
@@ -36,6 +35,7 @@ class Sound {
     this.head = Math.max(this.head, end);
     this.first = Math.max(this.first, this.head - this.capacity);
     this.spectrogram.advance(this.first, this.head, (index) => this.value(index));
+    this.heard.take(header.marks, this.firstTime, Infinity);
   }
 
   // In full scales; NaN where there is no sample.
@@ -66,7 +66,13 @@ class Sound {
     const copy = Object.assign(Object.create(Sound.prototype), this);
     copy.ring = this.ring.slice();
     copy.spectrogram = this.spectrogram.copy();
+    copy.heard = this.heard.copy();
     return copy;
+  }
+
+  // What is said of a frozen sound later on; nothing of another patient's or network's.
+  hearLater(marks) {
+    if (marks.epoch === this.heard.epoch) this.heard.take(marks, this.firstTime, this.headTime);
   }
 
   samples() {
