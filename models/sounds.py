@@ -23,7 +23,7 @@ from models import store
 from models.cnn_lstm import CnnLstm
 from models.errors import CannotExplain, CardMismatch
 from models.melspec import MelSpec
-from models.sounds_explain import spectrogram_map
+from models.sounds_explain import Target, label_target, murmur_target, spectrogram_map, window_target
 from models.sounds_heart import STATES, decode_states, murmur_logit
 from models.sounds_level import RunningLevel, mel_spec
 from models.sounds_lung import evidence
@@ -215,7 +215,13 @@ class SoundModel:
         names = self.spec.window_classes
         if name not in names:
             raise CannotExplain(f"{self.spec.name} knows no {name!r}; its classes are {', '.join(names)}")
-        return spectrogram_map(self.network, frames_BMT, names.index(name), where_BS)
+        return spectrogram_map(self.network, frames_BMT, self._target(name), where_BS)
+
+    def _target(self, name: str) -> Target:
+        index = self.spec.window_classes.index(name)
+        if name not in self.classes:
+            return window_target(index)
+        return murmur_target if self.heart else label_target(index)
 
     def hear(self, frames_MT: FloatArray) -> Heard:
         """What is heard in a whole recording, as one window of its length.

@@ -8,15 +8,18 @@ Shape legend: B windows, M mel bands, T frames, S steps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.cnn_lstm import CnnLstm
+from models.cnn_lstm import CnnLstm, Output
 from models.errors import CannotExplain
 from models.pictures import PictureFeatures
+from models.sounds_heart import MURMUR, STATES, SYSTOLE
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -27,13 +30,44 @@ def _last_maps(front_end: PictureFeatures) -> nn.Module:
     return layers[-2] if isinstance(layers[-1], nn.MaxPool2d) else layers[-1]
 
 
+Target = Callable[[Output, Tensor], Tensor]
+"""From the network's output and the steps that count (B, S) to the explained logit (B,)."""
+
+
+def window_target(index: int) -> Target:
+    """A class of the window head alone: a diagnosis."""
+
+    def target(output: Output, where_BS: Tensor) -> Tensor:
+        return output.window_logits[:, index]
+
+    return target
+
+
+def label_target(index: int) -> Target:
+    """Evidence of crackles or wheezes, as :func:`models.sounds_lung.evidence` takes it."""
+
+    def target(output: Output, where_BS: Tensor) -> Tensor:
+        p_BS = output.step_logits[..., index].sigmoid() * where_BS
+        pooled_B = ((p_BS * p_BS).sum(1) / p_BS.sum(1).clamp(min=1e-9)).clamp(1e-6, 1 - 1e-6)
+        return (pooled_B.logit() + output.window_logits[:, index]) / 2
+
+    return target
+
+
+def murmur_target(output: Output, where_BS: Tensor) -> Tensor:
+    """Evidence of a murmur: the window's logit and that of the steps, by how likely each is of systole."""
+    systole_BS = output.step_logits[..., : len(STATES)].softmax(-1)[..., SYSTOLE].detach() * where_BS
+    of_steps_B = (systole_BS * output.step_logits[..., MURMUR]).sum(1) / systole_BS.sum(1).clamp(min=1e-6)
+    return (of_steps_B + output.window_logits[:, 0]) / 2
+
+
 def spectrogram_map(
     model: CnnLstm,
     frames_BMT: FloatArray,
-    window_class: int,
+    target: Target,
     where_BS: npt.NDArray[np.bool_] | None = None,
 ) -> FloatArray:
-    """Where in the spectrogram the evidence for one class of the window head lies.
+    """Where in the spectrogram the evidence for what is said lies.
 
     Parameters
     ----------
@@ -41,10 +75,10 @@ def spectrogram_map(
         With a front end over pictures, in evaluation mode.
     frames_BMT : ndarray of float32, shape (B, M, T)
         Leveled frames, as :meth:`models.sounds.SoundModel.listen` takes them.
-    window_class : int
-        Index into the card's ``window_classes``.
+    target : callable
+        What is explained: :func:`label_target`, :func:`murmur_target`, :func:`window_target`.
     where_BS : ndarray of bool or None, shape (B, S)
-        Steps that the window head looks at; None: all of the window.
+        Steps that count; None: all of the window.
 
     Returns
     -------
@@ -54,15 +88,11 @@ def spectrogram_map(
     Raises
     ------
     CannotExplain
-        No such class, or another front end.
+        The network has another front end.
     """
     front_end = model.front_end
     if not isinstance(front_end, PictureFeatures):
         raise CannotExplain("the network sees no spectrogram: models.explain explains it")
-    if not 0 <= window_class < model.config.window_classes:
-        raise CannotExplain(
-            f"window_class={window_class}: the window head has {model.config.window_classes} classes"
-        )
     kept: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -75,8 +105,10 @@ def spectrogram_map(
     try:
         # cuDNN's LSTM gives no gradients in evaluation mode; the plain kernels do.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            logit = model(x, where).window_logits[:, window_class].sum()
-            (gradient,) = torch.autograd.grad(logit, kept)
+            output = model(x, where)
+            every = torch.ones_like(output.attention, dtype=torch.bool)
+            explained = target(output, every if where is None else where).sum()
+            (gradient,) = torch.autograd.grad(explained, kept)
     finally:
         handle.remove()
     cam = functional.relu((gradient * kept[0]).sum(1, keepdim=True)).detach()

@@ -129,7 +129,9 @@ def test_a_damaged_cache_entry_is_made_anew(task: LungTask, tmp_path: Path) -> N
 
 
 def test_the_official_split_keeps_its_test_patients(task: LungTask) -> None:
-    split = task.split()
+    recipe = override(lung_sounds_1(), [*LUNG, "data.split=official"])
+    split = LungTask(recipe, task.data, task.cache).split()
+    assert task.split() == task.folds(5)[0]
     check_sides(split)
     assert {task.recordings[name].side for name in split.test} == {"test"}
     assert {task.recordings[name].side for name in (*split.train, *split.validation)} == {"train"}
@@ -138,7 +140,8 @@ def test_the_official_split_keeps_its_test_patients(task: LungTask) -> None:
 def test_recordings_without_a_split_are_only_for_folds(tmp_path: Path) -> None:
     folder = write_icbhi(tmp_path / "icbhi2017", dict(list(PATIENTS.items())[:6]))
     (folder / "ICBHI_challenge_train_test.txt").unlink()
-    found = open_task(override(lung_sounds_1(), LUNG), tmp_path, tmp_path / "cache")
+    official = override(lung_sounds_1(), [*LUNG, "data.split=official"])
+    found = open_task(official, tmp_path, tmp_path / "cache")
     with pytest.raises(BadRecipe, match="crossval"):
         found.split()
     assert len(found.folds(2)) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,10 @@ class LungData(Part):
     """Which sets, and how cycles are drawn."""
 
     sources: tuple[str, ...] = ("icbhi2017_sc",)
+    split: Literal["folds", "official"] = Field(
+        default="folds",
+        description="sides of the fixed split: the first of five folds, or ICBHI's official one",
+    )
     window_s: float = Field(default=5.12, gt=0, le=60, description="of sound in an item of a batch")
     draw: dict[str, float] = {"normal": 0.45, "crackle": 0.2, "wheeze": 0.2, "both": 0.15}
     device_power: float = Field(

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from models.cnn_lstm import CnnLstm
-from models.sounds_explain import spectrogram_map
+from models.sounds_explain import label_target, spectrogram_map
 from models.sounds_run import cut_windows
 from training.lung_records import LungRecord
 from training.lung_sampling import LABELS, Steps
@@ -65,7 +65,7 @@ def map_counts(
             )
             cam = np.concatenate(
                 [
-                    spectrogram_map(model, windows[first : first + BATCH], label)
+                    spectrogram_map(model, windows[first : first + BATCH], label_target(label))
                     for first in range(0, len(windows), BATCH)
                 ]
             )

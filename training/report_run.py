@@ -128,7 +128,8 @@ def gather(
     began = time.monotonic()
     evaluation = scored.evaluation
     summaries = summaries_of(evaluation)
-    if not evaluation.strips:
+    # Strips are cut from WFDB records; sounds have none.
+    if not evaluation.strips and scored.spec.signal != "sound":
         evaluation = replace(evaluation, strips=worst_strips(summaries, signals or data, scored.spec))
     facts = Facts(
         f"{side} patients",
