@@ -76,7 +76,7 @@ class SoundMonitor:
         # Frames that lie partly in the second before: a second of samples and these give a second of frames.
         self.early = -(-(self.mel.window - self.mel.hop) // self.mel.hop)
         before_s = self.early * self.mel.hop / conditioning.rate_hz
-        self.bank = Bank(kind, conditioning, HOP_S + before_s, HOP_S)
+        self.bank = Bank(kind, conditioning, HOP_S + before_s, HOP_S, n_channels=1)
         n_slots = len(self.bank.count)
         self.usual = UsualLoudness(n_slots)
         self.loudness = np.full((n_slots, self.rhythm.span_s, self.rhythm.points), np.nan)

@@ -82,9 +82,18 @@ class Bank:
         How they are conditioned.
     window_s, hop_s : float
         What a model sees, and how often.
+    n_channels : int
+        Channels to make room for; grows with what comes.
     """
 
-    def __init__(self, kind: SignalKind, spec: ConditioningSpec, window_s: float, hop_s: float) -> None:
+    def __init__(
+        self,
+        kind: SignalKind,
+        spec: ConditioningSpec,
+        window_s: float,
+        hop_s: float,
+        n_channels: int = FIRST_CHANNELS,
+    ) -> None:
         self.kind = kind
         self.spec = spec
         self.window = round(window_s * spec.rate_hz)
@@ -95,7 +104,7 @@ class Bank:
         self._layouts: dict[Layout, Conditioner] = {}
         self._layout_of: dict[int, Layout] = {}
         self._free: list[int] = []
-        self._allocate(FIRST_SLOTS, FIRST_CHANNELS)
+        self._allocate(FIRST_SLOTS, n_channels)
 
     def _allocate(self, n_slots: int, n_channels: int) -> None:
         shape = (n_slots, n_channels, self.capacity)

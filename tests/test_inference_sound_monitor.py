@@ -1,6 +1,7 @@
 """Lung and heart sounds, live: what staff would see for breathing, a bad sensor, an apnoea, a wheeze."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain, cycle
 
 import msgspec
@@ -185,6 +186,17 @@ def test_what_is_spoiled_from_the_start_is_told_at_once(
 def test_digital_silence_is_no_hum_no_noise_and_no_rate() -> None:
     outcome = play(monitor(LUNG), pieces(LUNG, np.zeros(40 * FS)))
     assert (outcome.alarms, rates(outcome.vitals)) == ([], [])
+
+
+def test_of_two_channels_the_first_is_listened_to() -> None:
+    sound = lung(12)
+    mono = pieces(LUNG, sound)
+    stereo = []
+    for bed, piece in mono:
+        both = np.concatenate([piece.samples, clipped(20 * piece.samples)], axis=1)
+        chunk = replace(piece.chunk, channels=("left", "right"), samples=both, lead_off=None)
+        stereo.append((bed, replace(piece, chunk=chunk, samples=both)))
+    assert play(monitor(LUNG), stereo) == play(monitor(LUNG), mono)
 
 
 def test_missing_samples_are_not_usable_and_say_nothing() -> None:
