@@ -173,7 +173,7 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         heart_rate=_rounded(shown.heart_rate_bpm if shown else None),
         number_age=round(vital.age_s, 2) if vital else None,
         ventricular=_rounded(shown.ventricular_per_min if shown else None),
-        respiratory_rate=None,  # no signal that the worker analyses gives one yet
+        respiratory_rate=_rounded(bed.sound_rate(SignalKind.LUNG_SOUND)),
         quality=_quality(vital),
         unanalysed=_tenths(bed.unanalysed_s),
         standby=bed.standby,

@@ -11,6 +11,8 @@ from ingest.types import FloatArray, IntArray, SignalKind, WideFloatArray
 LIVE_S: Final = 5.0
 """Raw chunks newer than this: the signal comes."""
 
+_SOUNDS: Final = (SignalKind.LUNG_SOUND.value, SignalKind.HEART_SOUND.value)
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSnapshot:
@@ -107,6 +109,13 @@ class VitalSnapshot:
     age_s: float
     respiratory_rate_bpm: float | None = None
 
+    @property
+    def rate_per_min(self) -> float | None:
+        """Breaths of lung sounds, else beats, a minute; ``None`` where there is no valid number."""
+        lungs = self.signal == SignalKind.LUNG_SOUND.value
+        shown = self.respiratory_rate_bpm if lungs else self.heart_rate_bpm
+        return shown if self.usable else None
+
 
 @dataclass(frozen=True, slots=True)
 class FindingSnapshot:
@@ -150,8 +159,14 @@ class BedSnapshot:
 
     @property
     def vital(self) -> VitalSnapshot | None:
-        """The vital signs to show large: the freshest."""
-        return min(self.vitals, key=lambda vital: vital.age_s, default=None)
+        """The vital signs to show large: the freshest, not those of a sound."""
+        large = (vital for vital in self.vitals if vital.signal not in _SOUNDS)
+        return min(large, key=lambda vital: vital.age_s, default=None)
+
+    def sound_rate(self, kind: SignalKind) -> float | None:
+        """Breaths or beats a minute as heard now: a rate never stands beside what it does not tell of."""
+        shown = next((vital for vital in self.vitals if vital.signal == kind.value), None)
+        return None if shown is None or shown.age_s > LIVE_S else shown.rate_per_min
 
 
 @dataclass(frozen=True, slots=True)

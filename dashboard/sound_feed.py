@@ -19,7 +19,7 @@ import numpy as np
 from dashboard.heard_sounds import Heard
 from dashboard.history import Int16Array
 from dashboard.snapshots import BedSnapshot, StreamSnapshot, WardSnapshot
-from dashboard.sound_marks import Marks, MarksSession, looked, rate_of
+from dashboard.sound_marks import Marks, MarksSession, looked
 from ingest.types import MISSING_INT16, NS_PER_S, SignalKind
 
 HISTORY_S: Final = 60.0
@@ -211,7 +211,8 @@ def _marks(source: SoundSource, session: SoundSession, shown: BedSnapshot | None
     heard = source.heard(session.bed, kind, held.epoch, held.before)
     pieces = held.step(heard)
     found, said = looked(session.view, kind, held, heard, lambda: source.audio(session.bed, kind, HISTORY_S))
-    return Marks(heard.epoch, heard.model, pieces, rate_of(shown, kind), found, said)
+    rate = shown.sound_rate(kind) if shown is not None else None
+    return Marks(heard.epoch, heard.model, pieces, rate, found, said)
 
 
 def _stream(marks: Marks, shown: StreamSnapshot, cursor: Cursor, first: int, count: int) -> SoundStream:

@@ -12,14 +12,10 @@ import numpy as np
 from dashboard.background import Prepared
 from dashboard.heard_sounds import Heard, Piece
 from dashboard.history import FULL_SCALE, Int16Array
-from dashboard.snapshots import BedSnapshot
 from inference.explanation_sound import SoundExplained, explain_audio
 from ingest.types import MISSING_INT16, NS_PER_S, SignalKind
 from models import cards
 from models.errors import ModelError
-
-RATE_OLD_S: Final = 5.0
-"""A rate that is older is none: it never stands beside sound that it does not tell of."""
 
 Audio = tuple[float, Int16Array, int]
 
@@ -105,14 +101,6 @@ class MarksSession:
 
 
 _explained: Final = Prepared[Looked](32)
-
-
-def rate_of(bed: BedSnapshot | None, kind: SignalKind) -> float | None:
-    """Breaths or beats a minute of a sound, where that is known now."""
-    shown = next((one for one in bed.vitals if one.signal == kind.value), None) if bed is not None else None
-    if shown is None or not shown.usable or shown.age_s > RATE_OLD_S:
-        return None
-    return shown.respiratory_rate_bpm if kind is SignalKind.LUNG_SOUND else shown.heart_rate_bpm
 
 
 def looked(

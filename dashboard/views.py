@@ -17,6 +17,7 @@ from dashboard.summary import alarm_text
 from dashboard.ward import Ward
 from dashboard.words import plain
 from inference.types import Alarm, AlarmState, Priority
+from ingest.types import SignalKind
 
 FEED_S: Final = 0.5
 LIST_S: Final = 1.0
@@ -184,8 +185,8 @@ def bed_numbers(bed: BedSnapshot) -> None:
     """Show the numbers of a bed and what the models say, each with its age."""
     rows: list[dict[str, str]] = [
         {
-            "What": f"{vital.signal}: heart rate",
-            "Value": _number(vital.heart_rate_bpm if vital.usable else None, "/min"),
+            "What": f"{vital.signal}: {'breaths' if vital.signal == SignalKind.LUNG_SOUND else 'heart rate'}",
+            "Value": _number(vital.rate_per_min, "/min"),
             "Quality": f"{vital.quality:.0%}",
             "Age": f"{vital.age_s:.0f} s",
         }

@@ -86,9 +86,7 @@ class Bedside:
         outcome = self.ecg.push(ecg) if ecg else Outcome()
         for kind, heard in sounds.items():
             if heard:
-                said = self.sounds[kind].push(heard)
-                # Their rates stay here until a ward's large number is told apart by signal (bed.vital).
-                outcome.extend(Outcome(said.predictions, [], said.alarms))
+                outcome.extend(self.sounds[kind].push(heard))
         return outcome
 
     def tick(self, now_s: float) -> list[Alarm]:

@@ -12,7 +12,7 @@ from dashboard import sound_marks
 from dashboard.heard_sounds import MOST_CHARACTERS, MOST_EVENTS, HeardSounds
 from dashboard.snapshots import BedSnapshot, VitalSnapshot
 from dashboard.sound_feed import HISTORY_S
-from dashboard.sound_marks import Ask, MarksSession, looked, rate_of
+from dashboard.sound_marks import Ask, MarksSession, looked
 from dashboard.ward import Ward
 from inference.types import Bed, Prediction, SoundEvent
 from ingest.types import NS_PER_S, SignalKind
@@ -127,8 +127,10 @@ def test_marks_lie_where_the_sound_is_to_a_step_of_the_network() -> None:
 def test_a_rate_is_shown_while_it_is_of_now(
     kind: SignalKind, vital: VitalSnapshot, shown: float | None
 ) -> None:
-    assert rate_of(BedSnapshot("bed-01", 0.1, (), (vital,), (), ()), kind) == shown
-    assert rate_of(None, kind) is None
+    bed = BedSnapshot("bed-01", 0.1, (), (vital,), (), ())
+    assert bed.sound_rate(kind) == shown
+    # The number across the room is the ECG's: a sound's would come and go in its place.
+    assert bed.vital is None
 
 
 class Sound:
