@@ -107,7 +107,9 @@ class Ward:
             held = bed.vitals.get(vital.signal)
             if held is None or not _supersedes(held[0].time_ns, held[0], vital.time_ns, vital):
                 bed.vitals[vital.signal] = (vital, fresh_at)
-                if vital.signal in bed.past_vitals or len(bed.past_vitals) < MAX_SIGNALS:
+                # Trends are of heart rates.
+                room = vital.signal in bed.past_vitals or len(bed.past_vitals) < MAX_SIGNALS
+                if room and vital.signal != SignalKind.LUNG_SOUND:
                     bed.past_vitals.setdefault(vital.signal, VitalRing(vital.signal)).add(vital)
 
     def add_prediction(self, prediction: Prediction, age_s: float = 0.0) -> None:
