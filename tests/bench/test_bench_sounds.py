@@ -1,9 +1,9 @@
-"""Lung sounds of many beds in real time, and beside it librosa and the same network, window by window.
+"""Sounds of many beds in real time, and beside lungs librosa and the same network, window by window.
 
-The network is that of the lung recipe: its weights do not change what a window costs. Ours does all that the
-worker does with a sound (filter, frames, sensor, rate, network, records, alarms); the peer makes a
-spectrogram of the last window with ``librosa.feature.melspectrogram`` and asks the network, for each bed when
-its window is due.
+The network of the lungs is that of their recipe: its weights do not change what a window costs. Ours does
+all that the worker does with a sound (filter, frames, sensor, rate, network, records, alarms); the peer makes
+a spectrogram of the last window with ``librosa.feature.melspectrogram`` and asks the network, for each bed
+when its window is due.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def model() -> Iterator[SoundModel]:
     torch.set_num_threads(before)
 
 
-def _seconds(fs_hz: float) -> Iterator[list[tuple[str, Piece]]]:
+def _seconds(fs_hz: float, kind: SignalKind = KIND) -> Iterator[list[tuple[str, Piece]]]:
     """Second after second of every bed."""
     n_samples = round(fs_hz)
     noise = 0.05 * np.random.default_rng(1).standard_normal((BEDS, 4 * n_samples)).astype(np.float32)
@@ -64,7 +64,7 @@ def _seconds(fs_hz: float) -> Iterator[list[tuple[str, Piece]]]:
         pieces = []
         for bed in range(BEDS):
             samples = noise[bed, at : at + n_samples, None]
-            chunk = Chunk(str(bed), "d", KIND, ("chest",), fs_hz, start_ns, second, samples)
+            chunk = Chunk(str(bed), "d", kind, ("chest",), fs_hz, start_ns, second, samples)
             pieces.append((chunk.bed, Piece(chunk, second, samples, start_ns, 0, second == 0)))
         yield pieces
         second += 1
@@ -83,6 +83,25 @@ def test_three_seconds_of_every_bed(benchmark: Any, model: SoundModel, fs_hz: fl
 
     asked = benchmark.pedantic(three, setup=lambda: (([next(seconds) for _ in range(3)],), {}), rounds=4)
     assert asked == BEDS
+    _tell(benchmark)
+
+
+@pytest.mark.benchmark(group=f"three seconds of {BEDS} heart sounds, one thread")
+def test_three_seconds_of_every_heart(benchmark: Any) -> None:
+    kind, before = SignalKind.HEART_SOUND, torch.get_num_threads()
+    torch.set_num_threads(1)
+    network = SoundModel.load("heart-sounds-1")
+    monitor = SoundMonitor(kind, WindowMonitor(kind, AlarmBook(), lambda: START_NS), network)
+    seconds = _seconds(4_000.0, kind)
+    for _ in range(7):
+        monitor.push(next(seconds))
+
+    def three(parts: list[list[tuple[str, Piece]]]) -> int:
+        return sum(len(monitor.push(part).predictions) for part in parts)
+
+    asked = benchmark.pedantic(three, setup=lambda: (([next(seconds) for _ in range(3)],), {}), rounds=3)
+    torch.set_num_threads(before)
+    assert asked == BEDS * HOP_S / network.spec.hop_s
     _tell(benchmark)
 
 
