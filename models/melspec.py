@@ -1,12 +1,10 @@
-"""Log-mel spectrogram of sounds: one front end for batches (torch) and for arrays and streams (numpy).
+"""Log-mel spectrogram of sounds: one front end for recordings and for streams of many beds.
 
 Frame ``k`` covers samples ``[k * hop, k * hop + window)``. Nothing is padded, so a stream that keeps its last
 ``window - hop`` samples gives the frames of the whole signal. Everything is computed in double precision: a
-quiet band beside a loud one would otherwise drown in rounding, and the two ways would differ.
+quiet band beside a loud one would otherwise drown in rounding.
 
 Mel scale after O'Shaughnessy (1987), 2595 log10(1 + f / 700); triangles of height 1.
-
-Shape legend: B signals, N samples, M mel bands, T frames.
 """
 
 from __future__ import annotations
@@ -17,9 +15,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import fft
-from torch import Tensor, nn
 
 FloatArray = npt.NDArray[np.float32]
 WideFloatArray = npt.NDArray[np.float64]
@@ -190,31 +186,3 @@ def log_mel(samples: npt.NDArray[np.floating], spec: MelSpec) -> FloatArray:
         bands = np.log(power @ _weights(spec) + spec.floor)
         out[..., begin : begin + block] = np.moveaxis(bands, -1, -2)
     return out
-
-
-class LogMel(nn.Module):
-    """Log-mel spectrogram of batches, differentiable, without parameters.
-
-    Parameters
-    ----------
-    spec : MelSpec
-        What to do.
-    """
-
-    hann: Tensor
-    weights: Tensor
-
-    def __init__(self, spec: MelSpec) -> None:
-        super().__init__()
-        self.spec = spec
-        self.register_buffer("hann", torch.from_numpy(_hann(spec.window).copy()), persistent=False)
-        self.register_buffer("weights", torch.from_numpy(_weights(spec).copy()), persistent=False)
-
-    def forward(self, x_BN: Tensor) -> Tensor:
-        """(..., N) to (..., M, T) in float32, as :func:`log_mel` gives it."""
-        frames = x_BN.double().unfold(-1, self.spec.window, self.spec.hop) * self.hann.double()
-        spectrum = torch.fft.rfft(frames, self.spec.n_fft)
-        spectrum = spectrum[..., _bins(self.spec)]
-        power = spectrum.real.square() + spectrum.imag.square()
-        bands = torch.log(power @ self.weights.double() + self.spec.floor)
-        return bands.transpose(-1, -2).float()
