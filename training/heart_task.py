@@ -212,5 +212,5 @@ class HeartTask(Task):
             ),
             data="CirCor DigiScope (circor2022), the recordings that are here",
             caveats=CAVEATS,
-            extra={"window_label_s": self.recipe.data.window_s, "right_context_s": 0.5},
+            extra={"window_label_s": self.recipe.data.window_s, "right_context_s": 0.5, "hop_s": 3.0},
         )
