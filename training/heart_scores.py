@@ -17,7 +17,7 @@ from training.heart_records import Segments
 from training.metrics import bootstrap, ratio
 from training.scoring import match_beats
 from training.sound_frames import read_sound
-from training.sound_scores import auroc_interval
+from training.sound_scores import auroc, auroc_interval
 from training.sources import IntArray, WideFloatArray
 
 TOLERANCE_S: Final = 0.04
@@ -270,7 +270,8 @@ def _groups_table(
         own = [one for one in patients if group_of[one[0]] == group]
         counts = np.sum([row.counts for row in rows if group_of[row.patient] == group], axis=0)
         called = sum(evidence >= 0 for _, _, evidence, _ in own)
-        area = auroc_interval(own).value
+        truth = np.array([one[3] for one in own], dtype=np.float64)
+        area = auroc(np.array([one[2] for one in own], dtype=np.float64), truth)
         cells.append(
             (
                 group,

@@ -16,7 +16,7 @@ from training.lung_predict import HeardLung
 from training.lung_records import DIAGNOSIS_OF, parse_name
 from training.lung_sampling import KINDS, LABELS, kind_of
 from training.metrics import bootstrap, confusion, ratio
-from training.sound_scores import auroc_interval
+from training.sound_scores import auroc, auroc_interval
 from training.sources import IntArray, WideFloatArray
 
 BOTH_SIDES_PATIENT: Final = "218"
@@ -223,12 +223,12 @@ def _stem(item: str) -> str:
 def _row(labels: Sequence[Predictions], kinds: Predictions) -> tuple[str | float | int, ...]:
     table = np.sum(list(_tables_a_patient(kinds).values()), axis=0)
     figures = four_class_figures(table)
-    areas = [auroc_interval(_items(one)) for one in labels]
+    areas = [auroc(one.probabilities[:, 1], one.truth.astype(np.float64)) for one in labels]
     return (
         len(set(kinds.patient)),
         len(kinds.truth),
         *(int(one.truth.sum()) for one in labels),
-        *(_rounded(area.value, 3) for area in areas),
+        *(_rounded(area, 3) for area in areas),
         *(_rounded(100 * figures[name], 1) for name in ("sensitivity", "specificity", "score")),
     )
 

@@ -1,7 +1,8 @@
 """Cards of sound models with the figures of cross-validation beside those of the fixed split's test side.
 
 ``python -m training.sound_card_cli FOLDS --data DATA [--model MODEL] [--out OUT] [--report FILE]``: every
-fold's model is scored on its own test side and the results are pooled, as ``wardwave crossval`` does; then
+fold's model is scored on its own test side and the results are pooled, as ``wardwave crossval`` does (its
+thresholds are chosen again on its validation side, by the code as it is now); then
 MODEL (its card or folder) is written to OUT with them, their names beginning with ``cv_``.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,13 +21,13 @@ from training.card import code_commit
 from training.evaluation import Evaluation
 from training.report import summaries_of, to_markdown
 from training.report_summary import card_metrics
-from training.session import task_of_model, thresholds_of
+from training.session import task_of_model
 
 PREFIX = "cv_"
 
 
 def pooled(folder: Path, k: int, data: Path) -> tuple[Evaluation, ModelSpec]:
-    """Results of all folds together, and the first fold's card.
+    """Results of all trained folds together, those that are missing named in the notes, and the first's card.
 
     Parameters
     ----------
@@ -38,11 +40,19 @@ def pooled(folder: Path, k: int, data: Path) -> tuple[Evaluation, ModelSpec]:
     """
     first = store.read_spec(folder / f"1of{k}" / "model")
     task = task_of_model(first, data)
-    parts = []
+    parts, missing = [], []
     for i, split in enumerate(task.folds(k), start=1):
-        model, spec = store.load(folder / f"{i}of{k}" / "model")
-        parts.append(task.evaluate(model, thresholds_of(spec), split.test))
-    return task.merge(parts), first
+        card = folder / f"{i}of{k}" / "model"
+        if card.is_dir():
+            model, _ = store.load(card)
+            parts.append(task.evaluate(model, task.thresholds(model, split.validation), split.test))
+        else:
+            missing.append(i)
+    found = task.merge(parts)
+    if missing:
+        words = f"Folds {', '.join(map(str, missing))} of {k} are not trained: pooled are the others alone"
+        found = replace(found, notes=(words, *found.notes))
+    return found, first
 
 
 def shipped(card: Path, evaluation: Evaluation, data: Path) -> ModelSpec:
@@ -59,11 +69,20 @@ def shipped(card: Path, evaluation: Evaluation, data: Path) -> ModelSpec:
     """
     model, spec = store.load(card)
     task = task_of_model(spec, data)
-    own = task.evaluate(model, thresholds_of(spec), task.split().test)
+    split = task.split()
+    thresholds = task.thresholds(model, split.validation)
+    own = task.evaluate(model, thresholds, split.test)
     folds = card_metrics(evaluation, summaries_of(evaluation))
     figures = card_metrics(own, summaries_of(own))
     figures |= {PREFIX + name: figure for name, figure in folds.items()}
-    return spec.model_copy(update={"metrics": figures, "metrics_code_commit": code_commit()})
+    untrained = tuple(f"cv_: {note}." for note in evaluation.notes if "are not trained" in note)
+    changes: dict[str, object] = {
+        "thresholds": thresholds,
+        "metrics": figures,
+        "metrics_code_commit": code_commit(),
+        "caveats": spec.caveats + untrained,
+    }
+    return spec.model_copy(update=changes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
