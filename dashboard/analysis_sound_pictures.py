@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from matplotlib import patheffects
@@ -83,15 +83,16 @@ def sound_sheet(
     ground, ink, grid = _GROUND[dark]
     figure = Figure(figsize=(10.5, 5.2), dpi=100, facecolor=ground, layout="constrained")
     lanes = LANES[trace.signal] if sound.model else ()
+    marks = [one for one in sound.marks if one.end_s > begin_s and one.begin_s < begin_s + length_s]
     rows = len(lanes) + (trace.signal == "lung_sound" and bool(sound.cycles))
     if rows:
         wave, told, spectrum = figure.subplots(3, 1, sharex=True, height_ratios=(2, 0.75 * rows, 5))
-        _lanes(told, lanes, sound)
+        told.set_xlim(begin_s, begin_s + length_s)
+        _lanes(told, lanes, sound, marks)
     else:
         wave, spectrum = figure.subplots(2, 1, sharex=True, height_ratios=(2, 5))
     _wave(wave, trace, sound, begin_s, length_s)
     _spectrum(spectrum, trace, sound, begin_s, length_s)
-    marks = [one for one in sound.marks if one.end_s > begin_s and one.begin_s < begin_s + length_s]
     for axes in (wave, spectrum):
         _edges(axes, marks)
         _lost(axes, sound)
@@ -172,13 +173,14 @@ def _spectrum(axes: Axes, trace: SoundTrace, sound: SoundFindings, begin_s: floa
     axes.set_ylabel("frequency (Hz)")
 
 
-def _lanes(axes: Axes, lanes: Sequence[tuple[str, ...]], sound: SoundFindings) -> None:
+def _lanes(
+    axes: Axes, lanes: Sequence[tuple[str, ...]], sound: SoundFindings, marks: Sequence[SoundMark]
+) -> None:
     """A lane for each sound: how probable it was in each piece, and where it was marked."""
     for row, labels in enumerate(lanes):
         _pieces(axes, row, labels[0], sound.pieces)
-        for one in sound.marks:
-            if one.label in labels:
-                _bar(axes, row, one, f"{one.label} {one.probability:.0%}" if len(labels) == 1 else one.label)
+        for label in labels:
+            _bars(axes, row, label, [one for one in marks if one.label == label])
     names = [" ".join(labels) for labels in lanes]
     if sound.signal == "lung_sound" and sound.cycles:
         _cycles(axes, len(lanes), sound.cycles)
@@ -207,19 +209,34 @@ def _pieces(axes: Axes, row: int, label: str, pieces: Sequence[SoundCycle]) -> N
             )
 
 
-def _bar(axes: Axes, row: int, mark: SoundMark, text: str) -> None:
-    look = LOOKS.get(mark.label, PLAIN)
+def _bars(axes: Axes, row: int, label: str, marks: Sequence[SoundMark]) -> None:
+    look = LOOKS.get(label, PLAIN)
     axes.broken_barh(
-        [(mark.begin_s, mark.end_s - mark.begin_s)],
+        [(one.begin_s, one.end_s - one.begin_s) for one in marks],
         (row + 0.05, 0.9),
         facecolor=look.colour,
         edgecolor="black",
         linewidth=0.6,
         hatch=look.hatch,
     )
-    label = axes.text(
-        mark.begin_s, row + 0.5, f" {text}", va="center", fontsize=8, color="black", clip_on=True
-    )
+    free_s = -1.0
+    for one in marks:
+        if one.begin_s < free_s:
+            continue
+        text = label if label in HEARTBEAT else f"{label} {one.probability:.0%}"
+        _text(axes, one.begin_s, row + 0.5, text, "left")
+        free_s = one.begin_s + 0.011 * len(text) * _shown_s(axes)
+
+
+def _shown_s(axes: Axes) -> float:
+    """Seconds that are shown."""
+    left, right = axes.get_xlim()
+    return right - left
+
+
+def _text(axes: Axes, at_s: float, y: float, text: str, align: Literal["left", "center"]) -> None:
+    """Black on a white rim: readable on any colour."""
+    label = axes.text(at_s, y, text, ha=align, va="center", fontsize=8, color="black", clip_on=True)
     label.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
 
@@ -234,27 +251,19 @@ def _cycles(axes: Axes, row: int, cycles: Sequence[SoundCycle]) -> None:
             edgecolor="black",
             linewidth=1,
         )
-        label = axes.text(
-            (one.begin_s + one.end_s) / 2,
-            row + 0.5,
-            one.label,
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="black",
-            clip_on=True,
-        )
-        label.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
+        _text(axes, (one.begin_s + one.end_s) / 2, row + 0.5, one.label, "center")
 
 
 def _edges(axes: Axes, marks: Sequence[SoundMark]) -> None:
     """Begin and end of what was marked: a coloured line on a black one, seen on any ground."""
-    for one in marks:
-        look = LOOKS.get(one.label, PLAIN)
+    across = axes.get_xaxis_transform()
+    for label in dict.fromkeys(one.label for one in marks):
+        look = LOOKS.get(label, PLAIN)
+        own = [one for one in marks if one.label == label]
         # Of heart sounds the onset alone: two lines a sound would cover what they mark.
-        for at_s in (one.begin_s,) if one.label in HEARTBEAT else (one.begin_s, one.end_s):
-            axes.axvline(at_s, color="black", linewidth=2.2, alpha=0.6)
-            axes.axvline(at_s, color=look.colour, linewidth=1.2, linestyle=look.line)
+        at_s = [one.begin_s for one in own] + [one.end_s for one in own if label not in HEARTBEAT]
+        axes.vlines(at_s, 0, 1, transform=across, color="black", linewidth=2.2, alpha=0.6)
+        axes.vlines(at_s, 0, 1, transform=across, color=look.colour, linewidth=1.2, linestyle=look.line)
 
 
 def _lost(axes: Axes, sound: SoundFindings) -> None:
@@ -280,7 +289,7 @@ def _looked(axes: Axes, explained: SoundExplained) -> None:
     end_s = explained.start_s + n_steps * explained.step_s
     edges_s = np.linspace(explained.start_s, end_s, n_steps + 1)
     dark = np.zeros((*explained.cam.shape, 4))
-    dark[..., 3] = 0.7 * (1.0 - explained.cam)
+    dark[..., 3] = 0.7 * (1.0 - np.sqrt(explained.cam))
     axes.pcolormesh(edges_s, np.array(explained.edges_hz), dark, linewidth=0)
     for at_s in (explained.start_s, end_s):
         axes.axvline(at_s, color="white", linewidth=1.5, linestyle=":")

@@ -36,7 +36,7 @@ def sound_part(
     parts = [f"<h2>{escape(words.title(sound))}</h2><p>{escape(sound.statement)}</p>"]
     if sound.verdict is not None:
         said = escape(words.verdict(sound.verdict))
-        parts.append(f"<p><strong>{said}</strong><br/><small>{escape(sound.verdict.note)}</small></p>")
+        parts.append(f"<p>{said}<br/><small>{escape(sound.verdict.note)}</small></p>")
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in words.figures(sound))
     parts.append(f"<dl>{rows}</dl>")
     for one in sound.lost:

@@ -14,7 +14,6 @@ CLASSES: Final = ("normal", "crackle", "wheeze", "both")
 """ICBHI's four classes of a breath."""
 
 NOT_JUDGED: Final = "not judged"
-_DIAGNOSES: Final = ("healthy", "chronic", "acute")
 
 
 def title(sound: SoundFindings) -> str:
@@ -25,7 +24,7 @@ def title(sound: SoundFindings) -> str:
 def verdict(said: SoundVerdict) -> str:
     """The whole in one line, with all of its probabilities."""
     shares = ", ".join(f"{name} {share:.0%}" for name, share in said.probabilities.items())
-    return f"{said.label.capitalize()} is likeliest: {shares}" if said.label in _DIAGNOSES else shares
+    return f"Whole recording: {shares}"
 
 
 def figures(sound: SoundFindings) -> list[tuple[str, str]]:
@@ -36,7 +35,8 @@ def figures(sound: SoundFindings) -> list[tuple[str, str]]:
     for label, share in sound.heard.items():
         at_least = sound.thresholds.get(label)
         called = "" if at_least is None else (" called" if share >= at_least else " not called")
-        cells.append((label.capitalize(), f"{share:.0%}{called}"))
+        most = ", highest" if sound.signal == LUNG and sound.cycles else ""
+        cells.append((f"{label.capitalize()}{most}", f"{share:.0%}{called}"))
     if sound.cycles is not None and sound.signal == LUNG:
         labels = [cycle.label for cycle in sound.cycles]
         for label in CLASSES:

@@ -42,7 +42,7 @@ def show_sounds(result: Result, *, dark: bool) -> None:
 
 def _verdict(sound: SoundFindings) -> None:
     if sound.verdict is not None:
-        st.markdown(f"**{plain(words.verdict(sound.verdict))}**")
+        st.markdown(plain(words.verdict(sound.verdict)))
         st.caption(plain(sound.verdict.note))
     elif sound.model is not None:
         st.caption("No verdict: what could be judged is shorter than one window of the network.")

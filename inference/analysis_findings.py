@@ -163,7 +163,8 @@ class SoundFindings(msgspec.Struct, frozen=True):
     """A sound: what can be measured, and what networks heard where there are any.
 
     ``clipped_share`` is of its samples, ``silent_share`` of its pieces of 50 ms under −60 dB of full scale.
-    ``heard`` holds the probability of each class over the whole, ``thresholds`` from which one is called;
+    ``heard`` holds the probability of each class, of breaths that of the breath where it is highest, else of
+    the whole; from ``thresholds`` on it is called;
     ``pieces`` are what the ward's monitor says of each few seconds as they come, in the form of cycles;
     ``cycles_from`` says what the cycles were found by.
     """
@@ -237,7 +238,8 @@ def _sound_lines(sound: SoundFindings) -> list[str]:
     lines = [] if rate is None else [f"{sound.signal}: {rate:.0f} {unit} a minute"]
     if sound.heard:
         heard = ", ".join(f"{name} {share:.0%}" for name, share in sound.heard.items())
-        lines.append(f"{sound.signal}: {heard} ({sound.model})")
+        most = " at most in a breath" if sound.signal == "lung_sound" and sound.cycles else ""
+        lines.append(f"{sound.signal}: {heard}{most} ({sound.model})")
     if sound.verdict is not None:
         said = ", ".join(f"{name} {share:.0%}" for name, share in sound.verdict.probabilities.items())
         lines.append(f"{sound.signal}: {said}")

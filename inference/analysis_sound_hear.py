@@ -23,6 +23,7 @@ from ingest.types import NS_PER_S, BoolArray, FloatArray, WideFloatArray
 from models.melspec import log_mel
 from models.sounds import DIAGNOSES, Heard, SoundModel
 from models.sounds_level import level_frames
+from models.spec import Interval, ModelSpec
 
 BY_BREATH: Final = (
     "Breaths are cut where the breath sound is faintest, by its own rhythm: no network says where they begin."
@@ -30,14 +31,6 @@ BY_BREATH: Final = (
 BY_STATES: Final = "Heart cycles go from one first sound (S1) to the next, as the network marks them."
 NO_BREATH: Final = (
     "No breaths could be told apart: what recurs in the loudness of the sound is not sure enough."
-)
-LUNG_NOTE: Final = (
-    "A probability from the sound alone, calibrated on the recordings that the network was trained and "
-    "chosen on; another stethoscope, ward or age shifts it. No diagnosis."
-)
-HEART_NOTE: Final = (
-    "A probability from this sound alone, calibrated on recordings of children at four places of the chest: "
-    "a murmur may be heard at another place, and in adults the figure is less sure. No diagnosis."
 )
 LOST_SHARE: Final = 0.5
 """Of a cycle, from which it is not judged."""
@@ -112,6 +105,10 @@ def hear_sound(
         cycles = list(_judged(frames, pairs, model, made.begin_s, lost))
         said = BY_BREATH if cycles else NO_BREATH
     shares = dict(zip(model.classes, _rounded(heard.probabilities[0]), strict=True))
+    judged = [one.probabilities for one in cycles if one.probabilities]
+    if judged:
+        # A mean over breaths would hide the one that wheezes.
+        shares = {name: max(one[name] for one in judged) for name in model.classes}
     whole_s = duration_s - sum(one.end_s - one.begin_s for one in lost)
     verdict = _verdict(heard, model, shares) if whole_s >= model.spec.window_s else None
     return HeardSound(marks, cycles, said, verdict, shares)
@@ -195,12 +192,43 @@ def _verdict(heard: Heard, model: SoundModel, shares: dict[str, float]) -> Sound
         present = share >= model.thresholds["murmur"]
         both = {"murmur present": share, "murmur absent": round(1.0 - share, 3)}
         label = "murmur present" if present else "murmur absent"
-        return SoundVerdict(label, both[label], name, both, HEART_NOTE)
+        return SoundVerdict(label, both[label], name, both, _heart_note(model.spec))
     if heard.diagnoses.shape[1] != len(DIAGNOSES):
         return None
     groups = dict(zip(DIAGNOSES, _rounded(heard.diagnoses[0]), strict=True))
     label = max(groups, key=groups.__getitem__)
-    return SoundVerdict(label, groups[label], name, groups, LUNG_NOTE)
+    return SoundVerdict(label, groups[label], name, groups, _lung_note(model.spec))
+
+
+def _lung_note(spec: ModelSpec) -> str:
+    measured = _measured(spec, "recording_diagnosis_accuracy")
+    error = _measured(spec, "recording_diagnosis_ece")
+    said = "Weak evidence, not calibrated."
+    if measured is not None and error is not None:
+        said = (
+            f"Weak evidence, not calibrated: of patients that were left out of training the likeliest group "
+            f"was right in {measured.value:.0%} of recordings (95 % interval {measured.low:.0%} to "
+            f"{measured.high:.0%}), its probability off by {error.value:.0%} on average."
+        )
+    return f"{said} Device and disease go together in the training data. No diagnosis."
+
+
+def _heart_note(spec: ModelSpec) -> str:
+    measured, error = _measured(spec, "murmur_recording_auroc"), _measured(spec, "recordings_ece")
+    said = "Calibrated on recordings of children."
+    if measured is not None and error is not None:
+        said = (
+            f"Calibrated on recordings of children: of patients that were left out of training a recording "
+            f"with a murmur ranked above one without in {measured.value:.0%} of pairs (95 % interval "
+            f"{measured.low:.0%} to {measured.high:.0%}); the probability was off by {error.value:.0%} on "
+            "average."
+        )
+    return f"{said} A murmur may be heard at another place of the chest. No diagnosis."
+
+
+def _measured(spec: ModelSpec, name: str) -> Interval | None:
+    """A figure of the card: of all folds where there are any."""
+    return spec.metrics.get(f"cv_{name}", spec.metrics.get(name))
 
 
 def _rounded(values: FloatArray) -> list[float]:

@@ -20,13 +20,12 @@ from ingest.replay import Source
 from ingest.settings import IngestSettings
 from ingest.types import NS_PER_S, SignalKind
 
-REASONS: Final = dict(
-    zip(
-        SIGNS,
-        ("sensor off or far too faint", "clipped", "mains hum", "far louder than before: speech or rubbing"),
-        strict=True,
-    )
-)
+REASONS: Final = {
+    "lost": "sensor off or far too faint",
+    "clipped": "clipped",
+    "hum": "mains hum",
+    "noise": "far louder than before: speech or rubbing",
+}
 MISSING: Final = "samples missing"
 NOT_JUDGED: Final = "not judged"
 
@@ -127,7 +126,7 @@ def _lost(vitals: list[Vital], signs: list[str | None]) -> list[SoundLoss]:
             continue
         end_s = _seconds(vital.time_ns)
         begin_s = max(0.0, round(end_s - 1.0, 3))
-        reason = MISSING if sign is None else REASONS[sign]
+        reason = MISSING if sign is None else REASONS.get(sign, sign)
         if found and found[-1].reason == reason and np.isclose(found[-1].end_s, begin_s, atol=0.01):
             begin_s = found.pop().begin_s
         found.append(SoundLoss(begin_s, end_s, reason))

@@ -80,7 +80,7 @@ def test_the_whole_has_a_verdict_with_what_it_is_worth(
     assert sound.verdict is not None
     assert sound.verdict.label == "chronic"
     assert sound.verdict.probabilities == {"healthy": 0.2, "chronic": 0.7, "acute": 0.1}
-    assert "calibrated" in sound.verdict.note
+    assert "not calibrated" in sound.verdict.note
     assert sound.heard == {"crackle": 0.1, "wheeze": 0.9}
     assert sound.thresholds == {"crackle": 0.6, "wheeze": 0.5}
     assert "lung-test" in sound.statement

@@ -148,7 +148,7 @@ class MarksDrawing {
     context.fillRect(left - 1, top + row * LANE, wide + 2, LANE);
     context.fillStyle = look(label).colour;
     context.fillRect(left, top + row * LANE + 1, wide, LANE - 2);
-    const text = [`${label} ${percent(probability)}`, percent(probability), label].find((words) => context.measureText(words).width + 6 < wide);
+    const text = [`${label} ${percent(probability)}`, label].find((words) => context.measureText(words).width + 6 < wide);
     if (text) this.#text(text, left + 3, top + (row + 0.5) * LANE, "#000");
   }
 
@@ -255,7 +255,7 @@ class MarksDrawing {
       const wide = drawing.x(startS + (step + 1) * stepS) - left;
       if (left > this.right || left + wide < LEFT) return;
       cam.forEach((row, at) => {
-        context.fillStyle = `rgba(0, 0, 0, ${0.75 * (1 - row[step])})`;
+        context.fillStyle = `rgba(0, 0, 0, ${0.7 * (1 - Math.sqrt(row[step]))})`;
         const lower = at === 0 ? top + height : y(edgesHz[at]);
         const upper = at === cam.length - 1 ? top : y(edgesHz[at + 1]);
         context.fillRect(left, upper, wide + 0.3, lower - upper + 0.3);
