@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference.sound_score import RateScore
+    from collections.abc import Sequence
+
+    from inference.sound_score import Annotated, RateScore
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,6 +21,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "annotated cycles, and an apnoea made of each recording's own quietest moment.",
     )
     score.add_argument("--icbhi", type=Path, metavar="DIR", help="ICBHI 2017: cycles.csv and audio/")
+    score.add_argument(
+        "--lung-model",
+        metavar="MODEL",
+        help="with --icbhi: score what this network says live, nothing else",
+    )
     score.add_argument("--circor", type=Path, metavar="DIR", help="CirCor 2022: .flac and .tsv")
     score.set_defaults(run=run_score)
 
@@ -33,6 +40,8 @@ def run_score(args: argparse.Namespace) -> int:
         return 2
     if args.icbhi is not None:
         records = sound_score.icbhi(args.icbhi)
+        if args.lung_model is not None:
+            return _score_network(records, args.lung_model)
         for group, score in sorted(sound_score.score_rates(SignalKind.LUNG_SOUND, records).items()):
             print(f"breaths, ICBHI {group}: {_words(score)}")
         silence = sound_score.score_silence(records)
@@ -44,6 +53,20 @@ def run_score(args: argparse.Namespace) -> int:
         records = sound_score.circor(args.circor)
         for group, score in sorted(sound_score.score_rates(SignalKind.HEART_SOUND, records).items()):
             print(f"beats, CirCor {group}: {_words(score)}")
+    return 0
+
+
+def _score_network(records: Sequence[Annotated], name: str) -> int:
+    from inference.sound_score import score_pieces
+    from models.sounds import SoundModel
+
+    model = SoundModel.load(name)
+    card = model.spec
+    print(f"{card.name} ({card.sha256[:12]}), pieces of {card.hop_s:g} s, {card.right_context_s:g} s to come")
+    for (group, label), score in sorted(score_pieces(records, model).items()):
+        print(
+            f"{label}, ICBHI {group}: {score.pieces} pieces, {score.positive} with, AUROC {score.auroc:.3f}"
+        )
     return 0
 
 

@@ -16,15 +16,17 @@ from typing import Final
 
 import numpy as np
 from scipy import signal as dsp
+from scipy import stats
 
 from inference.alarm_book import AlarmBook
 from inference.monitor import Outcome
+from inference.sound_listener import SoundNetwork
 from inference.sound_monitor import SPECS, SoundMonitor
 from inference.windows import WindowMonitor
 from ingest.continuity import Piece
 from ingest.filters import band_pass
 from ingest.readers import read_signal_files
-from ingest.types import NS_PER_S, Chunk, FloatArray, SignalKind, WideFloatArray
+from ingest.types import NS_PER_S, BoolArray, Chunk, FloatArray, SignalKind, WideFloatArray
 
 T0: Final = 1_700_000_000 * NS_PER_S
 LEAST_INSIDE: Final = 0.2
@@ -40,13 +42,14 @@ BEFORE_S, APNOEA_S, QUIET_S = 120, 30, 0.6
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """A recording, its patient and group, and the begins and ends of its cycles in seconds."""
+    """A recording, its patient and group, begins and ends of its cycles in seconds, and what they hold."""
 
     name: str
     patient: str
     group: str
     path: Path
     cycles_s: WideFloatArray
+    labels: dict[str, BoolArray] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -88,6 +91,15 @@ class SilenceScore:
     hours: float
 
 
+@dataclass(frozen=True, slots=True)
+class PieceScore:
+    """Pieces that a network judged, those that hold the sound, and the area under its ROC curve."""
+
+    pieces: int
+    positive: int
+    auroc: float
+
+
 def icbhi(folder: Path) -> list[Annotated]:
     """Recordings of ICBHI 2017 (``cycles.csv`` and ``audio/``), grouped by the official split."""
     rows: dict[str, list[dict[str, str]]] = defaultdict(list)
@@ -101,6 +113,7 @@ def icbhi(folder: Path) -> list[Annotated]:
             own[0]["official_split"],
             folder / "audio" / f"{name}.flac",
             np.array([[float(row["start_s"]), float(row["end_s"])] for row in own]),
+            {name: np.array([row[name] == "1" for row in own]) for name in ("crackle", "wheeze")},
         )
         for name, own in rows.items()
     ]
@@ -126,9 +139,9 @@ def _chosen_on(folder: Path) -> set[str]:
     return set(np.random.default_rng(0).choice(patients, len(patients) // 2, replace=False).tolist())
 
 
-def play(kind: SignalKind, sound: FloatArray, fs_hz: float) -> Outcome:
+def play(kind: SignalKind, sound: FloatArray, fs_hz: float, network: SoundNetwork | None = None) -> Outcome:
     """Play one sound, a second a chunk, through a monitor of its own."""
-    monitor = SoundMonitor(kind, WindowMonitor(kind, AlarmBook(), lambda: T0))
+    monitor = SoundMonitor(kind, WindowMonitor(kind, AlarmBook(), lambda: T0), network)
     outcome, n = Outcome(), round(fs_hz)
     for second in range(len(sound) // n):
         samples = sound[second * n : (second + 1) * n, None]
@@ -174,6 +187,33 @@ def cycles_within(cycles_s: WideFloatArray, begin_s: float, end_s: float) -> Wid
     if lengths[inside].sum() < LEAST_ANNOTATED * (end_s - begin_s):
         return None
     return np.asarray(lengths[inside])
+
+
+def score_pieces(records: Sequence[Annotated], network: SoundNetwork) -> dict[tuple[str, str], PieceScore]:
+    """Hold what the network says of each live piece of lung sound against the cycles, by group and class.
+
+    A piece holds a crackle where half of it, or of a cycle with one, lies in the other.
+    """
+    said: dict[tuple[str, str], list[tuple[bool, float]]] = defaultdict(list)
+    for record, sound, fs_hz in _sounds(SignalKind.LUNG_SOUND, records):
+        for one in play(SignalKind.LUNG_SOUND, sound, fs_hz, network).predictions:
+            begin_s, end_s = (one.start_ns - T0) / NS_PER_S, (one.end_ns - T0) / NS_PER_S
+            begins, ends = record.cycles_s.T
+            shared_s = np.minimum(end_s, ends) - np.maximum(begin_s, begins)
+            inside = shared_s > 0.5 * np.minimum(end_s - begin_s, ends - begins)
+            for name in network.classes:
+                holds = bool((record.labels[name] & inside).any())
+                said[record.group, name].append((holds, one.probabilities[name]))
+    return {key: _piece_score(pairs) for key, pairs in said.items()}
+
+
+def _piece_score(pairs: Sequence[tuple[bool, float]]) -> PieceScore:
+    """Area under the curve by ranks (Mann and Whitney 1947)."""
+    holds, ranks = np.array([true for true, _ in pairs]), stats.rankdata([share for _, share in pairs])
+    n = int(holds.sum())
+    rest = len(pairs) - n
+    area = (ranks[holds].sum() - n * (n + 1) / 2) / (n * rest) if n and rest else float("nan")
+    return PieceScore(len(pairs), n, float(area))
 
 
 def score_silence(records: Sequence[Annotated]) -> SilenceScore:

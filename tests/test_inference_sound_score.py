@@ -1,5 +1,6 @@
 """Scoring of rates and silences: recordings whose truth is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import soundfile
 
 import wardwave
 from inference.sound_cli import _words
-from inference.sound_score import cycles_within, icbhi, score_rates, with_apnoea
+from inference.sound_score import cycles_within, icbhi, score_pieces, score_rates, with_apnoea
 from ingest.sounds import HeartSound, LungSound, breaths, sound_times
 from ingest.types import SignalKind
+from tests.sound_playing import PlainListener, asked_at
 
 FS = 4_000
 
@@ -67,6 +69,25 @@ def test_recordings_without_breath_are_scored_without_a_rate(tmp_path: Path) -> 
         soundfile.write(path, np.zeros(24 * FS), FS, subtype="PCM_16")
     scores = score_rates(SignalKind.LUNG_SOUND, icbhi(lung))
     assert _words(scores["train"]) == "15 s of 1 patients, 100% usable, no rate; technical alarms: none"
+
+
+def test_live_pieces_are_held_against_the_cycles(tmp_path: Path) -> None:
+    lung = lungs(tmp_path / "icbhi")
+    for path in (lung / "audio").iterdir():
+        sound, fs_hz = soundfile.read(path)
+        at = np.arange(10 * FS, 14 * FS)
+        sound[at] += 0.05 * np.sin(2 * np.pi * 1_300 * at / FS)
+        soundfile.write(path, sound, fs_hz, subtype="PCM_16")
+    records = []
+    for record in icbhi(lung):
+        heard = (record.cycles_s[:, 0] < 14) & (record.cycles_s[:, 1] > 10)
+        records.append(replace(record, labels={"crackle": np.zeros_like(heard), "wheeze": heard}))
+    scores = score_pieces(records, PlainListener())  # type: ignore[arg-type]
+    wheeze = scores["train", "wheeze"]
+    assert wheeze.pieces == len(asked_at("bed", 24))
+    assert 1 <= wheeze.positive < wheeze.pieces
+    assert wheeze.auroc > 0.7
+    assert np.isnan(scores["test", "crackle"].auroc)
 
 
 def test_nothing_named_is_said(capsys: pytest.CaptureFixture[str]) -> None:
