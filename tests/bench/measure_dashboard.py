@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 from kafka import TopicPartition
 from playwright.sync_api import Page, sync_playwright
+from viewers import Viewer
 
 from dashboard.children import Child
 from ingest import kafka
@@ -192,13 +193,13 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         stack.callback(browser.close)
         pages = []
         time.sleep(15)
-        for number in range(options.viewers):
-            page = browser.new_context(viewport={"width": 1920, "height": 1080}).new_page()
-            if number:
-                # Ten screens are drawn by ten machines: here one is, the others only take what is sent.
-                page.add_init_script("window.requestAnimationFrame = () => 0;")
-            open_ward(page, f"http://127.0.0.1:{options.port}/", options.beds)
-            pages.append(page)
+        page = browser.new_context(viewport={"width": 1920, "height": 1080}).new_page()
+        open_ward(page, f"http://127.0.0.1:{options.port}/", options.beds)
+        pages.append(page)
+        # Ten screens are drawn by ten machines: here one is, the others only ask and take what is sent.
+        others = [Viewer(options.port) for _ in range(options.viewers - 1)]
+        for viewer in others:
+            viewer.start()
         process = psutil.Process(server.pid)
         process.cpu_percent()
         samples = []
@@ -214,8 +215,11 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         cpu = process.cpu_percent()
         frames = pages[0].evaluate("() => window.__frames")[60:]
         reds = [page.evaluate("() => window.__red") for page in pages]
-        alarms.halt.set()
-        alarms.join()
+        gaps = [gap for viewer in others for gap in viewer.gaps_s[20:]]
+        rates = [viewer.bytes_per_s for viewer in others]
+        for thread in (alarms, *others):
+            thread.halt.set()
+            thread.join()
         delays = [delay for sample in samples[1:] for delay in sample["delays"]]
         red = [delay for one in reds for delay in red_delays(alarms.times_ms, one)]
         return {
@@ -228,6 +232,10 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             "trace_delay_s_max": round(max(delays), 2),
             "missing_samples": max(sample["missing"] for sample in samples),
             "kB_per_s": round(samples[-1]["bytes"] / 1e3, 1),
+            "other_viewers_feed_gap_s": [round(quantile(gaps, part), 2) for part in (0.5, 0.99, 1.0)]
+            if gaps
+            else None,
+            "other_viewers_kB_per_s": [round(rate / 1e3, 1) for rate in rates],
             "heap_MB": [round(sample["heap"] / 1e6, 1) for sample in samples[:: max(1, len(samples) // 6)]],
             "server_MB": [round(sample["rss"] / 1e6, 1) for sample in samples[:: max(1, len(samples) // 6)]],
             "server_cpu_percent": cpu,
