@@ -12,6 +12,7 @@ const OTHER = { colour: "#ffffff", dash: [1, 3] };
 const LANE_ROWS = { lung_sound: [["crackle"], ["wheeze"]], heart_sound: [["S1", "S2"], ["murmur"]] };
 const LANE = 18;
 const LANES = 2 * LANE;
+const JOINED_S = 0.06; // an event that goes on into the next piece stands in both; steps of a network are longer
 const BEHIND_S = 15; // a network that is further behind does not judge what is shown
 
 function look(label) {
@@ -62,6 +63,29 @@ class Heard {
     return until;
   }
 
+  get sorted() {
+    return [...this.pieces.values()].sort((one, other) => one[1] - other[1]);
+  }
+
+  // Events in time, [startS, endS, label, probability]: what goes on from piece to piece is one.
+  events(pieces) {
+    const found = [];
+    const last = new Map();
+    const spans = pieces.flatMap((piece) => piece[4]).sort((one, other) => one[0] - other[0]);
+    for (const [startS, endS, label, probability] of spans) {
+      const before = last.get(label);
+      if (before && startS - before[1] < JOINED_S) {
+        const [was, more] = [before[1] - before[0], Math.max(0, endS - before[1])];
+        before[3] = (was * before[3] + more * probability) / Math.max(1e-6, was + more);
+        before[1] = Math.max(before[1], endS);
+      } else {
+        last.set(label, [startS, endS, label, probability]);
+        found.push(last.get(label));
+      }
+    }
+    return found;
+  }
+
   get newest() {
     const until = Math.round(1000 * this.judgedUntil);
     return this.pieces.get(until) ?? null;
@@ -91,6 +115,12 @@ class MarksDrawing {
     this.context = drawing.context;
     this.heard = heard;
     this.rows = LANE_ROWS[heard.kind];
+    this.pieces = heard.sorted;
+    this.events = heard.events(this.pieces);
+  }
+
+  #row(label) {
+    return this.rows.findIndex((labels) => labels.includes(label));
   }
 
   get right() {
@@ -113,9 +143,8 @@ class MarksDrawing {
     context.globalAlpha = 0.12;
     context.fillRect(LEFT, top, this.right - LEFT, LANES);
     context.globalAlpha = 1;
-    const pieces = [...this.heard.pieces.values()].sort((one, other) => one[1] - other[1]);
-    pieces.forEach((piece, index) => this.#piece(piece, pieces[index - 1]?.[1] ?? 0, top));
-    for (const piece of pieces) for (const span of piece[4]) this.#block(span, top);
+    this.pieces.forEach((piece, index) => this.#piece(piece, this.pieces[index - 1]?.[1] ?? 0, top));
+    for (const event of this.events) this.#block(event, top);
   }
 
   // A piece from where the one before it ended: windows of heart sounds overlap.
@@ -133,12 +162,14 @@ class MarksDrawing {
       context.fillStyle = look(labels[0]).colour;
       context.fillRect(left, bottom - (LANE - 2) * share, right - left - 1, (LANE - 2) * share);
       context.globalAlpha = 1;
-      if (right - left > 40) this.#text(percent(share), left + 4, top + (row + 0.5) * LANE, this.drawing.colour);
+      const [fromS, untilS] = [this.drawing.timeAt(left), this.drawing.timeAt(left + 44)];
+      const free = !this.events.some((event) => this.#row(event[2]) === row && event[0] < untilS && event[1] > fromS);
+      if (right - left > 40 && free) this.#text(percent(share), left + 4, top + (row + 0.5) * LANE, this.drawing.colour);
     });
   }
 
   #block([startS, endS, label, probability], top) {
-    const row = this.rows.findIndex((labels) => labels.includes(label));
+    const row = this.#row(label);
     const place = row < 0 ? null : this.#place(startS, endS);
     if (!place) return;
     const { context } = this;
@@ -188,19 +219,19 @@ class MarksDrawing {
 
   // Begin and end of what was marked, over an area of the plot; `named`: with words at its top.
   over(top, height, named) {
-    const free = new Map();
-    const pieces = [...this.heard.pieces.values()].sort((one, other) => one[1] - other[1]);
-    for (const [startS, endS, judged] of pieces) {
+    for (const [startS, endS, judged] of this.pieces) {
       const place = judged ? null : this.#place(startS, endS);
       if (place) this.#hatch(...place, top, height, named ? "not judged" : "");
     }
-    for (const piece of pieces) {
-      for (const [startS, endS, label, probability] of piece[4]) {
-        const place = this.#place(startS, endS);
-        if (!place) continue;
-        this.#edges(startS, endS, label, top, height);
-        if (named) this.#name(place[0], label, probability, top, free);
-      }
+    for (const [startS, endS, label] of this.events) this.#edges(startS, endS, label, top, height);
+    if (!named) return;
+    const next = new Map();
+    for (const event of [...this.events].reverse()) {
+      const row = Math.max(0, this.#row(event[2]));
+      const place = this.#place(event[0], event[1]);
+      if (!place) continue;
+      this.#name(place[0], event, top + 17 * row, next.get(row) ?? this.right);
+      next.set(row, place[0]);
     }
   }
 
@@ -223,18 +254,15 @@ class MarksDrawing {
     }
   }
 
-  // A name where there is room beside the one before it in its row.
-  #name(left, label, probability, top, free) {
+  // The name of an event, as far as there is room before the next one of its row.
+  #name(left, [, , label, probability], top, right) {
     const { context } = this;
-    const row = Math.max(0, this.rows.findIndex((labels) => labels.includes(label)));
-    const begin = free.get(row) ?? LEFT;
     for (const words of [`${label} ${percent(probability)}`, label]) {
       const width = context.measureText(words).width + 8;
-      if (left < begin || left + width > this.right) continue;
+      if (left + width > right) continue;
       context.fillStyle = "#000";
-      context.fillRect(left, top + 2 + 17 * row, width, 16);
-      this.#text(words, left + 4, top + 10 + 17 * row, look(label).colour);
-      free.set(row, left + width + 2);
+      context.fillRect(left, top + 2, width, 16);
+      this.#text(words, left + 4, top + 10, look(label).colour);
       return;
     }
   }
