@@ -50,7 +50,7 @@ def pooled(folder: Path, k: int, data: Path) -> tuple[Evaluation, ModelSpec]:
             missing.append(i)
     found = task.merge(parts)
     if missing:
-        words = f"Folds {', '.join(map(str, missing))} of {k} are not trained: pooled are the others alone"
+        words = f"Fold(s) {', '.join(map(str, missing))} of {k} not trained: pooled are the others alone"
         found = replace(found, notes=(words, *found.notes))
     return found, first
 
@@ -75,7 +75,7 @@ def shipped(card: Path, evaluation: Evaluation, data: Path) -> ModelSpec:
     folds = card_metrics(evaluation, summaries_of(evaluation))
     figures = card_metrics(own, summaries_of(own))
     figures |= {PREFIX + name: figure for name, figure in folds.items()}
-    untrained = tuple(f"cv_: {note}." for note in evaluation.notes if "are not trained" in note)
+    untrained = tuple(f"cv_: {note}." for note in evaluation.notes if "not trained" in note)
     changes: dict[str, object] = {
         "thresholds": thresholds,
         "metrics": figures,
