@@ -10,6 +10,7 @@ import numpy as np
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 LABELS: Final = ("N", "S", "V", "F")
+NORMAL: Final = LABELS.index("N")
 VENTRICULAR: Final = LABELS.index("V")
 FUSION: Final = LABELS.index("F")
 RECENT: Final = 40

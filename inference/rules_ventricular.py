@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.beats import FUSION, VENTRICULAR, RecentBeats, mean_rate_bpm
+from inference.beats import FUSION, NORMAL, VENTRICULAR, RecentBeats, mean_rate_bpm
 from inference.evidence import Evidence, Finding, any_and_last, no_value
 from inference.rules_rhythm import denied_elsewhere, rhythm_holds, rhythm_onset
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
@@ -74,7 +74,10 @@ def ventricular_tachycardia(evidence: Evidence, runs: Runs) -> Finding:
     by_beats, last = any_and_last(runs.fast & evidence.fresh())
     recent_rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
     by_rhythm = rhythm_holds(evidence, "vt") & evidence.settled & (recent_rate >= evidence.above("vt"))
-    by_rhythm &= _wide(evidence) & ~denied_elsewhere(evidence, ("vt", "vf"), DENIED)
+    goes_on = evidence.is_active("vt") & (recent_rate >= evidence.above("vt"))
+    by_rhythm &= _wide(evidence) | goes_on
+    by_rhythm &= ~denied_elsewhere(evidence, ("vt", "vf"), DENIED)
+    by_rhythm |= goes_on & _no_normal(evidence)
     onsets = np.where(by_beats, _began_ns(evidence, runs, last), rhythm_onset(evidence, "vt"))
     rate = runs.rate[np.arange(len(last)), last]
     return Finding(by_beats | by_rhythm, onsets, np.where(by_beats, rate, recent_rate))
@@ -86,6 +89,16 @@ def _wide(evidence: Evidence) -> BoolArray:
     labels = evidence.beats.labels
     wide = (labels == VENTRICULAR) | (labels == FUSION)
     return np.asarray((recent & wide).sum(axis=1) >= WIDE_SHARE * recent.sum(axis=1))
+
+
+def _no_normal(evidence: Evidence) -> BoolArray:
+    """Whether none of the last seconds' beats is normal.
+
+    A tachycardia that goes on fills what the network of beats compares with: its beats become "early" ones
+    then, but not normal ones. With the rate still up, it is not over.
+    """
+    recent = evidence.frontier_ns[:, None] - evidence.beats.times_ns <= WIDE_NS
+    return np.asarray(recent.any(axis=1) & ~(recent & (evidence.beats.labels == NORMAL)).any(axis=1))
 
 
 def _began_ns(evidence: Evidence, runs: Runs, last: IntArray) -> IntArray:

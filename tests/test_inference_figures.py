@@ -310,6 +310,32 @@ def test_ventricular_tachycardia_is_five_beats_at_100(
         assert raised_s == np.inf
 
 
+SUSTAINED_BPM = (110, 125, 160, 200)
+
+
+@pytest.fixture(scope="module")
+def sustained(play: Play) -> dict[str, Heard]:
+    """Tachycardias of a minute and a half, then a minute of sinus rhythm."""
+    return play(
+        {
+            f"{bpm} {seed}": Line(250, simulated([Event("bed", "vt", AT_S, 90.0, bpm)], AT_S + 150, seed))
+            for bpm in SUSTAINED_BPM
+            for seed in range(2)
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("bpm", SUSTAINED_BPM)
+def test_a_tachycardia_that_goes_on_is_not_over_and_one_that_ends_is(
+    sustained: dict[str, Heard], bpm: int, seed: int
+) -> None:
+    first = next(alarm for alarm in sustained[f"{bpm} {seed}"].alarms if alarm.kind == "vt")
+    last = [alarm for alarm in sustained[f"{bpm} {seed}"].alarms if alarm.id == first.id][-1]
+    assert last.ended_ns is not None
+    assert AT_S + 85 <= seconds(last.ended_ns) <= AT_S + 110
+
+
 # --- heart rate ---------------------------------------------------------------------------------------------
 
 STEPS = list(itertools.product((120, 40), (0.04, 0.07, 0.10, 0.12), (False, True)))
