@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from models.cards import read_spec
 from models.sounds import SoundModel
 from models.sounds_heart import STATES
 from models.spec import Conv1dFrontEnd
+from models.store import load
 from tests.sound_sets import BEAT_S, FS_HZ, S1_S, SYSTOLE_S, heart_sound, write_circor
 from training import sound_card_cli
 from training.errors import BadAnnotation, BadRecipe, DataMissing
@@ -21,10 +23,17 @@ from training.heart_envelope import sound_onsets
 from training.heart_recipes import heart_sounds_1
 from training.heart_records import Segments, list_recordings, read_patients, read_segments
 from training.heart_sampling import IGNORED, step_times_s
-from training.heart_scores import annotated_spans, f1_of, onset_counts, reference_onsets, rows_of
+from training.heart_scores import (
+    annotated_spans,
+    f1_of,
+    onset_counts,
+    reference_onsets,
+    rows_of,
+    segmentation_f1,
+)
 from training.heart_task import HeartTask
 from training.overrides import override
-from training.session import fit, open_task
+from training.session import fit, open_task, task_of_model
 from training.sound_calibration import calibrated, fit_platt
 from training.sound_folds import deal_patients, splits_of
 from training.sound_scores import auroc, auroc_interval
@@ -260,6 +269,9 @@ def test_a_card_carries_the_figures_of_all_folds(
     assert spec.metrics["cv_murmur_patient_auroc"].n == 12
     assert "2 folds by patient" in (tmp_path / "report.md").read_text()
     assert "s1_s2_f1" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "folds" / "2of2")
+    assert sound_card_cli.main([*command, "--report", str(tmp_path / "half.md")]) == 0
+    assert "Fold(s) 2 of 2 not trained" in (tmp_path / "half.md").read_text()
 
 
 def test_calibration_finds_the_scale_of_logits() -> None:
@@ -278,3 +290,17 @@ def test_an_area_is_one_where_scores_part_the_kinds() -> None:
     items = [(f"c{i}", f"p{i // 2}", float(i), i >= 6) for i in range(12)]
     found = auroc_interval(items)
     assert found.value == found.low == 1
+
+
+@pytest.mark.data
+def test_the_shipped_model_finds_the_sounds_of_patients_that_it_never_heard(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    model, spec = load("heart-sounds-1")
+    if not (data_dir / "circor2022").is_dir():
+        pytest.skip(f"CirCor is not at {data_dir / 'circor2022'}")
+    found = task_of_model(spec, data_dir, tmp_path)
+    assert isinstance(found, HeartTask)
+    tested = {name.split("_")[0] for name in found.split().test}
+    assert not tested & {name.split("_")[0] for name in spec.split["train"]}
+    assert segmentation_f1(found.heard(model, found.split().test[:12]))["f1"] > 0.9

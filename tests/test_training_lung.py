@@ -10,6 +10,8 @@ import pytest
 import soundfile
 import torch
 
+import wardwave
+from models.cards import read_spec
 from models.sounds import DIAGNOSES, SoundModel
 from models.sounds_lung import evidence
 from tests.sound_sets import FS_HZ, write_circor, write_icbhi
@@ -260,6 +262,28 @@ def test_a_pretrained_network_begins_a_lung_model(task: LungTask, tmp_path: Path
     drawn = trained.spec.training["from_weights_drawn_anew"]
     assert isinstance(drawn, list)
     assert all(str(name).startswith(("step_head", "window_")) for name in drawn)
+
+
+def test_every_fold_begins_with_its_own_pretraining(
+    task: LungTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sources = 'data.sources=["icbhi2017"]'
+    settings = [
+        part for one in [*LUNG, "optimizer.steps=2", "run.validate_every=2"] for part in ("--set", one)
+    ]
+    pretrain = override(sound_pretrain_1(), [*SMALL, sources, "data.held_out=icbhi2017", "optimizer.steps=2"])
+    first = open_task(override(pretrain, ["run.validate_every=2"]), task.data, task.cache)
+    for i, split in enumerate(first.folds(2), start=1):
+        fit(first, split, tmp_path / "pretrained" / f"{i}of2")
+    command = ["crossval", "lung-sounds-1", "--data", str(task.data), "--folds", "2", "--out", "folds"]
+    start = ["--from-weights", "pretrained/{fold}/model", "--report", "folds.md"]
+    assert wardwave.main([*command, *start, *settings]) == 0
+    for fold in ("1of2", "2of2"):
+        assert (
+            read_spec(Path("folds") / fold / "model").training["from_weights"] == f"pretrained/{fold}/model"
+        )
+    assert "wheeze" in Path("folds.md").read_text()
 
 
 def test_pretraining_that_heard_the_test_side_is_refused(task: LungTask, tmp_path: Path) -> None:
