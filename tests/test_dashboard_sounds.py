@@ -346,7 +346,8 @@ MARKED = """node => {
       if (found.length && x - found.at(-1)[1] < 30 * ratio) found.at(-1)[1] = x;
       else found.push([x, x]);
     }
-    return found;
+    // Not the cursor.
+    return found.filter(([from, to]) => to - from > 10 * ratio);
   };
   return [
     // Not the faint ground of a stretch that was not judged.
