@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dashboard.snapshots import LIVE_S, BedSnapshot, WardSnapshot
-from dashboard.urgency import PRIORITY_RANK, Urgency, by_urgency
+from dashboard.urgency import LEAST_GRAVE, PRIORITY_RANK, Urgency, by_urgency
 from dashboard.words import count
 from inference.commands import PAUSE_S
 from inference.types import Alarm, AlarmState, Priority
@@ -19,7 +19,7 @@ UNANALYSED_HEARD_S: Final = 6.0
 """Vital signs that are late for so long are heard, too; a worker that takes over is given the time."""
 HEARD: Final = (AlarmState.ACTIVE, AlarmState.LATCHED)
 LONGEST_PAUSE_NS: Final = round(PAUSE_S[1] * NS_PER_S)
-OWN_URGENCY: Final[Urgency] = (False, PRIORITY_RANK[Priority.TECHNICAL], 0, 0)
+OWN_URGENCY: Final[Urgency] = (False, PRIORITY_RANK[Priority.TECHNICAL], 0, LEAST_GRAVE, 0)
 """Of what the dashboard itself finds wrong."""
 Level = Literal["high", "medium", "low"]
 LEVELS: Final[tuple[Level, ...]] = ("high", "medium", "low")
@@ -234,13 +234,13 @@ def urgency(bed: BedSnapshot) -> Urgency:
     ranks = [by_urgency(alarm) for alarm in bed.alarms]
     if own_findings(bed):
         ranks.append(OWN_URGENCY)
-    return min(ranks, default=(True, len(PRIORITY_RANK), 0, 0))
+    return min(ranks, default=(True, len(PRIORITY_RANK), 0, 0, 0))
 
 
 def gravest_bed(snapshot: WardSnapshot) -> str | None:
     """Return the bed with the gravest active alarm, or ``None``."""
     active = [
-        (PRIORITY_RANK[alarm.priority], bed.bed)
+        (by_urgency(alarm), bed.bed)
         for bed in snapshot.beds
         for alarm in bed.alarms
         if alarm.state is AlarmState.ACTIVE

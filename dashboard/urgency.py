@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
+from inference.alarm_spec import ANY
+from inference.catalog import load_catalogue
 from inference.types import Alarm, AlarmState, Priority
 
 STATE_RANK: Final = {AlarmState.ACTIVE: 0, AlarmState.LATCHED: 1, AlarmState.ACKNOWLEDGED: 2}
 """Of alarms that stand."""
 PRIORITY_RANK: Final = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2, Priority.TECHNICAL: 3}
-Urgency = tuple[bool, int, int, int]
+Urgency = tuple[bool, int, int, int, int]
+LEAST_GRAVE: Final = 1_000_000
+"""Gravity of what the catalogue does not name."""
 
 
 def natural_order(label: str) -> list[tuple[int, int, str]]:
@@ -20,6 +25,26 @@ def natural_order(label: str) -> list[tuple[int, int, str]]:
 
 
 def by_urgency(alarm: Alarm) -> Urgency:
-    """Sort key: unacknowledged first, by priority, what goes on before what is over, the newest first."""
-    acknowledged = alarm.state is AlarmState.ACKNOWLEDGED
-    return acknowledged, PRIORITY_RANK[alarm.priority], STATE_RANK.get(alarm.state, 3), -alarm.onset_ns
+    """Sort key: unacknowledged first, by priority, what goes on before what is over, graver kinds, newest.
+
+    A fast rate that begins later must not stand before a fibrillation of the same priority.
+    """
+    return (
+        alarm.state is AlarmState.ACKNOWLEDGED,
+        PRIORITY_RANK[alarm.priority],
+        STATE_RANK.get(alarm.state, 3),
+        _gravity(alarm.signal, alarm.kind),
+        -alarm.onset_ns,
+    )
+
+
+def _gravity(signal: str, kind: str) -> int:
+    ranks = _gravities()
+    return ranks.get((signal, kind), ranks.get((ANY, kind), LEAST_GRAVE))
+
+
+@cache
+def _gravities() -> dict[tuple[str, str], int]:
+    """Rank of each alarm by signal and kind, the gravest 0: the catalogue's levels, then its order."""
+    specs = sorted(load_catalogue().alarms, key=lambda spec: -spec.level)
+    return {(spec.signal, spec.kind): rank for rank, spec in enumerate(specs)}
