@@ -214,7 +214,8 @@ class AlarmSetting:
 
     def message(self, signal: str, value: float | None) -> str:
         """Text with prefix, as staff read it ("*** EXTREME TACHY 152 > 140")."""
-        shown = "" if value is None else _rounded(value, self.limit)
+        counted = self.spec.beats is not None and self.spec.limit is None
+        shown = "" if value is None else f"{value:.0f}" if counted else _rounded(value, self.limit)
         limit = "" if self.limit is None else f"{self.limit:g}"
         name = SIGNAL_NAMES.get(signal, signal.upper())
         prefix = PREFIXES.get(self.priority, "!" * self.spec.level)

@@ -242,6 +242,7 @@ def test_an_unknown_profile_is_refused_with_those_there_are(catalogue: Catalogue
         ("ecg/pause", "ecg", 2.75, "** PAUSE 2.8 s > 2.5 s"),
         ("ecg/hr_high", "ecg", 120.4, "** HR 120.4 > 120"),
         ("ecg/asystole", "ecg", 4.0, "*** ASYSTOLE 4.0 s > 4 s"),
+        ("ecg/pvc_run", "ecg", 3.0, "** PVC RUN 3 BEATS"),
         ("ecg/vf", "ecg", None, "*** VENT FIB/FLUTTER"),
         ("ecg/af", "ecg", None, "* ATRIAL FIB BEGAN"),
         ("ecg/lead_off", "ecg", None, "!!! ECG LEADS OFF: arrhythmia alarms suspended"),
