@@ -17,6 +17,7 @@ from dashboard.alarm_known import newest_steps, state_words, unknown_since
 from dashboard.snapshots import WardSnapshot
 from dashboard.sound_controls import paused_words
 from dashboard.summary import alarm_text
+from dashboard.urgency import bed_by_bed
 from dashboard.views import ROW_STYLE, connection_line, device_time, row_style
 from dashboard.words import count, plain
 from inference.store import StoredAlarm
@@ -51,7 +52,7 @@ def chosen() -> str | None:
 
 
 def live_alarms(read_snapshot: Callable[[], WardSnapshot]) -> None:
-    """Show the alarms that have not ended, gravest first, renewed every second.
+    """Show the alarms that have not ended, the gravest of each bed first, renewed every second.
 
     No filter hides any of them. What is open below is left alone.
     """
@@ -74,7 +75,7 @@ def _standing(snapshot: WardSnapshot) -> None:
     paused = paused_words([bed.status for bed in snapshot.beds if bed.status is not None])
     if paused is not None:
         st.markdown(f"**{plain(paused)}**")
-    alarms = [alarm for alarm in snapshot.alarms if alarm.state is not AlarmState.ENDED]
+    alarms = bed_by_bed(alarm for alarm in snapshot.alarms if alarm.state is not AlarmState.ENDED)
     if not alarms:
         st.caption("No alarm now.")
         return
@@ -102,7 +103,9 @@ def _first_shown(n_alarms: int) -> int:
         st.session_state["live-page"] = page + by
 
     words, back, on = st.columns([6, 1, 1], vertical_alignment="center")
-    words.caption(f"{count(n_alarms, 'live alarm')}, gravest first · page {page + 1} of {pages}")
+    words.caption(
+        f"{count(n_alarms, 'live alarm')}, the gravest of each bed first · page {page + 1} of {pages}"
+    )
     back.button("Graver", key="live-graver", disabled=page == 0, on_click=turn, args=(-1,), width="stretch")
     last = page + 1 >= pages
     on.button("More", key="live-more", disabled=last, on_click=turn, args=(1,), width="stretch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -36,6 +37,19 @@ def by_urgency(alarm: Alarm) -> Urgency:
         _gravity(alarm.signal, alarm.kind),
         -alarm.onset_ns,
     )
+
+
+def bed_by_bed(alarms: Iterable[Alarm]) -> list[Alarm]:
+    """Sort alarms so that the gravest of each bed stands before any bed's second.
+
+    A bed whose alarms come by the dozen must not push the others' off the screen.
+    """
+    first: dict[str, Alarm] = {}
+    others: list[Alarm] = []
+    for alarm in sorted(alarms, key=by_urgency):
+        if first.setdefault(alarm.bed, alarm) is not alarm:
+            others.append(alarm)
+    return [*first.values(), *others]
 
 
 def _gravity(signal: str, kind: str) -> int:

@@ -294,6 +294,19 @@ def test_many_live_alarms_come_in_pages_and_the_gravest_stand_on_each(place: Sto
     assert len(rows) == 1 + 3
 
 
+def test_a_bed_that_flaps_hides_no_other_bed_on_any_page(place: Store) -> None:
+    flapping = [make_alarm(100 + n, state=AlarmState.LATCHED) for n in range(42)]
+    calm = [
+        make_alarm(n, id=f"bed-{n:02d}:ecg:vt:1", bed=f"bed-{n:02d}", kind="vt", state=AlarmState.LATCHED)
+        for n in (2, 3)
+    ]
+    app = open_page(place, *flapping, *calm)
+    for _ in range(2):
+        rows = "".join(live_rows(app))
+        assert all(bed in rows for bed in ("bed-01", "bed-02", "bed-03"))
+        app.button(key="live-more").click().run()
+
+
 def test_an_alarm_that_nobody_tells_of_is_unknown_not_active(place: Store) -> None:
     live = make_alarm(40, state=AlarmState.ACTIVE, ended_ns=None)
     for ward in (a_ward(live, connected=False), a_ward(live, word_s=300.0)):

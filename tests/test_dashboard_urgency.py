@@ -7,7 +7,7 @@ import random
 import pytest
 
 from dashboard.summary import gravest_bed, summarise
-from dashboard.urgency import by_urgency
+from dashboard.urgency import bed_by_bed, by_urgency
 from dashboard.ward import Ward
 from inference.types import Alarm, AlarmState, Delay, Priority
 from ingest.types import NS_PER_S
@@ -93,3 +93,17 @@ def test_a_newer_fast_rate_hides_no_fibrillation_in_head_line_tile_and_list() ->
     assert [alarm.kind for alarm in shown.alarms] == ["vf", "extreme_tachycardia"]
     assert snapshot.alarms[0].kind == "vf"
     assert gravest_bed(snapshot) == "bed-02"
+
+
+def test_the_gravest_alarm_of_each_bed_stands_before_any_beds_second() -> None:
+    flapping = [going_on("vf", minute) for minute in range(20)]
+    others = [going_on("extreme_tachycardia", 1, "bed-02"), going_on("vt", 1, "bed-03")]
+    ordered = bed_by_bed([*flapping, *others])
+    assert [(alarm.bed, alarm.kind) for alarm in ordered[:4]] == [
+        ("bed-01", "vf"),
+        ("bed-03", "vt"),
+        ("bed-02", "extreme_tachycardia"),
+        ("bed-01", "vf"),
+    ]
+    # Within each part, as ever: the newest of the same kind first.
+    assert [alarm for alarm in ordered if alarm.bed == "bed-01"] == flapping[::-1]
