@@ -34,7 +34,7 @@ def figures(sound: SoundFindings) -> list[tuple[str, str]]:
     cells = [(name, "–" if rate is None else f"{rate:.0f}")]
     for label, share in sound.heard.items():
         at_least = sound.thresholds.get(label)
-        called = "" if at_least is None else (" called" if share >= at_least else " not called")
+        called = "" if at_least is None else (", yes" if share >= at_least else ", no")
         most = ", highest" if sound.signal == LUNG and sound.cycles else ""
         cells.append((f"{label.capitalize()}{most}", f"{share:.0%}{called}"))
     if sound.cycles is not None and sound.signal == LUNG:
