@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from dashboard.children import Child
-from inference.types import Vital, VitalBatch
+from inference.types import Priority, Vital, VitalBatch
 from ingest.broker import EmbeddedBroker
 from ingest.kafka import ensure_topics, producer
 from ingest.publisher import Publisher
 from ingest.settings import KafkaSettings, Settings
 from tests.browsing import CHROMIUM, FLAGS, free_port, until
+from tests.test_dashboard_browser import an_alarm, publish_alarms
 
 pytestmark = [
     pytest.mark.browser,
@@ -98,14 +99,14 @@ def test_each_loss_is_named_and_the_page_recovers_by_itself(
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
             page = browser.new_page(viewport={"width": 1366, "height": 768})
             until(child.last_lines(), lambda: _opens(page, f"http://127.0.0.1:{port}", api.Error), 60)
-            _play(page, bed, child, own_broker)
+            _play(page, bed, child, own_broker, settings)
             browser.close()
     finally:
         bed.stop()
         child.stop()
 
 
-def _play(page: object, bed: OneBed, child: Child, broker: EmbeddedBroker) -> None:
+def _play(page: object, bed: OneBed, child: Child, broker: EmbeddedBroker, settings: Settings) -> None:
     tile = page.locator(f'.tile[data-bed="{BED}"]')
     urgent, bar = page.locator(".urgent"), page.locator(".bar .lost")
     veil = tile.locator(".veil").first
@@ -128,15 +129,29 @@ def _play(page: object, bed: OneBed, child: Child, broker: EmbeddedBroker) -> No
     bed.worker = True
     until("it is back", lambda: tile.locator(".strip").inner_text() == "")
 
+    publish_alarms(settings, an_alarm(BED, "vfib", Priority.HIGH, "VENT FIB/FLUTTER"))
+    words = tile.locator(".alarm .message")
+    until("an alarm", lambda: words.inner_text().startswith("*** VENT FIB") and _flashes(tile))
+    until("the head", lambda: urgent.inner_text().startswith(f"{BED} *** VENT FIB"))
+
     # The server stands still, as a network that is cut: no connection is closed.
     os.kill(child.pid, signal.SIGSTOP)
     try:
         until("the connection", lambda: "CONNECTION LOST" in tile.locator(".cover").inner_text())
         assert "CONNECTION LOST" in bar.inner_text()
         assert tile.locator(".rate").inner_text() == "--"
+        # What was known is still told, as what was known.
+        assert words.inner_text().startswith("before loss: *** VENT FIB")
+        assert words.is_visible()
+        assert urgent.inner_text().startswith(f"before loss: {BED} *** VENT FIB")
+        assert not _flashes(tile)
+        assert tile.evaluate("node => getComputedStyle(node).borderTopStyle") == "dashed"
+        assert "connection lost, before loss: *** VENT FIB" in tile.locator(".said").inner_text()
     finally:
         os.kill(child.pid, signal.SIGCONT)
     until("it is back", lambda: tile.locator(".cover").inner_text() == "" and bar.inner_text() == "", 60)
+    until("the alarm, live", lambda: words.inner_text().startswith("*** VENT FIB") and _flashes(tile))
+    assert urgent.inner_text().startswith(f"{BED} *** VENT FIB")
 
     bed.stop()
     pid = broker.pid
@@ -144,6 +159,10 @@ def _play(page: object, bed: OneBed, child: Child, broker: EmbeddedBroker) -> No
     os.kill(pid, signal.SIGKILL)
     until("the broker", lambda: "BROKER LOST" in page.locator(".link").inner_text())
     until("no trace looks alive", lambda: "NO DATA" in tile.locator(".cover").inner_text())
+
+
+def _flashes(tile: object) -> bool:
+    return bool(tile.evaluate("node => node.getAnimations({ subtree: true }).length > 0"))
 
 
 def _opens(page: object, url: str, error: type[Exception]) -> bool:

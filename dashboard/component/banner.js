@@ -1,6 +1,7 @@
 // The head line of a page: counts, the gravest alarm of the ward, whether what is shown is live, the time.
 
 const PRIORITIES = ["high", "medium", "low", "technical"];
+const BEFORE_LOSS = "before loss: "; // what was known when the feed ended
 
 class Banner {
   constructor(parent) {
@@ -23,8 +24,9 @@ class Banner {
     this.link.classList.toggle("warning", problem !== null);
     if (feed === null) return;
     show(this.count, feed.counts);
-    const urgent = lost === null ? feed.urgent : null;
-    show(this.urgent, urgent ? `${urgent.bed}  ${urgent.text}` : "");
+    const urgent = feed.urgent;
+    show(this.urgent, urgent ? `${lost === null ? "" : BEFORE_LOSS}${urgent.bed}  ${urgent.text}` : "");
+    this.urgent.classList.toggle("old", lost !== null && Boolean(urgent));
     for (const priority of PRIORITIES) this.urgent.classList.toggle(priority, urgent?.priority === priority);
     const said = lost !== null ? "Connection lost" : urgent ? `${urgent.bed} ${urgent.text}`.replace(/ \d+ s\b/g, "") : "";
     const grave = lost !== null || urgent?.priority === "high";

@@ -112,12 +112,12 @@ class Tile {
   }
 
   // Whether the trace's place changed: an alarm's words take as many lines as they need.
-  #alarms(alarms, count) {
+  #alarms(alarms, count, before = "") {
     const first = alarms[0];
     for (const priority of PRIORITIES) this.node.classList.toggle(priority, first?.priority === priority);
     this.node.classList.toggle("quiet", first?.state === "acknowledged");
     const more = count > 1 ? `  +${count - 1}` : "";
-    const message = first ? first.text + (first.note ? "" : more) : "";
+    const message = first ? before + first.text + (first.note ? "" : more) : "";
     const note = first?.note ? first.note + more : "";
     if (this.message.textContent === message && this.note.textContent === note) return false;
     show(this.message, message);
@@ -150,6 +150,8 @@ class Tile {
     const age = header.age === null ? Infinity : header.age + sinceFeed;
     const lost = lostS !== null;
     const stale = !lost && age > STALE_S;
+    // Which bed it was must stay to be read, but never as if it were live.
+    if (lost) this.#alarms(header.alarms, header.alarmCount, BEFORE_LOSS);
     this.node.classList.toggle("lost", lost);
     this.node.classList.toggle("stale", stale);
     this.node.classList.toggle("standby", header.standby);
@@ -173,7 +175,8 @@ class Tile {
       row.veil.classList.toggle("silent", silent);
       show(row.veil, silent ? `NO DATA ${Number.isFinite(rowAge) ? `${Math.floor(rowAge)} s` : ""}` : "");
     }
-    const said = lost ? "connection lost" : [this.cover.textContent, this.message.textContent, this.note.textContent].filter(Boolean).join(", ");
+    const state = lost ? "connection lost" : this.cover.textContent;
+    const said = [state, this.message.textContent, this.note.textContent].filter(Boolean).join(", ");
     const rate = fresh && header.heartRate !== null ? `heart rate ${header.heartRate}` : "no heart rate";
     const words = `${this.name}: ${said || "no alarm"}, ${rate}`;
     if (this.opens) show(this.said, words);
