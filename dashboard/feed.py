@@ -212,7 +212,7 @@ class Feed:
         )
         try:
             assigned = self._assign(client, set())
-            self.ward.set_connected(True)
+            self._answered()
             discovered_at = answered_at = polled_at = time.monotonic()
             while not self._stopping.is_set():
                 batches = client.poll(timeout_ms=POLL_MS, max_records=2_000)
@@ -225,17 +225,21 @@ class Feed:
                     self._read(partition, records, caught_up)
                 if batches:
                     answered_at = now
-                    self.ward.set_connected(True)
+                    self._answered()
                 elif now - answered_at > PROBE_S:
                     client.end_offsets(list(assigned)[:1] or [], timeout_ms=PROBE_TIMEOUT_MS)
                     answered_at = time.monotonic()
-                    self.ward.set_connected(True)
+                    self._answered()
                 if now - discovered_at > DISCOVER_S:
                     discovered_at = now
                     assigned = self._assign(client, assigned)
                 polled_at = time.monotonic()
         finally:
             client.close(autocommit=False, timeout_ms=1_000)
+
+    def _answered(self) -> None:
+        self.system.note_answer()
+        self.ward.set_connected(True)
 
     def _read(self, partition: TopicPartition, records: Sequence[Record], caught_up: bool = True) -> None:
         """Read records of one poll, ``caught_up`` where no more wait in the broker.

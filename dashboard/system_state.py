@@ -19,6 +19,8 @@ from inference.types import WorkerStatus
 STOPPED: Final = "stopped"
 SILENT_S: Final = 5.0
 """Processes speak every two seconds."""
+DEAF_S: Final = 2.5
+"""A reader that got no answer for so long (paused, or its broker was) has not heard who spoke meanwhile."""
 MOST_MEMBERS: Final = 200
 """Whoever may write to the topic must not fill this process."""
 MOST_LETTERS: Final = 500
@@ -81,6 +83,8 @@ class SystemSnapshot:
         Since any worker spoke; None where none ever did.
     listening_s : float
         How long this dashboard has listened.
+    catching_up : bool
+        Whether it heard nothing itself until just now: who is silent then is not known yet.
     """
 
     members: tuple[Member, ...]
@@ -88,6 +92,7 @@ class SystemSnapshot:
     refused: dict[str, int]
     worker_age_s: float | None
     listening_s: float
+    catching_up: bool = False
 
 
 class SystemState:
@@ -107,6 +112,24 @@ class SystemState:
         self._refused: Counter[str] = Counter()
         self._worker_at_s: float | None = None
         self._since_s = clock()
+        self._answered_s: float | None = None
+        self._hearing_s: float | None = None
+        """End of the reader's last gap."""
+
+    def note_answer(self) -> None:
+        """Take in that the broker has just answered the reader, with records or without."""
+        now_s = self._clock()
+        with self._lock:
+            if self._answered_s is not None and now_s - self._answered_s > DEAF_S:
+                self._hearing_s = now_s
+            self._answered_s = now_s
+
+    def _catching_up(self, now_s: float) -> bool:
+        if self._answered_s is None:
+            return False
+        # What waits is read at once, but a worker whose broker stood still needs time to speak again.
+        deaf = now_s - self._answered_s > DEAF_S
+        return deaf or (self._hearing_s is not None and now_s - self._hearing_s < SILENT_S)
 
     def add_status(self, status: WorkerStatus, age_s: float) -> None:
         """Take in what a process said ``age_s`` ago."""
@@ -148,6 +171,8 @@ class SystemState:
         """For how long no worker has said anything; ``None`` while one does, or it is too early to tell."""
         now_s = self._clock()
         with self._lock:
+            if self._catching_up(now_s):
+                return None
             spoken_s = [
                 at_s
                 for status, at_s in self._members.values()
@@ -163,13 +188,14 @@ class SystemState:
             self._forget(now_s)
             members = [Member(status, max(0.0, now_s - at_s)) for status, at_s in self._members.values()]
             letters, refused = tuple(self._letters), dict(self._refused)
-            worker_at_s = self._worker_at_s
+            worker_at_s, catching_up = self._worker_at_s, self._catching_up(now_s)
         return SystemSnapshot(
             tuple(sorted(members, key=lambda one: (one.status.role, one.status.member))),
             tuple(sorted(letters, key=lambda one: -one.received_ms)),
             refused,
             None if worker_at_s is None else max(0.0, now_s - worker_at_s),
             now_s - self._since_s,
+            catching_up,
         )
 
 

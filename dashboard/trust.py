@@ -127,6 +127,9 @@ def judge(snapshot: SystemSnapshot, broker: Broker, now_ms: float | None = None)
         why = f" ({broker.problem})" if broker.problem else ""
         return Trust(Level.NO_BROKER, f"the broker has not answered for {broker.silent_s:.0f} s{why}")
     workers = live(snapshot, INFER)
+    if not workers and snapshot.catching_up:
+        line = "this dashboard heard nothing until just now: who speaks is not known yet"
+        return Trust(Level.DEGRADED, line, (line,))
     if not workers:
         return Trust(Level.NO_WORKER, _no_worker(snapshot))
     now_ms = time.time() * 1e3 if now_ms is None else now_ms

@@ -19,6 +19,7 @@ from dashboard.system_state import (
     LONGEST,
     MOST_LETTERS,
     MOST_MEMBERS,
+    SILENT_S,
     Refused,
     SystemSnapshot,
     SystemState,
@@ -207,6 +208,26 @@ def test_processes_that_are_gone_are_forgotten_in_time() -> None:
     snapshot = state.snapshot()
     assert snapshot.members == ()
     assert snapshot.worker_age_s == pytest.approx(FORGET_S + FORGET_STOPPED_S + 1)
+
+
+def test_after_a_pause_of_the_reader_a_living_worker_is_not_called_gone() -> None:
+    clock = Clock()
+    state = SystemState(clock)
+    broker = Broker(connected=True)
+    state.note_answer()
+    state.add_status(status(emitted_ns=1), 0.0)
+    clock.now_s += 60.0  # this process, or its broker, stood still
+    assert state.without_worker_s() is None, "nothing has been read yet"
+    assert trust.judge(state.snapshot(), broker).level is Level.DEGRADED
+    state.note_answer()
+    for _ in range(round(SILENT_S)):
+        assert state.without_worker_s() is None, "the worker may have stood still with its broker"
+        clock.now_s += 1.0
+        state.note_answer()
+    assert state.without_worker_s() == 60 + SILENT_S, "it has had its time"
+    assert trust.judge(state.snapshot(), broker).level is Level.NO_WORKER
+    state.add_status(status(emitted_ns=2), 0.0)
+    assert state.without_worker_s() is None
 
 
 def test_a_flood_fills_nothing() -> None:
