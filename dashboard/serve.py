@@ -128,7 +128,7 @@ def serve(address: str, port: int) -> None:
     """Serve the dashboard until SIGINT or SIGTERM."""
     import streamlit as st
 
-    from dashboard import failed, gate, sign_in
+    from dashboard import failed, gate, shared, sign_in
     from dashboard.warm import warm_up
     from ingest.processes import hide_memory
 
@@ -140,6 +140,8 @@ def serve(address: str, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # The server stops on them in good order and then raises them again.
         signal.signal(number, _leave)
+    # Who opens the first page hours later scrolls back to what came before it, too.
+    shared.feed()
     app.run(
         config={name: value for name, value in options(address, port, settings).items() if value is not None}
     )

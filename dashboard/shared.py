@@ -43,7 +43,7 @@ def dashboard_settings() -> DashboardSettings:
 
 @st.cache_resource(show_spinner=False)
 def feed() -> Feed:
-    """Return the one consumer of this server process."""
+    """Return the one consumer of this server process, which starts with the server."""
     ward = Ward(history_s=60.0 * dashboard_settings().history_minutes)
     return Feed(settings(), ward).start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import socket
 import stat
@@ -661,6 +662,34 @@ def test_the_server_hides_its_keys_from_other_processes_of_its_user() -> None:
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
         )
         assert done.stdout.strip() == expected
+
+
+def test_the_feed_starts_with_the_server_and_sessions_get_that_one() -> None:
+    serving = (
+        "import threading\n"
+        "import streamlit as st\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        "from dashboard import serve, warm\n"
+        "def feeds(): return [one for one in threading.enumerate() if one.name == 'dashboard-feed']\n"
+        "class App:\n"
+        "    def __init__(self, *_, **__): pass\n"
+        "    def run(self, config):\n"
+        "        before = feeds()\n"
+        "        page = 'from dashboard import shared; shared.feed().ward.snapshot()'\n"
+        "        assert not AppTest.from_string(page, default_timeout=30).run().exception\n"
+        "        print(len(before), feeds() == before)\n"
+        "st.App, warm.warm_up = App, lambda: None\n"
+        "serve.serve('127.0.0.1', 8501)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", serving],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"},
+    )
+    assert done.stdout.strip() == "1 True"
 
 
 @pytest.fixture(scope="module")
