@@ -96,7 +96,7 @@ def test_state_put_back_goes_on_bit_for_bit() -> None:
 @given(fs_hz=st.floats(100, 2000, allow_nan=False), n_in=st.integers(0, 100_000))
 def test_output_count_follows_the_ratio(fs_hz: float, n_in: int) -> None:
     resampler = Resampler(fs_hz, 125.0)
-    # A fraction with terms up to MAX_FACTOR lies within half of 1 / MAX_FACTOR of the ratio, of 1 at most here.
+    # The ratio is a fraction with terms up to MAX_FACTOR.
     assert abs(resampler.n_out(n_in) - n_in * 125.0 / fs_hz) <= 1 + n_in * 125.0 / fs_hz / MAX_FACTOR
 
 
