@@ -12,10 +12,12 @@ from dashboard.bed_controls import alarm_controls, patient_controls
 from dashboard.eeg_pane import show_eeg
 from dashboard.limits import limits_editor
 from dashboard.review import leave_review, show_review
+from dashboard.snapshots import WardSnapshot
 from dashboard.sounds_pane import show_sounds
 from dashboard.summary import gravest_bed
 from dashboard.trends import show_trends
 from dashboard.ward import Ward
+from dashboard.words import plain
 
 LIVE: Final = "Live"
 REVIEW: Final = "Freeze / review"
@@ -68,6 +70,11 @@ def show() -> None:
         # The bar goes on sounding, and the frozen view says above it what is grave now.
         views.live_head(ward)
         show_review(ward.history, bed)
+    elif ward.snapshot().bed(bed) is None:
+        # Begun anew with traces as soon as something comes from it.
+        leave_review()
+        views.live_head(ward)
+        _unknown(ward.snapshot(), bed)
     else:
         leave_review()
         view = views.new_view(bed=bed, history_s=24.0)
@@ -83,6 +90,20 @@ def show() -> None:
         key="part",
     )
     PANES[pane](ward, bed)
+
+
+def _unknown(snapshot: WardSnapshot, bed: str) -> None:
+    """Say that there is no such bed: an empty screen under "live" would look like a bed that is well."""
+    problem = views.connection_line(snapshot)
+    if problem is not None:
+        st.error(plain(problem), icon="⚠️")
+        return
+    way_out = "Choose one of the list above." if snapshot.beds else "No bed sends data yet."
+    st.warning(
+        f"**No bed {plain(bed)} is known.** Nothing has come from a bed of that name, or its patient was "
+        f"discharged and nothing has come since. {way_out}",
+        icon="⚠️",
+    )
 
 
 def _choose(ward: Ward) -> str | None:
