@@ -40,6 +40,21 @@ PAGE_STYLE: Final = """<style>
   &:has([data-testid="stAlert"], [data-testid="stException"]) { --told: 24vh; }
   [data-testid="stAlert"], [data-testid="stException"] { max-height: 23vh; overflow: auto; }
 }
+/* A phone: the pages stand in Streamlit's sidebar; its buttons must be seen, beside and below the bar. */
+@media (max-width: 768px) {
+  [data-testid="stExpandSidebarButton"] {
+    width: auto !important; height: 34px; padding: 0 6px; border: 1px solid #6d7f8c !important;
+  }
+  [data-testid="stExpandSidebarButton"] * { color: inherit !important; }
+  [data-testid="stExpandSidebarButton"]::after { content: "Pages"; font-size: 15px; }
+  [data-testid="stSidebarHeader"] { margin-top: 60px; }
+  [data-testid="stSidebarCollapseButton"] { display: flex !important; visibility: visible !important; }
+}
+@media (max-width: 400px) {
+  [data-testid="stExpandSidebarButton"]::after { display: none; }
+}
+/* A live alarm's words begin a line of their own rather than stand one letter a line. */
+[data-testid="stHtml"] span[style*="flex: 1"] { min-width: min(100%, 14em); }
 /* Streamlit's box "server is not responding" would cover the beds; CONNECTION LOST says it. */
 [data-testid="stDialog"], [data-baseweb="modal"] { display: none !important; }
 </style>"""

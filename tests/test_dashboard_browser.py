@@ -401,6 +401,10 @@ def test_a_ward_that_is_heard_arranged_and_hung_on_a_wall(
     until("one column", lambda: page.evaluate(COLUMNS) == 1)
     wide = page.evaluate("document.scrollingElement.scrollWidth")
     assert wide <= 420
+    # Sound, pages: neither is cut or covers the other, and the pages can be opened.
+    pages = page.get_by_test_id("stExpandSidebarButton")
+    until("side by side", lambda: _stand_in_a_row(pages, *bar.locator(":scope > :visible").all()), 10)
+    pages.click(trial=True)
     page.set_viewport_size({"width": 1366, "height": 768})
     until("several again", lambda: page.evaluate(COLUMNS) > 1)
 
@@ -536,6 +540,17 @@ def test_pages_change_while_feeds_run_and_none_stays_white(
     assert bed4.count() == 0
     page.unroute("**/_stcore/health")
     until("the page is back", lambda: lost.count() == 0 and bed4.count() == 1, 60)
+
+
+def _stand_in_a_row(*nodes) -> bool:
+    """Whether they stand left to right in Streamlit's bar (60 px), none cut, none over another."""
+    boxes = [node.bounding_box() for node in nodes]
+    right = 0.0
+    for box in boxes:
+        if box["x"] < right or box["y"] < 0 or box["y"] + box["height"] > 60:
+            return False
+        right = box["x"] + box["width"]
+    return right <= 420
 
 
 def _has_class(node, name: str) -> bool:
