@@ -70,13 +70,10 @@ def show() -> None:
         # The bar goes on sounding, and the frozen view says above it what is grave now.
         views.live_head(ward)
         show_review(ward.history, bed)
-    elif ward.snapshot().bed(bed) is None:
-        # Begun anew with traces as soon as something comes from it.
-        leave_review()
-        views.live_head(ward)
-        _unknown(ward.snapshot(), bed)
     else:
         leave_review()
+        # The canvas stays: it has the head line of the ward, and fills when the bed comes.
+        _say_unknown(ward.snapshot(), bed)
         view = views.new_view(bed=bed, history_s=24.0)
         views.live_traces(ward, view, mm_per_second=speed, gain_mm_per_mv=gain)
     # Whatever part is open below: nobody looks for them while an alarm sounds.
@@ -92,11 +89,10 @@ def show() -> None:
     PANES[pane](ward, bed)
 
 
-def _unknown(snapshot: WardSnapshot, bed: str) -> None:
-    """Say that there is no such bed: an empty screen under "live" would look like a bed that is well."""
-    problem = views.connection_line(snapshot)
-    if problem is not None:
-        st.error(plain(problem), icon="⚠️")
+def _say_unknown(snapshot: WardSnapshot, bed: str) -> None:
+    """Say where there is no such bed: an empty screen under "live" would look like a bed that is well."""
+    # Without a broker no bed is known, and the canvas says why.
+    if snapshot.bed(bed) is not None or not snapshot.connected:
         return
     way_out = "Choose one of the list above." if snapshot.beds else "No bed sends data yet."
     st.warning(
