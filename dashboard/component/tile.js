@@ -187,7 +187,7 @@ class Tile {
     const valid = fresh && header.heartRate !== null;
     show(this.rate, valid ? String(header.heartRate) : "--");
     show(this.ventricular, valid && header.ventricular !== null ? `PVC ${header.ventricular}/min` : "");
-    show(this.breaths, valid && header.respiratoryRate !== null ? `RR ${header.respiratoryRate}/min` : "");
+    show(this.breaths, fresh && header.respiratoryRate !== null ? `RR ${header.respiratoryRate}/min` : "");
     const quality = fresh ? header.quality : null;
     show(this.qualityText, quality === null ? "" : `Signal ${Math.round(100 * quality)} %`);
     this.quality.hidden = quality === null;
