@@ -167,3 +167,13 @@ def plain_predictor() -> PlainPredictor:
 def plain_predictor_class() -> type[PlainPredictor]:
     """The stand-in's class, for tests that need several."""
     return PlainPredictor
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_browser() -> None:
+    """Let expectations of a page wait as long as other waits do: two processes share two cores."""
+    try:
+        from playwright.sync_api import expect
+    except ImportError:
+        return
+    expect.set_options(timeout=30_000)

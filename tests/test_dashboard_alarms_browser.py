@@ -173,7 +173,9 @@ def test_alarms_are_reviewed_acknowledged_labelled_and_taken_away(server: tuple[
         spent = page.get_by_role("button", name="Sent: Acknowledge", exact=True)
         api.expect(spent.first).to_be_disabled()
         page.get_by_text("Done: acknowledge at").wait_for()
-        api.expect(page.get_by_role("button", name="Acknowledge", exact=True)).to_have_count(0)
+        api.expect(page.get_by_role("button", name="Acknowledge", exact=True)).to_have_count(
+            0, timeout=30_000
+        )
         api.expect(spent).to_have_count(0)
         api.expect(page.get_by_text("Done: acknowledge at")).to_have_count(1)
         page.get_by_role("button", name="Close", exact=True).click()

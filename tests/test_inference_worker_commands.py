@@ -286,7 +286,7 @@ def test_a_new_patient_inherits_nothing(ward: Settings, plain_predictor: object)
         audit = nurse.answer(nurse.tell(Admit(profile="neonatal", stay="s-17")))
         assert audit.outcome is CommandOutcome.APPLIED
         nurse.wait(lambda: nurse.of_kind("asystole")[0].state is AlarmState.ENDED)
-        assert nurse.of_kind("asystole")[0].reasons == ["another patient was admitted"]
+        assert nurse.of_kind("asystole")[0].reasons[-1] == "another patient was admitted"
         nurse.wait(lambda: nurse.beds[BED].profile == "neonatal")
         assert {one.kind: one.limit for one in nurse.beds[BED].settings}["hr_high"] == 200.0
         monitor.send(heart(20, 150))

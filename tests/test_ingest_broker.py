@@ -156,7 +156,9 @@ def test_an_absent_wheel_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PARENT = """
-import sys, threading
+import signal, sys, threading
+# A shell's background job ignores it, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from ingest.broker import EmbeddedBroker
 broker = EmbeddedBroker().start()
 print(broker.pid, flush=True)
