@@ -186,7 +186,7 @@ def test_axe_finds_nothing_serious_on_any_page(address: str, axe: Path) -> None:
                 check(f"{path.partition('?')[0] or 'ward'}, {theme}")
                 for part, sign in PARTS.items() if path.startswith("bed") else ():
                     page.get_by_role("radio", name=part, exact=True).click()
-                    page.wait_for_selector(sign, timeout=20_000)
+                    page.wait_for_selector(sign, timeout=40_000)
                     until(
                         "the part before is gone",
                         lambda: page.get_by_text("Numbers and signals").count() == 0,
