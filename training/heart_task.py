@@ -15,8 +15,6 @@ from torch.nn import functional
 from ingest.conditioning import ConditioningSpec
 from models.cnn_lstm import CnnLstm
 from models.sounds_heart import MURMUR, STATES, STEP_CLASSES
-from models.spec import Conv2dFrontEnd, MelFrames
-from training.errors import BadRecipe
 from training.evaluation import Evaluation
 from training.heart_config import HeartRecipe
 from training.heart_predict import Heard, listen
@@ -27,7 +25,8 @@ from training.metrics import curves
 from training.sound_calibration import fit_platt
 from training.sound_folds import splits_of
 from training.sound_frames import load_frames
-from training.task import CardFields, Names, Split, Task
+from training.sound_task import SoundTask
+from training.task import CardFields, Names, Split
 
 BAND_HZ: Final = (25.0, 400.0)
 SPLIT_FOLDS: Final = 5
@@ -40,37 +39,11 @@ CAVEATS: Final = (
 )
 
 
-class HeartTask(Task):
+class HeartTask(SoundTask):
     """Windows of heart sounds; see :class:`~training.task.Task`."""
 
     recipe: HeartRecipe
-
-    @cached_property
-    def front_end(self) -> Conv2dFrontEnd:
-        """The network's front end over spectrograms.
-
-        Raises
-        ------
-        BadRecipe
-            It is none of log-mel frames.
-        """
-        config = self.recipe.architecture.front_end
-        if not isinstance(config, Conv2dFrontEnd) or config.mel is None:
-            raise BadRecipe(
-                f"recipe {self.recipe.name}: the heart task needs a conv2d front end with mel frames"
-            )
-        return config
-
-    @property
-    def mel(self) -> MelFrames:
-        """How sound becomes frames."""
-        assert self.front_end.mel is not None
-        return self.front_end.mel
-
-    @property
-    def step_s(self) -> float:
-        """Seconds a step."""
-        return self.front_end.stride / self.mel.rate_hz
+    needs = "the heart task needs"
 
     @cached_property
     def _rows(self) -> dict[str, dict[str, str]]:

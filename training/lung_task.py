@@ -14,7 +14,6 @@ from torch.nn import functional
 from ingest.conditioning import ConditioningSpec
 from models.cnn_lstm import CnnLstm
 from models.sounds import DIAGNOSES
-from models.spec import Conv2dFrontEnd, MelFrames
 from training.errors import BadRecipe
 from training.evaluation import Evaluation
 from training.lung_config import LungRecipe
@@ -27,7 +26,8 @@ from training.sound_calibration import calibrated, fit_platt
 from training.sound_folds import splits_of, validating
 from training.sound_frames import load_frames
 from training.sound_scores import auroc
-from training.task import CardFields, Names, Split, Task
+from training.sound_task import SoundTask
+from training.task import CardFields, Names, Split
 
 BAND_HZ: Final = (50.0, 1_800.0)
 SPLIT_FOLDS: Final = 5
@@ -50,32 +50,11 @@ def pooled_steps(step_logits_BSK: Tensor, cycle_BS: Tensor, n_cycles: int) -> Te
     return squares / sums.clamp(min=1e-6)
 
 
-class LungTask(Task):
+class LungTask(SoundTask):
     """Windows of lung sounds; see :class:`~training.task.Task`."""
 
     recipe: LungRecipe
-
-    @cached_property
-    def front_end(self) -> Conv2dFrontEnd:
-        """The network's front end over spectrograms.
-
-        Raises
-        ------
-        BadRecipe
-            It is none of log-mel frames.
-        """
-        config = self.recipe.architecture.front_end
-        if not isinstance(config, Conv2dFrontEnd) or config.mel is None:
-            raise BadRecipe(
-                f"recipe {self.recipe.name}: the lung task needs a conv2d front end with mel frames"
-            )
-        return config
-
-    @property
-    def mel(self) -> MelFrames:
-        """How sound becomes frames."""
-        assert self.front_end.mel is not None
-        return self.front_end.mel
+    needs = "the lung task needs"
 
     @cached_property
     def steps(self) -> Steps:

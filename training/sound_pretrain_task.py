@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ingest.conditioning import ConditioningSpec
 from models.cnn_lstm import CnnLstm
-from models.spec import Conv2dFrontEnd, Interval, MelFrames
+from models.spec import Conv2dFrontEnd, Interval
 from training import heart_records, lung_records
 from training.errors import BadRecipe, DataMissing
 from training.evaluation import Evaluation
@@ -29,8 +29,9 @@ from training.lung_task import BAND_HZ, LungTask
 from training.sound_augment import vary
 from training.sound_frames import load_frames
 from training.sound_pretrain_config import PretrainData, PretrainRecipe
+from training.sound_task import SoundTask
 from training.sources import FloatArray
-from training.task import CardFields, Names, Split, Task
+from training.task import CardFields, Names, Split
 
 SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg")
 FOLDER: Final = "folder"
@@ -109,7 +110,7 @@ class PretrainSampler:
         return x, np.ascontiguousarray(target), hidden
 
 
-class PretrainTask(Task):
+class PretrainTask(SoundTask):
     """Filling in what is hidden; see :class:`~training.task.Task`."""
 
     recipe: PretrainRecipe
@@ -123,26 +124,13 @@ class PretrainTask(Task):
         BadRecipe
             It is none of log-mel frames, or the step head has not one output a band.
         """
-        config = self.recipe.architecture.front_end
-        if not isinstance(config, Conv2dFrontEnd) or config.mel is None:
-            raise BadRecipe(f"recipe {self.recipe.name}: needs a conv2d front end with mel frames")
+        config = super().front_end
         if self.recipe.architecture.step_classes != config.rows:
             raise BadRecipe(
                 f"recipe {self.recipe.name}: step_classes={self.recipe.architecture.step_classes}, "
                 f"but {config.rows} bands are to be filled in"
             )
         return config
-
-    @property
-    def mel(self) -> MelFrames:
-        """How sound becomes frames."""
-        assert self.front_end.mel is not None
-        return self.front_end.mel
-
-    @property
-    def step_s(self) -> float:
-        """Seconds a step."""
-        return self.front_end.stride / self.mel.rate_hz
 
     @cached_property
     def paths(self) -> dict[str, Path]:
