@@ -35,10 +35,10 @@ from dashboard.errors import DashboardError, Unguarded, UsersError
 from dashboard.sessions import COOKIE, Sessions
 from dashboard.settings import DashboardSettings
 from dashboard.users import Role, User, UsersFile
+from tests.browsing import CHROMIUM
 
 CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery"
-CHROMIUM = Path("/usr/bin/chromium")
 HOME = {"accept": "text/html"}
 
 

@@ -20,10 +20,10 @@ from dashboard.children import Child
 from inference.types import Alarm, AlarmState, Bed, Delay, Priority, Setting, Vital, VitalBatch
 from ingest.kafka import producer
 from ingest.settings import Settings
+from tests.browsing import CHROMIUM
 
 AXE = "axe-core@4.14.1"
 CACHE = Path.home() / ".cache" / "wardwave-tests" / AXE.replace("@", "-")
-CHROMIUM = Path("/usr/bin/chromium")
 PAGES = ("", "wall", "bed?bed=bed-01", "alarms", "analyse", "models", "system")
 PARTS = {
     "Controls": "text=Profile",

@@ -26,9 +26,9 @@ from dashboard.ward import Ward
 from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Priority
 from ingest.simulate import Ward as Simulated
 from ingest.types import Chunk, SignalKind
+from tests.browsing import CHROMIUM
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = Path("/usr/bin/chromium")
 T0 = 1_800_000_000_000_000_000
 S = 1_000_000_000
 BED = "bed-01"

@@ -26,9 +26,9 @@ from dashboard.snapshots import BedSnapshot, StreamSnapshot, WardSnapshot
 from dashboard.sound_feed import HISTORY_S, SoundFeed, SoundSession, build_sound_feed
 from dashboard.ward import Ward
 from ingest.types import MISSING_INT16, NS_PER_S, Chunk, SignalKind
+from tests.browsing import CHROMIUM
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = Path("/usr/bin/chromium")
 T0_NS = 1_800_000_000 * NS_PER_S
 LUNG, HEART = SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND
 
