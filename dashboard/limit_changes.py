@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from inference.alarm_spec import ANY, FIELDS, SIGNAL_NAMES, AlarmSetting, AlarmSpec, Values
+from inference.alarm_spec import ANY, FIELDS, ORDERED, SIGNAL_NAMES, AlarmSetting, AlarmSpec, Values
 from inference.catalog import Catalogue, first_error
 from inference.commands import SetAlarm, Value
 from inference.errors import BadSetting
@@ -19,8 +19,6 @@ EDITED: Final = ("enabled", "priority", "limit", "beats", "on_delay_s", "off_del
 """Fields that the table edits."""
 WORDS: Final = {"enabled": "alarm", "on_delay_s": "on-delay (s)", "off_delay_s": "off-delay (s)"}
 """What fields are called that are not called by their own name."""
-ORDERED: Final = (("ecg/hr_low", "ecg/hr_high"), ("ecg/extreme_bradycardia", "ecg/extreme_tachycardia"))
-"""Limits of which the first must be under the second, or one of the alarms always stands."""
 LOWER: Final = frozenset(low for low, _ in ORDERED)
 """Limits that a patient falls under; all others are limits that a patient rises over."""
 RESET: Final = "reset"
@@ -224,6 +222,18 @@ def quieter(asked: Sequence[Change]) -> list[str]:
         else:
             found += _less(row, after)
     return found
+
+
+def widest_first(asked: Sequence[Change]) -> list[Change]:
+    """Return changes in an order in which limits never cross on the way: those that move away first."""
+
+    def narrows(change: Change) -> bool:
+        before, after = change.before.limit, change.after.limit if change.after is not None else None
+        if before is None or after is None:
+            return False
+        return after > before if change.before.key in LOWER else after < before
+
+    return sorted(asked, key=narrows)
 
 
 def _less(row: Row, after: Row) -> list[str]:

@@ -12,7 +12,17 @@ import streamlit as st
 
 from dashboard.asking import Order
 from dashboard.controls import may_command, press, replies
-from dashboard.limit_changes import EDITED, RESET, Change, Row, changes, problems, quieter, table
+from dashboard.limit_changes import (
+    EDITED,
+    RESET,
+    Change,
+    Row,
+    changes,
+    problems,
+    quieter,
+    table,
+    widest_first,
+)
 from dashboard.snapshots import WardSnapshot
 from dashboard.sound_controls import RENEWED_S
 from dashboard.words import count, plain
@@ -164,7 +174,7 @@ def _apply(read: Read, bed: str, asked: Sequence[Change]) -> None:
     if any(now.get(change.before.key) != change.before for change in asked):
         # The list compared with values that hold no more; the watch says so.
         return
-    press(_key(bed), f"Settings of {bed}", [Order(change.action, bed) for change in asked])
+    press(_key(bed), f"Settings of {bed}", [Order(change.action, bed) for change in widest_first(asked)])
     _open(read, bed)
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from inference.errors import BadSetting
 from inference.types import Priority, Setting
 
 ANY: Final = "any"
@@ -179,6 +180,9 @@ FIELDS: Final = tuple(Values.model_fields)
 Layer = Mapping[str, Values]
 """Values by key: "ecg/hr_high", or "ecg/*" for all alarms of a signal."""
 
+ORDERED: Final = (("ecg/hr_low", "ecg/hr_high"), ("ecg/extreme_bradycardia", "ecg/extreme_tachycardia"))
+"""Limits of which the first must be under the second, or one of the alarms always stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class AlarmSetting:
@@ -246,3 +250,22 @@ def _rounded(value: float, limit: float | None) -> str:
     while digits < 2 and limit is not None and value != limit and round(value, digits) == limit:
         digits += 1
     return f"{value:.{digits}f}"
+
+
+def check_order(settings: Mapping[str, AlarmSetting], touched: str) -> None:
+    """Refuse limits that cross, where one of them was touched.
+
+    Raises
+    ------
+    BadSetting
+        The lower limit is not under the upper one.
+    """
+    for low, high in ORDERED:
+        if touched not in (low, high) or not {low, high} <= settings.keys():
+            continue
+        under, over = settings[low].limit, settings[high].limit
+        if under is not None and over is not None and under >= over:
+            raise BadSetting(
+                f"{touched}: {low} limit={under:g} would not be under {high} limit={over:g}: one of the two "
+                f"would always stand; move the other one first"
+            )

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from inference.alarm_book import Pause
-from inference.alarm_spec import ADULT, ANY, AlarmSetting, Layer, Values
+from inference.alarm_spec import ADULT, ANY, AlarmSetting, Layer, Values, check_order
 from inference.catalog import Catalogue
 from inference.commands import Value
 from inference.site import Site
@@ -124,13 +124,33 @@ class Beds:
             found = self._resolved[key] = self.catalogue.settings(self._layers(state))
         return found
 
-    def _layers(self, state: BedState) -> list[tuple[str, Layer]]:
-        of_ward = self._site.wards.get(state.ward)
+    def check_order(self, state: BedState, touched: str, of_ward: Stored | None = None) -> None:
+        """Refuse limits of a bed that cross, where one of them was touched.
+
+        Parameters
+        ----------
+        state : BedState
+            As it shall be.
+        touched : str
+            The alarm that was set.
+        of_ward : Stored or None
+            What its ward shall be set to; None: what it is.
+
+        Raises
+        ------
+        BadSetting
+            The lower limit is not under the upper one.
+        """
+        check_order(self.catalogue.settings(self._layers(state, of_ward)), touched)
+
+    def _layers(self, state: BedState, of_ward: Stored | None = None) -> list[tuple[str, Layer]]:
+        at_site = self._site.wards.get(state.ward)
+        told = self.ward_settings(state.ward) if of_ward is None else of_ward
         return [
             ("profile", self.catalogue.profile(state.profile)),
             ("site", self._site.alarms),
-            ("site", of_ward.alarms if of_ward else {}),
-            ("ward", layer_of(self.ward_settings(state.ward))),
+            ("site", at_site.alarms if at_site else {}),
+            ("ward", layer_of(told)),
             ("bed", layer_of(state.settings)),
         ]
 

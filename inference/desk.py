@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import singledispatchmethod
 from typing import Final
 
+import msgspec
+
 from inference.alarm_book import AlarmBook, Pause
 from inference.alarm_spec import Values
 from inference.beds import Beds, BedState, DeskState, Stored
@@ -195,6 +197,10 @@ class Desk:
         settings: Stored = {}
         for key, values in action.settings.items():
             merge(self._beds.catalogue, settings, key, values, work, None)
+        admitted = msgspec.structs.replace(fresh, profile=profile, settings=settings)
+        # A patient who moves brings what was set for them, whatever the other ward's limits are.
+        for key in settings if action.transfer_from is None else ():
+            self._beds.check_order(admitted, key)
         work.note("profile", state.profile, profile)
         work.note("ward", state.ward, fresh.ward)
         if state.stay is not None:
@@ -251,6 +257,7 @@ class Desk:
         before = self._beds.settings(state.bed).get(action.alarm)
         settings = {key: dict(values) for key, values in state.settings.items()}
         merge(self._beds.catalogue, settings, action.alarm, action.values, work, before)
+        self._beds.check_order(msgspec.structs.replace(state, settings=settings), action.alarm)
         state.settings = settings
 
     def _set_ward(self, desk: DeskState, ward: str, action: SetAlarm, work: Work) -> None:
@@ -260,6 +267,8 @@ class Desk:
         merge(
             self._beds.catalogue, settings, action.alarm, action.values, work, Values.model_validate(before)
         )
+        # Of a bed that nobody has set; at others staff see which alarm stands.
+        self._beds.check_order(self._beds.fresh("", ward), action.alarm, settings)
         desk.wards = {**desk.wards, ward: settings}
         self._beds.put_wards({ward: settings})
 

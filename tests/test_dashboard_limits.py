@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboard.limit_changes import EDITED, LOWER, RESET, Change, changes, quieter, table
+from dashboard.limit_changes import EDITED, LOWER, RESET, Change, changes, quieter, table, widest_first
 from inference.catalog import load_catalogue
 from inference.types import Bed, Priority, Setting
 
@@ -83,3 +83,17 @@ def test_a_reset_of_what_the_bed_had_raised_to_high_is_named() -> None:
 
 def test_the_catalogues_lower_limits_are_those_that_a_patient_falls_under() -> None:
     assert {spec.key for spec in CATALOGUE.of_signal("ecg") if "< {limit}" in spec.text} == LOWER
+
+
+@pytest.mark.parametrize(("low", "high"), [(130.0, 160.0), (35.0, 45.0)])
+def test_limits_that_move_together_never_cross_on_the_way(low: float, high: float) -> None:
+    both = [*asked("hr_low", {"limit": low}), *asked("hr_high", {"limit": high})]
+    for order in (both, both[::-1]):
+        now = {one.before.key: one.before.limit for one in both}
+        for change in widest_first(order):
+            assert change.after is not None
+            now[change.before.key] = change.after.limit
+            under, over = now["ecg/hr_low"], now["ecg/hr_high"]
+            assert under is not None
+            assert over is not None
+            assert under < over

@@ -298,6 +298,9 @@ def test_a_number_written_as_text_is_a_number(ward: Ward2) -> None:
         (SetAlarm("ecg/hr_high", {}), "values: none given: there are enabled"),
         (SetAlarm("ecg/hr_high", {"on_delay_s": 61.0}), "ecg/hr_high: on_delay_s=61.0: Input should be less"),
         (SetAlarm("ecg/hr_hihg", {"limit": 130.0}), "alarm 'ecg/hr_hihg' is not known"),
+        (SetAlarm("ecg/hr_high", {"limit": 45.0}), "ecg/hr_high: ecg/hr_low limit=45 would not be under"),
+        (SetAlarm("ecg/hr_low", {"limit": 120.0}), "ecg/hr_low: ecg/hr_low limit=120 would not be under"),
+        (Admit(settings={"ecg/hr_low": {"limit": 125.0}}), "would not be under ecg/hr_high limit=120"),
         (SetAlarm("ecg/vf", {"enabled": False}), "ecg/vf: enabled=false: this alarm cannot be switched off"),
         (SetAlarm("eeg/*", {"limit": 1.0}), "eeg/*: limits and beats are set alarm by alarm"),
         (SetAlarm("egg/*", {"enabled": False}), "egg/*: there are ecg/*, eeg/*"),
@@ -325,9 +328,11 @@ def test_a_refused_command_changes_nothing(ward: Ward2, action: Action, said: st
 
 def test_a_refused_setting_of_a_ward_changes_nothing(ward: Ward2) -> None:
     before = ward.image()
-    answer = ward.tell(SetAlarm("ecg/hr_high", {"limit": 500.0}), bed=None, ward="icu")
-    assert not is_applied(answer)
-    assert ward.image() == before
+    for limit_, said in ((500.0, "must be between"), (50.0, "ecg/hr_low limit=50 would not be under")):
+        answer = ward.tell(SetAlarm("ecg/hr_high", {"limit": limit_}), bed=None, ward="icu")
+        assert not is_applied(answer)
+        assert said in words(answer)
+        assert ward.image() == before
     assert ward.desk.partitions[0].wards == {}
 
 
