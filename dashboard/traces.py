@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from dashboard.decimation import PeakDecimator
+from dashboard.decimation import PeakDecimator, SmoothDecimator
 from dashboard.history import Int16Array, Knots, LeadOffs, SoundRing
-from dashboard.snapshots import StreamSnapshot, TraceHistory, TraceWindow
+from dashboard.snapshots import LeadOff, StreamSnapshot, TraceHistory, TraceWindow
 from ingest.types import NS_PER_S, UNIT_SCALES, Chunk, FloatArray, SignalKind
 
 TOLERANCE_S: Final = 0.05
@@ -25,7 +25,7 @@ FIRST_S: Final = 30.0
 """The ring begins with so much and doubles as it fills: beds that come and go cost little."""
 
 MOST_BYTES: Final = 16 * 2**20
-"""Of one trace: 27 channels of 10 min; of more channels less is kept."""
+"""Of one trace: 27 channels of 10 min at 256 Hz; of more channels less is kept."""
 
 SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
 """Kept at the device's rate, too, to be played back."""
@@ -75,7 +75,8 @@ class Trace:
         n_channels = len(chunk.channels)
         self._layout = (chunk.device, chunk.channels, chunk.fs_hz)
         self._origin = chunk
-        self._decimator = PeakDecimator(chunk.fs_hz, n_channels)
+        thinning = SmoothDecimator if chunk.kind is SignalKind.EEG else PeakDecimator
+        self._decimator: PeakDecimator | SmoothDecimator = thinning(chunk.fs_hz, n_channels)
         display_hz = self._decimator.fs_hz
         self._most = max(2, min(round(self._history_s * display_hz), MOST_BYTES // (4 * n_channels)))
         size = max(2, min(self._most, round(FIRST_S * display_hz)))
@@ -143,7 +144,8 @@ class Trace:
             self._sound.skip(n_samples)
         n_channels = self._ring.shape[1]
         group = 2 * self._decimator.factor
-        begun = min(n_samples, -self._decimator.n_held % group)
+        settle = self._decimator.settle
+        begun = min(n_samples, settle + -(self._decimator.n_held + settle) % group)
         n_groups, left = divmod(n_samples - begun, group)
         for n_pushed, n_kept in ((begun, 2 * n_groups), (left, 0)):
             self._keep(self._decimator.push(np.full((n_pushed, n_channels), np.nan, dtype=np.float32)))
@@ -186,12 +188,14 @@ class Trace:
             return None
         return self._sound.fs_hz, self._sound.newest(newest_s), self._end_ns
 
+    def lead_offs(self) -> tuple[LeadOff, ...]:
+        """Return when which lead was off, as far as it is held."""
+        return self._lead_offs.spans(self._end_ns)
+
     def history(self, now: float) -> TraceHistory:
         """Copy all that is held."""
         window = self.window(now, self._epoch, 0, 0.0)
-        return TraceHistory(
-            window, self._knots.since(window.first_index), self._lead_offs.spans(self._end_ns)
-        )
+        return TraceHistory(window, self._knots.since(window.first_index), self.lead_offs())
 
     @property
     def end_ns(self) -> int:
