@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from dashboard.snapshots import VitalHistory
-from inference.store import TrendPoint
+from inference.store_trends import TrendPoint
 from ingest.types import NS_PER_S, IntArray, WideFloatArray
 
 MOST_BUCKETS: Final = 720

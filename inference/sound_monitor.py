@@ -151,8 +151,19 @@ class SoundMonitor:
         rhythm = self._follow(slots, seconds, points, clean)
         ends_ns = self.bank.time_ns(slots, due.ends)
         said = np.column_stack([flags, silent])[:, : len(self._classes)].astype(np.float64)
-        outcome = Outcome(
-            vitals=sound_records.vitals(
+        outcome = Outcome()
+        told, trusted = None, np.zeros(0, dtype=np.bool_)
+        heard: dict[int, dict[str, bool]] = {}
+        if self.listener is not None:
+            told = self.listener.push(slots, frames, self.early)
+            if told is not None:
+                outcome.predictions.extend(self._predictions(due, seconds, told, self.listener))
+                # What the network says of a piece that was disturbed counts for nothing.
+                quality = self._quality(slots[told.rows], seconds[told.rows], self.listener.judged_s)
+                trusted = quality >= CLEAN
+                heard = sound_records.heard_of(told, trusted, self.listener.network.classes)
+        outcome.vitals.extend(
+            sound_records.vitals(
                 self._names,
                 self.bank,
                 due,
@@ -160,16 +171,12 @@ class SoundMonitor:
                 np.where(clean, rhythm.per_min, np.nan),
                 self._quality(slots, seconds, self.rhythm.span_s),
                 clean,
+                heard,
             )
         )
-        told = None
-        if self.listener is not None:
-            told = self.listener.push(slots, frames, self.early)
-            if told is not None:
-                outcome.predictions.extend(self._predictions(due, seconds, told, self.listener))
         # Nothing is known of a silence, nor of what is heard in it, while it is learned what is usual.
         judged = clean & ~np.isnan(usual.level_db)
-        outcome.alarms.extend(self._alarms(due, seconds, ends_ns, said, judged, told))
+        outcome.alarms.extend(self._alarms(due, ends_ns, said, judged, told, trusted))
         return outcome
 
     def _flags(self, signs: Seconds, usual: Usual) -> BoolArray:
@@ -213,19 +220,19 @@ class SoundMonitor:
     def _alarms(
         self,
         due: Due,
-        seconds: IntArray,
         ends_ns: IntArray,
         said: WideFloatArray,
         judged: BoolArray,
         told: Pieces | None,
+        trusted: BoolArray,
     ) -> list[Alarm]:
-        """Judge the last second of each stream: sensor and silence, and what the network heard with it."""
+        """Judge the last second of each stream: sensor and silence, and what the network heard with it.
+
+        ``trusted`` says which of the pieces count; the last second may count where its piece does not.
+        """
         asked = np.zeros(len(due.slots), dtype=np.bool_)
         alarms: list[Alarm] = []
         if told is not None and self.listener is not None:
-            # What the network says of a piece that was disturbed counts for nothing; the last second may.
-            quality = self._quality(due.slots[told.rows], seconds[told.rows], self.listener.judged_s)
-            trusted = np.flatnonzero(quality >= CLEAN)
             rows = told.rows[trusted]
             asked[rows] = True
             both = np.concatenate([said[rows], told.called[trusted]], axis=1)

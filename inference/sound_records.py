@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,8 +26,12 @@ def vitals(
     per_min: WideFloatArray,
     quality: WideFloatArray,
     usable: BoolArray,
+    heard: Mapping[int, dict[str, bool]],
 ) -> list[Vital]:
-    """Breaths a minute of lung sounds, beats a minute of heart sounds; shapes (n,), NaN for no number."""
+    """Breaths a minute of lung sounds, beats a minute of heart sounds; shapes (n,), NaN for no number.
+
+    ``heard`` is what :func:`heard_of` says of some of these streams.
+    """
     signal, of_lungs = bank.kind.value, bank.kind is SignalKind.LUNG_SOUND
     rows = zip(
         due.slots.tolist(),
@@ -39,7 +43,7 @@ def vitals(
         strict=True,
     )
     made = []
-    for slot, time_ns, rate, share, ok, offset in rows:
+    for row, (slot, time_ns, rate, share, ok, offset) in enumerate(rows):
         number = None if math.isnan(rate) else rate
         made.append(
             Vital(
@@ -54,9 +58,19 @@ def vitals(
                 raw_offset=offset,
                 revision=0,
                 respiratory_rate_bpm=number if of_lungs else None,
+                heard=heard.get(row),
             )
         )
     return made
+
+
+def heard_of(pieces: Pieces, trusted: BoolArray, classes: Sequence[str]) -> dict[int, dict[str, bool]]:
+    """Which classes were heard in each piece that can be trusted, by its row; ``trusted`` of shape (n,)."""
+    called = pieces.called[trusted].tolist()
+    return {
+        row: dict(zip(classes, one, strict=True))
+        for row, one in zip(pieces.rows[trusted].tolist(), called, strict=True)
+    }
 
 
 def predictions(

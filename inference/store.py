@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from inference.errors import StoreError
@@ -30,6 +30,7 @@ from inference.store_schema import (
     vitals_1min,
     vitals_1s,
 )
+from inference.store_trends import TrendPoint, of_minute, of_second
 from inference.strips import Strip
 from inference.types import Alarm, Audit, Priority, Verdict
 
@@ -55,26 +56,6 @@ class StoredAlarm:
     record: str
     strip_complete: bool | None
     label: AlarmLabel | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrendPoint:
-    """The numbers of one second, or of the minute that begins at ``time_ns``.
-
-    Means where not named otherwise, ``None`` where there was no valid number. ``usable`` is the share of the
-    ``n`` seconds in which the signal could be used.
-    """
-
-    time_ns: int
-    heart_rate_bpm: float | None
-    heart_rate_least_bpm: float | None
-    heart_rate_most_bpm: float | None
-    ventricular_per_min: float | None
-    ventricular_most_per_min: float | None
-    quality: float
-    quality_least: float
-    usable: float
-    n: int
 
 
 class Store:
@@ -215,9 +196,9 @@ class Store:
     ) -> list[TrendPoint]:
         """Numbers of a signal in order of time, second by second or minute by minute."""
         table, at, point = (
-            (vitals_1s, vitals_1s.c.time_ns, _second)
+            (vitals_1s, vitals_1s.c.time_ns, of_second)
             if step_s == 1
-            else (vitals_1min, vitals_1min.c.minute_ns, _minute)
+            else (vitals_1min, vitals_1min.c.minute_ns, of_minute)
         )
         asked = (
             select(table)
@@ -284,25 +265,3 @@ def _strip(connection: Connection, alarm_id: str) -> Strip | None:
     )
     signals = tuple(read_signal(row) for row in connection.execute(asked).mappings())
     return Strip(alarm_id, head["start_ns"], head["end_ns"], head["complete"], signals)
-
-
-def _second(row: RowMapping) -> TrendPoint:
-    rate, ventricular, quality = row["heart_rate_bpm"], row["ventricular_per_min"], row["quality"]
-    return TrendPoint(
-        row["time_ns"], rate, rate, rate, ventricular, ventricular, quality, quality, float(row["usable"]), 1
-    )
-
-
-def _minute(row: RowMapping) -> TrendPoint:
-    return TrendPoint(
-        time_ns=row["minute_ns"],
-        heart_rate_bpm=row["heart_rate_mean"],
-        heart_rate_least_bpm=row["heart_rate_min"],
-        heart_rate_most_bpm=row["heart_rate_max"],
-        ventricular_per_min=row["ventricular_mean"],
-        ventricular_most_per_min=row["ventricular_max"],
-        quality=row["quality_mean"],
-        quality_least=row["quality_min"],
-        usable=row["n_usable"] / row["n"],
-        n=row["n"],
-    )

@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 from sqlalchemy import RowMapping
 
+from inference.store_schema import HEARD
 from inference.strips import Samples, Scale, StripSignal
 from inference.types import Alarm, Audit, Verdict, Vital
 
@@ -92,6 +93,7 @@ def verdict_row(kept: Kept[Verdict]) -> Row:
 
 def vital_row(vital: Vital) -> Row:
     """Row of one second's numbers."""
+    heard = vital.heard or {}
     return {
         "bed": vital.bed,
         "signal": vital.signal,
@@ -102,7 +104,8 @@ def vital_row(vital: Vital) -> Row:
         "usable": vital.usable,
         "raw_offset": vital.raw_offset,
         "revision": vital.revision,
-    }
+        "respiratory_rate_bpm": vital.respiratory_rate_bpm,
+    } | {name: float(heard[name]) if name in heard else None for name in HEARD}
 
 
 def signal_row(alarm_id: str, signal: StripSignal) -> Row:

@@ -31,6 +31,9 @@ metadata: Final = MetaData(
     }
 )
 
+HEARD: Final = ("crackle", "wheeze", "murmur")
+"""What networks hear in sounds, as far as there are trends of it."""
+
 alarms: Final = Table(
     "alarms",
     metadata,
@@ -166,10 +169,12 @@ vitals_1s: Final = Table(
     Column("usable", Boolean, nullable=False),
     Column("raw_offset", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("respiratory_rate_bpm", Double),
+    *(Column(name, Double) for name in HEARD),
     Index(None, "time_ns"),
     sqlite_with_rowid=False,
 )
-"""The numbers as they came, about one a second."""
+"""The numbers as they came, about one a second. Of :data:`HEARD` 1 or 0 where a piece was judged."""
 
 vitals_1min: Final = Table(
     "vitals_1min",
@@ -190,7 +195,19 @@ vitals_1min: Final = Table(
     Column("quality_mean", Double, nullable=False),
     Column("quality_min", Double, nullable=False),
     Column("quality_max", Double, nullable=False),
+    Column("respiratory_rate_n", Integer, nullable=False, server_default="0"),
+    Column("respiratory_rate_mean", Double),
+    Column("respiratory_rate_min", Double),
+    Column("respiratory_rate_max", Double),
+    *(
+        column
+        for name in HEARD
+        for column in (
+            Column(f"{name}_n", Integer, nullable=False, server_default="0"),
+            Column(f"{name}_mean", Double),
+        )
+    ),
     Index(None, "minute_ns"),
     sqlite_with_rowid=False,
 )
-"""Each minute of the above; usable share is ``n_usable / n``."""
+"""Each minute of the above; usable share is ``n_usable / n``, ``crackle_mean`` that of pieces with them."""

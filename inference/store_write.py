@@ -30,6 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from inference.store_rows import Kept, Row, alarm_row, audit_row, signal_row, verdict_row, vital_row
 from inference.store_schema import (
+    HEARD,
     alarm_steps,
     alarms,
     audit,
@@ -241,9 +242,15 @@ def _minute_columns() -> dict[str, Expression]:
         "n": func.count(),
         "n_usable": func.sum(cast(one.usable, Integer)),
     }
-    for name, column in (("heart_rate", one.heart_rate_bpm), ("ventricular", one.ventricular_per_min)):
+    for name, column in (
+        ("heart_rate", one.heart_rate_bpm),
+        ("ventricular", one.ventricular_per_min),
+        ("respiratory_rate", one.respiratory_rate_bpm),
+    ):
         columns[f"{name}_n"] = func.count(column)
         columns |= _mean_min_max(name, column)
+    for name in HEARD:
+        columns |= {f"{name}_n": func.count(one[name]), f"{name}_mean": func.avg(one[name])}
     return columns | _mean_min_max("quality", one.quality)
 
 

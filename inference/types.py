@@ -77,7 +77,8 @@ class PredictionBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="pred
 class Vital(msgspec.Struct, frozen=True):
     """The numbers beside a trace. ``None`` where there is no valid number.
 
-    ``respiratory_rate_bpm`` is that of lung sounds, breaths a minute.
+    ``respiratory_rate_bpm`` is that of lung sounds, breaths a minute. ``heard`` is there in seconds with
+    which a network judged a piece of sound that can be trusted: which of its classes reached their threshold.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Vital(msgspec.Struct, frozen=True):
     raw_offset: int
     revision: int
     respiratory_rate_bpm: float | None = None
+    heard: dict[str, bool] | None = None
 
 
 class VitalBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="vitals/1"):

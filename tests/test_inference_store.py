@@ -16,7 +16,9 @@ import pyedflib
 import pytest
 import sqlalchemy
 import wfdb
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -141,6 +143,38 @@ def test_the_migrations_make_what_the_code_expects(engine: Engine) -> None:
     upgrade(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_store_of_an_earlier_version_keeps_its_trends_and_takes_those_of_sounds(
+    engine: Engine, database_url: str
+) -> None:
+    old = Batch(vitals=[make_vital(second) for second in range(60)])
+    StoreWriter(engine).write(old)
+    StoreWriter(engine).aggregate(old.minutes())
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+        assert "crackle" not in {
+            one["name"] for one in sqlalchemy.inspect(connection).get_columns("vitals_1s")
+        }
+    with pytest.raises(StoreError, match=r"schema 0002.*run 'wardwave record' once"):
+        Store(database_url)
+    upgrade(engine)
+    later = Batch(vitals=[make_vital(60, None, signal="lung_sound", respiratory_rate_bpm=18.0)])
+    StoreWriter(engine).write(later)
+    StoreWriter(engine).aggregate(later.minutes())
+    with Store(database_url) as store:
+        (before,) = store.trend("bed-01", "ecg", step_s=60)
+        (after,) = store.trend("bed-01", "lung_sound", step_s=60)
+    assert (before.heart_rate_bpm, before.n, before.respiratory_rate_bpm, before.crackle) == (
+        80.0,
+        60,
+        None,
+        None,
+    )
+    assert (after.respiratory_rate_bpm, after.heart_rate_bpm) == (18.0, None)
 
 
 def test_the_migrations_are_part_of_the_package() -> None:
@@ -295,6 +329,47 @@ def test_a_trend_has_seconds_and_minutes(engine: Engine, store: Store) -> None:
     since = store.trend("bed-01", "ecg", since_ns=minutes[1].time_ns, step_s=60)
     assert since == minutes[1:]
     assert store.trend("bed-02", "ecg") == []
+
+
+def test_a_trend_of_lung_sounds_has_breaths_and_the_share_of_pieces_with_crackles(
+    engine: Engine, store: Store
+) -> None:
+    def lung(second: int) -> Vital:
+        judged = {"crackle": second % 12 == 0, "wheeze": False, "rub": True} if second % 3 == 0 else None
+        return make_vital(
+            second, None, signal="lung_sound", respiratory_rate_bpm=12.0 + second % 4, heard=judged
+        )
+
+    batch = Batch(
+        vitals=[lung(second) for second in range(60)] + [make_vital(second) for second in range(60)]
+    )
+    writer = StoreWriter(engine)
+    writer.write(batch)
+    writer.aggregate(batch.minutes())
+    seconds = store.trend("bed-01", "lung_sound")
+    assert [point.crackle for point in seconds[:5]] == [1.0, None, None, 0.0, None]
+    assert [point.respiratory_rate_bpm for point in seconds[:4]] == [12.0, 13.0, 14.0, 15.0]
+    (minute,) = store.trend("bed-01", "lung_sound", step_s=60)
+    assert (minute.crackle, minute.wheeze, minute.murmur) == (0.25, 0.0, None)
+    assert minute.respiratory_rate_bpm == pytest.approx(13.5)
+    assert (minute.respiratory_rate_least_bpm, minute.respiratory_rate_most_bpm) == (12.0, 15.0)
+    assert minute.heart_rate_bpm is None
+    (ecg,) = store.trend("bed-01", "ecg", step_s=60)
+    assert (ecg.heart_rate_bpm, ecg.respiratory_rate_bpm, ecg.crackle) == (80.0, None, None)
+
+
+def test_the_heart_rates_of_ecg_and_of_heart_sounds_are_two(engine: Engine, store: Store) -> None:
+    batch = Batch(
+        vitals=[make_vital(0, 80.0), make_vital(0, 40.0, signal="heart_sound", heard={"murmur": True})]
+    )
+    writer = StoreWriter(engine)
+    writer.write(batch)
+    writer.aggregate(batch.minutes())
+    for step_s in (1, 60):
+        (ecg,) = store.trend("bed-01", "ecg", step_s=step_s)
+        (heart,) = store.trend("bed-01", "heart_sound", step_s=step_s)
+        assert (ecg.heart_rate_bpm, ecg.murmur) == (80.0, None)
+        assert (heart.heart_rate_bpm, heart.murmur) == (40.0, 1.0)
 
 
 def test_a_minute_whose_seconds_are_gone_stays_as_it_was(engine: Engine, store: Store) -> None:

@@ -20,7 +20,12 @@ RECORDS: dict[str, msgspec.Struct] = {
     "predictions-1.json": types.PredictionBatch(
         [types.Prediction("i", "bed", "ecg", "m", "II", 1, 2, {"vf": 0.1}, [BEAT], 1.0, 3, 0)]
     ),
-    "vitals-1.json": types.VitalBatch([types.Vital("i", "bed", "ecg", 1, None, 2.0, 1.0, True, 3, 0)]),
+    "vitals-1.json": types.VitalBatch(
+        [
+            types.Vital("i", "bed", "ecg", 1, None, 2.0, 1.0, True, 3, 0),
+            types.Vital("i", "bed", "lung_sound", 1, None, None, 1.0, True, 3, 0, 12.5, {"crackle": True}),
+        ]
+    ),
     "alarm-1.json": types.Alarm(
         id="i",
         bed="bed",
