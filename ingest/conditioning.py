@@ -53,6 +53,9 @@ ECG = ConditioningSpec(rate_hz=125.0, low_hz=0.5, high_hz=40.0, without_pulses=T
 PULSE = ConditioningSpec(rate_hz=62.5, low_hz=0.4, high_hz=8.0)
 """Plethysmogram and arterial pressure: the pulse wave without breathing and jitter."""
 
+EEG = ConditioningSpec(rate_hz=128.0, low_hz=0.5, high_hz=40.0)
+"""What a reader of an EEG looks at; both notches are there where the sampling rate carries them."""
+
 LUNG = ConditioningSpec(rate_hz=4_000.0, low_hz=50.0, high_hz=1_800.0, notches=False)
 HEART = ConditioningSpec(rate_hz=4_000.0, low_hz=25.0, high_hz=400.0, notches=False)
 """Sounds keep 50 and 60 Hz: S1 and S2 are loudest there, and a notch would ring for a tenth of a second."""
@@ -63,7 +66,7 @@ def conditioning_of(rate_hz: float, band_hz: tuple[float, float]) -> Conditionin
     known = next(
         (
             one
-            for one in (ECG, PULSE, LUNG, HEART)
+            for one in (ECG, PULSE, EEG, LUNG, HEART)
             if (one.rate_hz, one.low_hz, one.high_hz) == (rate_hz, *band_hz)
         ),
         None,
