@@ -36,6 +36,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="S",
         help="begin here in the records (default: 30 s before the first annotated VF, VT or asystole)",
     )
+    for organ in ("lung", "heart"):
+        demo.add_argument(
+            f"--{organ}-sounds",
+            nargs="+",
+            type=Path,
+            default=[],
+            metavar="FILE",
+            help=f"{organ} sounds (WAV, FLAC), looped: a bed each, called after its file",
+        )
     demo.add_argument("--port", type=int, default=8501, help="of the dashboard (default 8501)")
     demo.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
     demo.add_argument("--headless", action="store_true", help="open no browser")
@@ -79,6 +88,8 @@ def run_demo(args: argparse.Namespace) -> int:
         recordings=tuple(Path(part) for part in (args.wfdb or "").split(",") if part),
         max_recordings=args.records,
         recordings_start_s=args.wfdb_start,
+        lung_sounds=tuple(args.lung_sounds),
+        heart_sounds=tuple(args.heart_sounds),
         port=args.port,
         duration_s=args.duration,
         headless=args.headless,

@@ -23,6 +23,7 @@ from dashboard.children import Child
 from dashboard.demo_memory import MemoryGrowth
 from dashboard.errors import DashboardError
 from dashboard.recorded import RecordedBed, episode_table, find_recordings
+from dashboard.recorded_sounds import sound_replays
 from dashboard.serve import check_port
 from ingest import kafka
 from ingest.broker import EmbeddedBroker
@@ -33,7 +34,7 @@ DRAIN_S: Final = 20.0
 MEMORY_EVERY_S: Final = 60.0
 DEMO_PARTITIONS: Final = 8
 _ADDRESS: Final = "127.0.0.1"
-_SOURCES: Final = ("simulate", "replay")
+_SOURCES: Final = ("simulate", "replay", "lung_sound", "heart_sound")
 _KEY: Final = "WARDWAVE_COMMANDS__KEY"
 _STORE: Final = "WARDWAVE_RECORDER__URL"
 
@@ -50,6 +51,8 @@ class DemoOptions:
     recordings: tuple[Path, ...] = ()
     max_recordings: int = 6
     recordings_start_s: float | None = None
+    lung_sounds: tuple[Path, ...] = ()
+    heart_sounds: tuple[Path, ...] = ()
     port: int = 8501
     duration_s: float | None = None
     headless: bool = False
@@ -75,6 +78,7 @@ class Demo:
         self._environment: dict[str, str] = {}
         self._broker: EmbeddedBroker | None = None
         self._stopping = False
+        self._sounds: dict[str, list[str]] = {}
 
     def run(self) -> int:
         """Run until the duration is over or Ctrl-C; return the exit status.
@@ -87,10 +91,13 @@ class Demo:
             The broker did not start, or reached its bound of memory.
         """
         options = self._options
-        if options.beds < 0 or (options.beds == 0 and not options.recordings):
+        recorded = options.recordings or options.lung_sounds or options.heart_sounds
+        if options.beds < 0 or (options.beds == 0 and not recorded):
             raise DashboardError(
-                f"--beds {options.beds}: the demo needs a simulated or recorded (--wfdb) bed"
+                f"--beds {options.beds}: the demo needs a simulated or recorded bed (--wfdb, --lung-sounds, "
+                "--heart-sounds)"
             )
+        self._sounds = sound_replays(options.lung_sounds, options.heart_sounds)
         recordings = find_recordings(options.recordings, options.max_recordings, options.recordings_start_s)
         check_port(_ADDRESS, options.port)
         with ExitStack() as stack:
@@ -173,7 +180,11 @@ class Demo:
             files = ["--stats", str(folder / "replay.json"), "--manifest", str(folder / "manifest.json")]
             beds = [item.bed for item in recordings]
             self._start("replay", ["replay", *parts, "--bed", *beds, *files], folder)
-        self._say(f"beds      {options.beds} simulated, {len(recordings)} recorded")
+        for name, arguments in self._sounds.items():
+            self._start(name, [*arguments, "--stats", str(folder / f"{name}.json")], folder)
+        n_sounds = len(options.lung_sounds) + len(options.heart_sounds)
+        sounds = f", {n_sounds} of recorded sounds" if n_sounds else ""
+        self._say(f"beds      {options.beds} simulated, {len(recordings)} recorded{sounds}")
 
     def _wait_ready(self, stats: Path, url: str) -> bool:
         """Wait until the worker reads and the dashboard answers; ``False`` when interrupted meanwhile."""

@@ -22,6 +22,7 @@ from dashboard.children import ROOT, Child
 from dashboard.demo import Demo, DemoOptions
 from dashboard.errors import ChildDied, DashboardError, PortInUse
 from dashboard.recorded import find_recordings
+from dashboard.recorded_sounds import sound_replays
 from inference.types import Alarm, AlarmState, Delay, Priority
 from ingest.settings import load_settings
 
@@ -100,6 +101,29 @@ def test_missing_recordings_are_said(tmp_path: Path) -> None:
         find_recordings((tmp_path / "absent",), 4, None)
     with pytest.raises(DashboardError, match="no WFDB records"):
         find_recordings((tmp_path,), 4, None)
+
+
+def test_recorded_sounds_are_looped_a_bed_each_called_after_its_file(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.wav", "two.flac")]
+    for file in files:
+        file.touch()
+    found = sound_replays(files, files[:1])
+    names = [str(file) for file in files]
+    assert found == {
+        "lung_sound": ["replay", *names, "--bed", "one", "two", "--kind", "lung_sound", "--loop"],
+        "heart_sound": ["replay", names[0], "--bed", "one", "--kind", "heart_sound", "--loop"],
+    }
+    assert sound_replays([], []) == {}
+
+
+def test_sounds_that_cannot_be_played_are_said(tmp_path: Path) -> None:
+    with pytest.raises(DashboardError, match=r"--heart-sounds .*absent.wav: there is no such file"):
+        sound_replays([], [tmp_path / "absent.wav"])
+    for name in ("a/one.wav", "b/one.wav"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    with pytest.raises(DashboardError, match="another recording is called one, too.*rename"):
+        sound_replays([tmp_path / "a/one.wav", tmp_path / "b/one.wav"], [])
 
 
 def test_a_demo_without_beds_is_refused() -> None:
