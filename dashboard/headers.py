@@ -34,14 +34,19 @@ class AlarmHeader(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
-    """One bed; ``alarms`` are the gravest of its ``alarm_count``."""
+    """One bed; ``alarms`` are the gravest of its ``alarm_count``.
+
+    ``large`` names the number across the room: ``HR``, ``HR sound`` or ``RR``; ``number_age`` is its age.
+    """
 
     bed: str
     age: float | None
+    large: str
     heart_rate: float | None
     number_age: float | None
     ventricular: float | None
     respiratory_rate: float | None
+    heard: list[str]
     quality: float | None
     unanalysed: float | None
     standby: bool

@@ -20,6 +20,14 @@ MOST_EVENTS: Final = 64
 MOST_CHARACTERS: Final = 40
 SOUNDS: Final = frozenset({SignalKind.LUNG_SOUND.value, SignalKind.HEART_SOUND.value})
 
+LATELY_S: Final = 20.0
+LEAST_PIECES: Final = 2
+"""A tile names what was marked in so many pieces of the last seconds: once may have been anything."""
+
+ABNORMAL: Final = ("wheeze", "crackle", "murmur")
+_MURMUR: Final = 0.5
+"""A murmur has no events: it is heard in a piece from this probability on."""
+
 _epochs = itertools.count(1)
 
 
@@ -65,6 +73,11 @@ class HeardSounds:
         self._model = ""
         self._held: dict[int, tuple[int, tuple[int, int], Piece]] = {}
 
+    @property
+    def model(self) -> str:
+        """Name of the network that judges; empty where none does."""
+        return self._model
+
     def add(self, told: Prediction) -> None:
         """Take in a prediction of a sound."""
         newest = max(self._held, default=told.end_ns)
@@ -87,6 +100,17 @@ class HeardSounds:
         after = count if epoch == self._epoch else 0
         pieces = [piece for number, _, piece in self._held.values() if number > after]
         return Heard(self._epoch, self._count, self._model, pieces)
+
+    def lately(self) -> tuple[str, ...]:
+        """Return what of :data:`ABNORMAL` was heard in the newest seconds more than once."""
+        since_ns = max(self._held, default=0) - round(LATELY_S * NS_PER_S)
+        labels = [_labels(piece) for end_ns, (_, _, piece) in self._held.items() if end_ns > since_ns]
+        return tuple(name for name in ABNORMAL if sum(name in heard for heard in labels) >= LEAST_PIECES)
+
+
+def _labels(piece: Piece) -> set[str]:
+    labels = {span.label for span in piece.spans}
+    return labels | {"murmur"} if piece.probabilities.get("murmur", 0.0) >= _MURMUR else labels
 
 
 def _piece(told: Prediction) -> Piece:

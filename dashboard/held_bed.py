@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from dashboard.eeg_marks import EegMarks
+from dashboard.eeg_spectra import Spectra
 from dashboard.heard_sounds import SOUNDS, HeardSounds
 from dashboard.history import HeardBeats, VitalRing
 from dashboard.snapshots import LIVE_S, BedSnapshot, FindingSnapshot, VitalSnapshot
@@ -17,6 +19,8 @@ from ingest.types import NS_PER_S, SignalKind
 ANSWERED_NS: Final = 2 * NS_PER_S
 """Vital signs so little behind an ECG answer it: the worker waits for whole seconds and for chunks."""
 MOST_PENDING: Final = 1_000
+HEARD_AGAIN_S: Final = 10.0
+"""A network judges a sound every few seconds; what it said longer ago is not said of now."""
 UNANSWERED_S: Final = 2.0
 """ECG that waits for its vital signs for longer is not analysed."""
 UNANSWERED_FIRST_S: Final = 10.0
@@ -78,6 +82,8 @@ class HeldBed:
     past_vitals: dict[str, VitalRing] = field(default_factory=dict)
     predictions: dict[str, tuple[Prediction, float]] = field(default_factory=dict)
     heard: dict[str, HeardSounds] = field(default_factory=_nothing_heard)
+    eeg_marks: EegMarks = field(default_factory=EegMarks)
+    eeg_spectra: Spectra = field(default_factory=Spectra)
     status: Bed | None = None
     watch: AnalysisWatch = field(default_factory=AnalysisWatch)
 
@@ -87,6 +93,7 @@ class HeldBed:
         if held is not None and _patient(held) != _patient(status):
             self.beats = HeardBeats(history_s)
             self.heard = _nothing_heard()
+            self.eeg_marks, self.eeg_spectra = EegMarks(), Spectra()
             self.vitals.clear()
             self.past_vitals.clear()
             self.predictions.clear()
@@ -139,7 +146,18 @@ class HeldBed:
             alarms=alarms,
             unanalysed_s=self.watch.unanalysed_s(now),
             status=self.status,
+            heard=tuple(
+                label
+                for signal, sounds in self.heard.items()
+                if self._judged_s(signal, sounds, now) <= HEARD_AGAIN_S
+                for label in sounds.lately()
+            ),
         )
+
+    def _judged_s(self, signal: str, sounds: HeardSounds, now: float) -> float:
+        """Seconds since a network last judged a sound; infinite where none did."""
+        told = self.predictions.get(f"{signal}/{sounds.model}")
+        return math.inf if told is None else now - told[1]
 
 
 def _patient(status: Bed) -> tuple[str | None, int | None, bool]:

@@ -36,6 +36,8 @@ from dashboard.summary import message_text, of_ward, soundings, state_text, summ
 from dashboard.ward import Ward
 from ingest.types import MISSING_INT16, FloatArray, SignalKind
 
+LARGE: Final = {SignalKind.HEART_SOUND: "HR sound", SignalKind.LUNG_SOUND: "RR"}
+"""The number across the room of a bed that sends nothing but sounds; else it is ``HR``."""
 MAX_TRACES: Final = 12
 MAX_SOUNDS: Final = 64
 MAX_TILES: Final = 32
@@ -170,10 +172,12 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
     return BedHeader(
         bed=bed.bed,
         age=None if bed.age_s is None else round(bed.age_s, 2),
+        large=LARGE[bed.sound_only] if bed.sound_only else "HR",
         heart_rate=_rounded(shown.heart_rate_bpm if shown else None),
         number_age=round(vital.age_s, 2) if vital else None,
         ventricular=_rounded(shown.ventricular_per_min if shown else None),
         respiratory_rate=_rounded(bed.sound_rate(SignalKind.LUNG_SOUND)),
+        heard=list(bed.heard),
         quality=_quality(vital),
         unanalysed=_tenths(bed.unanalysed_s),
         standby=bed.standby,

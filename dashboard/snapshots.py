@@ -135,7 +135,7 @@ class BedSnapshot:
 
     ``unanalysed_s`` says for how long an ECG has come without vital signs, ``None`` where it is analysed (or
     the bed has no live ECG to judge). ``status`` is how workers say that it is set, ``None`` while they have
-    not.
+    not. ``heard`` names what networks have lately heard in its sounds that is not normal.
     """
 
     bed: str
@@ -146,6 +146,7 @@ class BedSnapshot:
     alarms: tuple[Alarm, ...]
     unanalysed_s: float | None = None
     status: Bed | None = None
+    heard: tuple[str, ...] = ()
 
     @property
     def standby(self) -> bool:
@@ -159,9 +160,24 @@ class BedSnapshot:
 
     @property
     def vital(self) -> VitalSnapshot | None:
-        """The vital signs to show large: the freshest, not those of a sound."""
+        """The vital signs to show large: the freshest, not those of a sound where the bed has others."""
         large = (vital for vital in self.vitals if vital.signal not in _SOUNDS)
-        return min(large, key=lambda vital: vital.age_s, default=None)
+        found = min(large, key=lambda vital: vital.age_s, default=None)
+        kind = self.sound_only
+        return found or next(
+            (vital for vital in self.vitals if kind is not None and vital.signal == kind), None
+        )
+
+    @property
+    def sound_only(self) -> SignalKind | None:
+        """Whose rate stands large at a bed without ECG: its heart sounds', else its lung sounds'.
+
+        Beside an ECG a sound's rate would come and go in the place of the ECG's.
+        """
+        kinds = {stream.kind for stream in self.streams}
+        if SignalKind.ECG in kinds:
+            return None
+        return next((kind for kind in (SignalKind.HEART_SOUND, SignalKind.LUNG_SOUND) if kind in kinds), None)
 
     def sound_rate(self, kind: SignalKind) -> float | None:
         """Breaths or beats a minute as heard now: a rate never stands beside what it does not tell of."""

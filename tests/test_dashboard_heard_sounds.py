@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import struct
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
 from dashboard import sound_marks
 from dashboard.heard_sounds import MOST_CHARACTERS, MOST_EVENTS, HeardSounds
+from dashboard.payload import ViewSession, build_feed
 from dashboard.snapshots import BedSnapshot, VitalSnapshot
 from dashboard.sound_feed import HISTORY_S
 from dashboard.sound_marks import Ask, MarksSession, looked
 from dashboard.ward import Ward
-from inference.types import Bed, Prediction, SoundEvent
-from ingest.types import NS_PER_S, SignalKind
+from inference.types import Bed, Prediction, SoundEvent, Vital
+from ingest.types import NS_PER_S, Chunk, SignalKind
 from tests.sound_networks import FS_HZ, RuleModel, breathing, random_model
 from tests.sound_playing import LUNG, T0, monitor, pieces, play
 
@@ -72,6 +75,85 @@ def test_another_network_and_a_clock_that_was_set_back_begin_anew(other: Predict
     after = heard.since(before.epoch, before.count)
     assert after.epoch != before.epoch
     assert len(after.pieces) == 1
+
+
+@pytest.mark.parametrize(
+    ("marked", "shown"),
+    [
+        (["wheeze"], ()),
+        (["wheeze", "wheeze"], ("wheeze",)),
+        (["crackle", "wheeze", "crackle", "wheeze"], ("wheeze", "crackle")),
+        (["S1", "S1"], ()),
+        (["<b>", "<b>"], ()),
+    ],
+)
+def test_a_tile_names_what_was_marked_more_than_once_lately(
+    marked: list[str], shown: tuple[str, ...]
+) -> None:
+    clock = [1_000.0]
+    ward = Ward(clock=lambda: clock[0])
+    for number, label in enumerate(marked):
+        ward.add_prediction(told(3.0 * number, label=label))
+    assert bed_of(ward, "bed-01").heard == shown
+    # The network falls silent: what it said is not said of now.
+    clock[0] += 11.0
+    assert bed_of(ward, "bed-01").heard == ()
+
+
+def test_what_was_marked_before_the_last_seconds_is_no_more_named() -> None:
+    ward = Ward()
+    for end_s in (3.0, 6.0):
+        ward.add_prediction(told(end_s))
+    for end_s in (27.0, 30.0):
+        ward.add_prediction(told(end_s, events=0))
+    assert bed_of(ward, "bed-01").heard == ()
+
+
+def test_a_murmur_has_no_events_and_is_named_by_its_probability() -> None:
+    ward = Ward()
+    for end_s, share in ((3.0, 0.9), (6.0, 0.4), (9.0, 0.6)):
+        heart = {"signal": "heart_sound", "probabilities": {"murmur": share}}
+        ward.add_prediction(msgspec.structs.replace(told(end_s, events=0), **heart))
+    assert bed_of(ward, "bed-01").heard == ("murmur",)
+
+
+def bed_of(ward: Ward, name: str) -> BedSnapshot:
+    bed = ward.snapshot().bed(name)
+    assert bed is not None
+    return bed
+
+
+def sound_chunk(*kinds: SignalKind) -> Ward:
+    """A ward with a bed that sends some signals, and rates of its sounds."""
+    ward = Ward()
+    for kind in kinds:
+        samples = np.zeros((4_000, 1), np.float32)
+        ward.add_chunk(Chunk("bed-01", "s", kind, ("a",), 4_000.0, T0, 0, samples))
+    for kind, beats, breaths in ((SignalKind.HEART_SOUND, 71.0, None), (LUNG, None, 14.0)):
+        if kind in kinds:
+            end_ns = T0 + NS_PER_S
+            ward.add_vital(Vital("v", "bed-01", kind.value, end_ns, beats, None, 1.0, True, 0, 0, breaths))
+    return ward
+
+
+@pytest.mark.parametrize(
+    ("kinds", "large", "number", "breaths"),
+    [
+        ((LUNG,), "RR", None, 14.0),
+        ((SignalKind.HEART_SOUND,), "HR sound", 71.0, None),
+        ((LUNG, SignalKind.HEART_SOUND), "HR sound", 71.0, 14.0),
+        ((SignalKind.ECG, LUNG, SignalKind.HEART_SOUND), "HR", None, 14.0),
+    ],
+)
+def test_across_the_room_a_bed_without_an_ecg_shows_the_rate_of_its_sounds(
+    kinds: tuple[SignalKind, ...], large: str, number: float | None, breaths: float | None
+) -> None:
+    ward = sound_chunk(*kinds)
+    feed = build_feed(ward, ViewSession("view"), ward.snapshot())
+    (length,) = struct.unpack_from("<I", feed)
+    (bed,) = msgspec.json.decode(feed[4 : 4 + length])["beds"]
+    assert (bed["large"], bed["heartRate"], bed["respiratoryRate"]) == (large, number, breaths)
+    assert (bed["numberAge"] is None) == (large == "HR")
 
 
 def a_bed(stay: int) -> Bed:

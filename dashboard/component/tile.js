@@ -4,6 +4,11 @@ const STALE_S = 3;
 const NUMBER_STALE_S = 5;
 const TWO_ROWS_PX = 100; // a lower tile shows its first trace only
 
+// The number across the room; null where there is none.
+function large(header) {
+  return header.large === "RR" ? header.respiratoryRate : header.heartRate;
+}
+
 class Tile {
   constructor(parent, name, settings, open) {
     this.settings = settings;
@@ -42,11 +47,12 @@ class Tile {
   }
 
   #numbers(numbers) {
-    show(element(numbers, "span", "name"), "HR");
+    this.large = element(numbers, "span", "name");
     show(element(numbers, "span", "unit"), "/min");
     this.rate = element(numbers, "span", "rate");
     this.ventricular = element(numbers, "span", "extra pvc");
     this.breaths = element(numbers, "span", "extra rr");
+    this.heard = element(numbers, "span", "extra heard");
     this.quality = element(numbers, "span", "quality");
     this.qualityBar = element(this.quality, "span", "filled");
     this.qualityText = element(numbers, "span", "extra quality-text");
@@ -164,7 +170,7 @@ class Tile {
     this.node.classList.toggle("unanalysed", unanalysed);
     show(this.strip, unanalysed ? `!!! NOT ANALYSED ${Math.floor(header.unanalysed + sinceFeed)} s: alarms suspended` : "");
     const fresh = !lost && !stale && header.numberAge !== null && header.numberAge + sinceFeed < NUMBER_STALE_S;
-    this.#refreshNumbers(header, fresh);
+    this.#refreshNumbers(header, fresh, !lost && !stale);
     this.#refreshNotes(header, sinceFeed, stale, lost);
     const ages = new Map(header.traces.map((item) => [item.kind, item.age + sinceFeed]));
     for (const row of this.rows) {
@@ -177,17 +183,22 @@ class Tile {
     }
     const state = lost ? "connection lost" : this.cover.textContent;
     const said = [state, this.message.textContent, this.note.textContent].filter(Boolean).join(", ");
-    const rate = fresh && header.heartRate !== null ? `heart rate ${header.heartRate}` : "no heart rate";
-    const words = `${this.name}: ${said || "no alarm"}, ${rate}`;
+    const what = header.large === "RR" ? "respiratory rate" : "heart rate";
+    const rate = fresh && large(header) !== null ? `${what} ${large(header)}` : `no ${what}`;
+    const words = [`${this.name}: ${said || "no alarm"}, ${rate}`, this.heard.textContent].filter(Boolean).join(", ");
     if (this.opens) show(this.said, words);
     else describe(this.node, words);
   }
 
-  #refreshNumbers(header, fresh) {
-    const valid = fresh && header.heartRate !== null;
-    show(this.rate, valid ? String(header.heartRate) : "--");
+  #refreshNumbers(header, fresh, live) {
+    const valid = fresh && large(header) !== null;
+    show(this.large, header.large);
+    show(this.rate, valid ? String(large(header)) : "--");
     show(this.ventricular, valid && header.ventricular !== null ? `PVC ${header.ventricular}/min` : "");
-    show(this.breaths, fresh && header.respiratoryRate !== null ? `RR ${header.respiratoryRate}/min` : "");
+    // Of another signal than the large number: it has an age of its own, which the server looks at.
+    const breaths = live && header.large !== "RR" && header.respiratoryRate !== null;
+    show(this.breaths, breaths ? `RR ${header.respiratoryRate}/min` : "");
+    show(this.heard, live && header.heard.length ? `heard: ${header.heard.join(", ")}` : "");
     const quality = fresh ? header.quality : null;
     show(this.qualityText, quality === null ? "" : `Signal ${Math.round(100 * quality)} %`);
     this.quality.hidden = quality === null;
