@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from dashboard.background import Prepared
-from dashboard.heard_sounds import Heard, Piece
+from dashboard.heard_sounds import ABNORMAL, Heard, Piece
 from dashboard.history import FULL_SCALE, Int16Array
 from inference.explanation_sound import SoundExplained, explain_audio
 from ingest.types import MISSING_INT16, NS_PER_S, SignalKind
@@ -141,13 +141,15 @@ def _look(model: str, kind: SignalKind, held: Audio | None, at_s: float, label: 
 
 
 def _told(found: SoundExplained, begin_s: float) -> Looked:
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in found.probabilities.items())
+    # What a single window says of the diagnosis is of no use at a bed.
+    heard = {name: share for name, share in found.probabilities.items() if name in {*ABNORMAL, found.label}}
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in heard.items())
     return Looked(
         begin_s + found.start_s,
         found.step_s,
         [round(edge, 1) for edge in found.edges_hz],
         found.cam.round(2).tolist(),
         (found.attention / max(1e-9, float(found.attention.max()))).round(2).tolist(),
-        f"Bright: what spoke for {found.label} in this window ({shares}; HiResCAM of {found.model}). "
-        "Line: its attention",
+        f"Outlined: what spoke most for {found.label} in this window ({shares}; HiResCAM of {found.model}). "
+        "Line below: its attention",
     )

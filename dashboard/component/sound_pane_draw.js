@@ -5,10 +5,20 @@ const WAVE = 64;
 const GAP = 8;
 const TOP = WAVE + GAP + LANES + GAP; // of the spectrogram
 const BOTTOM = 20;
+const USUAL_SHARE = 0.98; // of the waveform's pixels fit the lane
 const FONT = "12px 'Source Sans', 'Segoe UI', Roboto, Arial, sans-serif";
 
 function clock(seconds) {
   return new Date(1000 * seconds).toISOString().slice(11, 19);
+}
+
+// A round full scale. Where a knock would make all else a line, it is the knock that leaves the lane.
+function fullScale(bars) {
+  const peaks = bars.map(([, low, high]) => Math.max(-low, high)).sort((one, other) => one - other);
+  const usual = 1.25 * (peaks[Math.floor(USUAL_SHARE * peaks.length)] ?? 0);
+  const peak = Math.max(0.0005, Math.min(usual, peaks.at(-1) ?? 0));
+  const step = 10 ** Math.floor(Math.log10(peak));
+  return [1, 2, 5, 10].map((factor) => factor * step).find((size) => size >= peak);
 }
 
 class Drawing {
@@ -60,37 +70,36 @@ class Drawing {
 
   #wave(sound, from, until) {
     const { context } = this;
-    const begin = Math.ceil(Math.max(sound.first, sound.indexAt(from)));
-    const end = Math.min(sound.head, Math.floor(sound.indexAt(until)));
-    let peak = 0.0005;
-    for (let index = begin; index < end; index++) peak = Math.max(peak, Math.abs(sound.value(index)) || 0);
-    const step = 10 ** Math.floor(Math.log10(peak));
-    const full = [1, 2, 5, 10].map((factor) => factor * step).find((size) => size >= peak);
+    const bars = this.#bars(sound, from, until);
+    const full = fullScale(bars);
     const percent = Number((100 * full).toPrecision(1));
     this.#axis(0, WAVE, [[`+${percent} %`, 0], ["0", WAVE / 2], [`−${percent} %`, WAVE]]);
+    const y = (value) => Math.min(WAVE, Math.max(0, (WAVE / 2) * (1 - value / full)));
     context.beginPath();
-    let pixel = -1;
-    let low = Infinity;
-    let high = -Infinity;
-    const bar = () => {
-      if (low > high) return;
-      context.moveTo(pixel + 0.5, (WAVE / 2) * (1 - high / full) - 0.5);
-      context.lineTo(pixel + 0.5, (WAVE / 2) * (1 - low / full) + 0.5);
-    };
-    for (let index = begin; index < end; index++) {
-      const at = Math.floor(this.x(sound.timeOf(index)));
-      if (at !== pixel) {
-        bar();
-        [pixel, low, high] = [at, Infinity, -Infinity];
-      }
-      const value = sound.value(index);
-      if (value < low) low = value;
-      if (value > high) high = value;
+    for (const [pixel, low, high] of bars) {
+      context.moveTo(pixel + 0.5, y(high) - 0.5);
+      context.lineTo(pixel + 0.5, y(low) + 0.5);
     }
-    bar();
     context.strokeStyle = this.colour;
     context.lineWidth = 1;
     context.stroke();
+  }
+
+  // The least and the greatest value of each pixel: [pixel, low, high].
+  #bars(sound, from, until) {
+    const begin = Math.ceil(Math.max(sound.first, sound.indexAt(from)));
+    const end = Math.min(sound.head, Math.floor(sound.indexAt(until)));
+    const bars = [];
+    for (let index = begin; index < end; index++) {
+      const value = sound.value(index);
+      if (Number.isNaN(value)) continue;
+      const pixel = Math.floor(this.x(sound.timeOf(index)));
+      const last = bars.at(-1);
+      if (last?.[0] !== pixel) bars.push([pixel, value, value]);
+      else if (value < last[1]) last[1] = value;
+      else if (value > last[2]) last[2] = value;
+    }
+    return bars;
   }
 
   #axis(top, height, labels) {

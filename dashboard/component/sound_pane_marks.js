@@ -13,6 +13,7 @@ const LANE_ROWS = { lung_sound: [["crackle"], ["wheeze"]], heart_sound: [["S1", 
 const LANE = 18;
 const LANES = 2 * LANE;
 const JOINED_S = 0.06; // an event that goes on into the next piece stands in both; steps of a network are longer
+const MOST_SAID = 0.2; // of the most that any place spoke for a class: that is outlined
 const BEHIND_S = 15; // a network that is further behind does not judge what is shown
 
 function look(label) {
@@ -107,6 +108,11 @@ class Heard {
     const value = this.rate === null ? "–" : Math.round(this.rate);
     return `${lung ? "Respiratory rate" : "Heart rate (S1, S2)"} ${value} /min${frozen ? " now" : ""}`;
   }
+}
+
+function line(path, fromX, fromY, toX, toY) {
+  path.moveTo(fromX, fromY);
+  path.lineTo(toX, toY);
 }
 
 class MarksDrawing {
@@ -267,7 +273,7 @@ class MarksDrawing {
     }
   }
 
-  // What did not speak for the class lies in the dark; the line is the network's attention.
+  // What did not speak for the class lies in the dark, what spoke most is outlined; the line is the network's attention.
   looked(top, height, topHz) {
     const { looked } = this.heard;
     if (!looked) return;
@@ -278,19 +284,30 @@ class MarksDrawing {
     context.beginPath();
     context.rect(LEFT, top, this.right - LEFT, height);
     context.clip();
+    const most = (at, step) => (cam[at]?.[step] ?? 0) >= MOST_SAID;
+    const outline = new Path2D();
     attention.forEach((weight, step) => {
       const left = drawing.x(startS + step * stepS);
       const wide = drawing.x(startS + (step + 1) * stepS) - left;
       if (left > this.right || left + wide < LEFT) return;
       cam.forEach((row, at) => {
-        context.fillStyle = `rgba(0, 0, 0, ${0.7 * (1 - Math.sqrt(row[step]))})`;
+        context.fillStyle = `rgba(0, 0, 0, ${0.6 * (1 - Math.sqrt(row[step]))})`;
         const lower = at === 0 ? top + height : y(edgesHz[at]);
         const upper = at === cam.length - 1 ? top : y(edgesHz[at + 1]);
         context.fillRect(left, upper, wide + 0.3, lower - upper + 0.3);
+        if (!most(at, step)) return;
+        if (!most(at - 1, step)) line(outline, left, lower, left + wide, lower);
+        if (!most(at + 1, step)) line(outline, left, upper, left + wide, upper);
+        if (!most(at, step - 1)) line(outline, left, lower, left, upper);
+        if (!most(at, step + 1)) line(outline, left + wide, lower, left + wide, upper);
       });
       context.fillStyle = "#fff";
       context.fillRect(left, top + height - 2 - 0.15 * height * weight, wide + 0.3, 2);
     });
+    for (const [width, style] of [[4, "#000"], [2, "#fff"]]) {
+      [context.lineWidth, context.strokeStyle] = [width, style];
+      context.stroke(outline);
+    }
     context.fillStyle = "#ff8c1a";
     for (const time of [startS, startS + attention.length * stepS]) context.fillRect(drawing.x(time) - 1, top, 2, height);
     context.restore();
