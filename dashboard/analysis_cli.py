@@ -7,12 +7,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.cli import NO_MODEL, add_models
+from inference.cli import NO_MODEL, add_models, add_sound_models
 
 if TYPE_CHECKING:
     from inference.analysis_findings import Findings
     from inference.analysis_limits import AnalysisLimits
     from inference.analysis_unpack import Upload
+    from inference.analysis_wire import Models
+
+
+SHORT_KINDS = {"lung": "lung_sound", "heart": "heart_sound"}
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,7 +28,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "process and says what the ward's monitor would have found.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files of one recording")
-    parser.add_argument("--kind", help="signal kind of all channels, where their names do not tell it")
+    parser.add_argument(
+        "--kind",
+        help="signal kind of all channels, where their names do not tell it: lung or heart for sounds, else "
+        "ecg, pleth, abp, resp or eeg (default of a sound: lung)",
+    )
     parser.add_argument("--fs", type=float, metavar="HZ", help="rate of a CSV without a time column")
     parser.add_argument("--unit", help="unit of a CSV's columns that name none: mV, uV or V")
     parser.add_argument("--channels", metavar="A,B", help="only these channels")
@@ -33,6 +41,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report as one HTML file")
     parser.add_argument("--time-s", type=int, default=900, help="stop it after so long (default 900)")
     add_models(parser)
+    add_sound_models(parser)
     parser.set_defaults(run=run_analyse)
 
 
@@ -51,8 +60,8 @@ def run_analyse(args: argparse.Namespace) -> int:
         raise BadUpload(f"--time-s {args.time_s}: give 1 or more")
     limits = AnalysisLimits(time_s=args.time_s)
     channels = tuple(args.channels.split(",")) if args.channels else ()
-    options = ReadOptions(args.kind, args.fs, channels, args.record, args.unit)
-    beats = None if args.beats_model == NO_MODEL else args.beats_model
+    options = ReadOptions(SHORT_KINDS.get(args.kind, args.kind), args.fs, channels, args.record, args.unit)
+    models = _models(args)
     with tqdm(total=100, unit="%", bar_format="{desc} {percentage:3.0f} %|{bar}|", disable=None) as bar:
 
         def tell(name: str, share: float) -> None:
@@ -64,7 +73,7 @@ def run_analyse(args: argparse.Namespace) -> int:
             _with_neighbours(args.files, limits),
             options,
             limits,
-            (args.model, beats),
+            models,
             lambda stage: tell(stage.name, stage.share),
         )
     print("\n".join(_lines(result.findings)))
@@ -73,6 +82,36 @@ def run_analyse(args: argparse.Namespace) -> int:
     if args.html is not None:
         write(args.html, to_html(result))
     return 0
+
+
+def _models(args: argparse.Namespace) -> Models:
+    """The networks that were named, found: the child is elsewhere, and a name that is wrong is told at once.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or its card is none.
+    BadUpload
+        The model listens to something else.
+    """
+    from inference.analysis_wire import Models
+    from inference.errors import BadUpload
+    from models import cards
+
+    def found(name: str) -> str:
+        cards.read_spec(name)
+        return str(cards.find(name).resolve())
+
+    def listener(task: str) -> str | None:
+        name: str | None = getattr(args, f"{task}_model")
+        if name is None or name == NO_MODEL:
+            return name
+        if (spec := cards.read_spec(name)).task != task:
+            raise BadUpload(f"--{task}-model {name}: a model of task {spec.task}; name one of task {task}")
+        return found(name)
+
+    beats = None if args.beats_model == NO_MODEL else found(args.beats_model)
+    return Models(found(args.model), beats, listener("lung"), listener("heart"))
 
 
 def _with_neighbours(paths: list[Path], limits: AnalysisLimits) -> list[Upload]:
@@ -128,5 +167,11 @@ def _lines(findings: Findings) -> list[str]:
             f"  {clock(one.onset_s)} to {'the end' if one.end_s is None else clock(one.end_s)}  {one.message}"
             for one in gravest_first(findings.ecg.alarms)
         ]
+    for sound in findings.sounds:
+        lines += [
+            f"  not judged {clock(one.begin_s)} to {clock(one.end_s)}  {one.reason}" for one in sound.lost
+        ]
+        if sound.verdict is not None:
+            lines.append(f"{sound.signal}: {sound.verdict.note}")
     lines += [f"{one.signal}: {one.statement}" for one in findings.signals]
     return [*lines, *findings.notes, f"{NOTICE}."]

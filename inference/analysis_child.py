@@ -25,8 +25,9 @@ from inference.analysis_wire import (
     trace_of,
     write_frame,
 )
-from inference.errors import BadUpload
+from inference.errors import BadUpload, UnfitModel
 from ingest.types import SignalKind
+from models.errors import ModelError
 
 if TYPE_CHECKING:
     from models.sounds import SoundModel
@@ -89,7 +90,7 @@ def work(task: Task, out: IO[bytes]) -> None:
 
         # Threads of one small batch wait for each other more than they work.
         torch.set_num_threads(1)
-        networks = load_networks(task.model, task.beats_model)
+        networks = load_networks(task.models.ecg, task.models.beats)
     listeners: dict[SignalKind, SoundModel] = {}
     if any(signal.kind in SOUNDS for signal in signals):
         import torch
@@ -97,7 +98,7 @@ def work(task: Task, out: IO[bytes]) -> None:
         from inference.sound_models import load_sounds
 
         torch.set_num_threads(1)
-        listeners = load_sounds(task.lung_model, task.heart_model, torch.device("cpu"))
+        listeners = load_sounds(task.models.lung, task.models.heart, torch.device("cpu"))
     heard: list[SoundTrace] = []
     findings = analyse(
         opened,
@@ -123,7 +124,7 @@ def main() -> int:
     bound(task.limits)
     try:
         work(task, out)
-    except BadUpload as error:
+    except (BadUpload, ModelError, UnfitModel) as error:
         write_frame(out, REFUSED, str(error).encode())
     except MemoryError:
         text = f"needs more than {task.limits.memory_mb} MB of memory; hand in a shorter part"

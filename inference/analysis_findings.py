@@ -11,8 +11,8 @@ from inference.analysis_read import FileNote
 from inference.types import Priority
 
 SOUND_STATEMENT = (
-    "No network listens yet: crackles, wheezes and murmurs are not looked for in this version, so that none "
-    "is named does not mean that there is none. What is shown is the sound itself and whether it can be used."
+    "No network listened: crackles, wheezes and murmurs were not looked for, so that none is named does not "
+    "mean that there is none. What is shown is the sound itself and whether it can be used."
 )
 EEG_STATEMENT = (
     "No network reads the EEG yet: seizures are not looked for in this version. "

@@ -23,17 +23,18 @@ from inference.analysis_read import ReadOptions
 from inference.analysis_room import FOLDER, memory_folder, sweep, too_small
 from inference.analysis_unpack import Upload
 from inference.analysis_wire import (
+    DEFAULT_MODELS,
     FAILED,
     FINDINGS,
     PROGRESS,
     REFUSED,
     TRACES,
+    Models,
     Stage,
     Task,
     Traces,
     read_frame,
 )
-from inference.cli import DEFAULT_BEATS, DEFAULT_MODEL
 from inference.errors import AnalysisStopped, BadUpload, InferenceError
 from ingest.processes import die_with
 
@@ -64,8 +65,8 @@ class Analysis:
         Bounds.
     turn : threading.Semaphore
         Taken while the child runs.
-    models : tuple
-        Names of the network and of that which says what beats are (None for none).
+    models : Models
+        The networks.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Analysis:
         options: ReadOptions,
         limits: AnalysisLimits,
         turn: threading.Semaphore,
-        models: tuple[str, str | None] = (DEFAULT_MODEL, DEFAULT_BEATS),
+        models: Models = DEFAULT_MODELS,
     ) -> None:
         self.stage = WAITING
         self.result: Result | None = None
@@ -137,7 +138,7 @@ class Analysis:
 
     def _in_child(self) -> Result:
         with tempfile.TemporaryDirectory(prefix=f"{FOLDER}{os.getpid()}-", dir=memory_folder()) as folder:
-            task = Task(self._files, self._options, self._limits, folder, *self._models)
+            task = Task(self._files, self._options, self._limits, folder, self._models)
             timer = threading.Timer(self._limits.time_s, self._expire)
             timer.daemon = True
             with _start() as child:
@@ -278,7 +279,7 @@ def run_alone(
     files: Sequence[Upload],
     options: ReadOptions,
     limits: AnalysisLimits,
-    models: tuple[str, str | None],
+    models: Models,
     on_stage: Callable[[Stage], None],
     every_s: float = 0.2,
 ) -> Result:

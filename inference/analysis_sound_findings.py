@@ -65,10 +65,17 @@ def analyse_sound(
 
 
 def _statement(signal: Signal, network: SoundModel) -> str:
-    names = ", ".join((*network.classes, *(("S1", "S2") if network.heart else ())))
+    spec = network.spec
+    called = ", ".join(f"{name} from {share:.0%}" for name, share in network.thresholds.items())
+    also = "; S1 and S2 are marked" if network.heart else ""
+    calibrated = all(f"{name}_scale" in spec.thresholds for name in network.classes)
+    how = "calibrated on validation patients" if calibrated else "not calibrated"
     others = len(signal.channels) - 1
     left = f" Of {others + 1} channels the first ({signal.channels[0]}) was listened to." if others else ""
-    return f"Listened to by {network.spec.name} for {names}; research software, no diagnosis.{left}"
+    return (
+        f"Listened to by {spec.name} (sha256 {spec.sha256[:12]}). Called: {called}; probabilities are "
+        f"{how}{also}. Research software, no diagnosis.{left}"
+    )
 
 
 def sound_trace(signal: Signal, made: Frames) -> SoundTrace:

@@ -203,12 +203,14 @@ def _verdict(heard: Heard, model: SoundModel, shares: dict[str, float]) -> Sound
 def _lung_note(spec: ModelSpec) -> str:
     measured = _measured(spec, "recording_diagnosis_accuracy")
     error = _measured(spec, "recording_diagnosis_ece")
+    each = _measured(spec, "recording_diagnosis_balanced_accuracy")
+    balanced = "" if each is None else f", each group counted alike in {each.value:.1%}"
     said = "Weak evidence, not calibrated."
     if measured is not None and error is not None:
         said = (
             f"Weak evidence, not calibrated: of patients that were left out of training the likeliest group "
             f"was right in {measured.value:.0%} of recordings (95 % interval {measured.low:.0%} to "
-            f"{measured.high:.0%}), its probability off by {error.value:.0%} on average."
+            f"{measured.high:.0%}){balanced}, its probability off by {error.value:.0%} on average."
         )
     return f"{said} Device and disease go together in the training data. No diagnosis."
 

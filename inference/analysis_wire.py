@@ -16,6 +16,7 @@ from inference.analysis_read import ReadOptions
 from inference.analysis_sound import SoundPicture
 from inference.analysis_sound_trace import SoundTrace
 from inference.analysis_unpack import Upload
+from inference.cli import DEFAULT_BEATS, DEFAULT_MODEL
 from ingest.recording import Coding, Signal
 from ingest.types import FloatArray
 
@@ -24,20 +25,30 @@ MAX_FRAME: Final = 400_000_000
 _STEPS: Final = 32_000
 
 
-class Task(msgspec.Struct, frozen=True):
-    """All that the child is told; ``folder`` is empty and the parent's to remove.
+class Models(msgspec.Struct, frozen=True):
+    """Names of the networks, or absolute paths of their cards.
 
-    ``lung_model`` and ``heart_model`` are None for the shipped ones, where there are any.
+    ``beats`` says what beats are, None leaves that to ``ecg``; None of ``lung`` and ``heart`` is the shipped
+    one where there is one, "none" is no network.
     """
+
+    ecg: str = DEFAULT_MODEL
+    beats: str | None = DEFAULT_BEATS
+    lung: str | None = None
+    heart: str | None = None
+
+
+DEFAULT_MODELS: Final = Models()
+
+
+class Task(msgspec.Struct, frozen=True):
+    """All that the child is told; ``folder`` is empty and the parent's to remove."""
 
     files: list[Upload]
     options: ReadOptions
     limits: AnalysisLimits
     folder: str
-    model: str
-    beats_model: str | None
-    lung_model: str | None = None
-    heart_model: str | None = None
+    models: Models
 
 
 class Trace(msgspec.Struct, frozen=True):

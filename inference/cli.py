@@ -20,6 +20,17 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_sound_models(parser: argparse.ArgumentParser) -> None:
+    """Add what says which networks listen to sounds."""
+    for sound in ("lung", "heart"):
+        parser.add_argument(
+            f"--{sound}-model",
+            metavar="MODEL",
+            help=f"model that listens to {sound} sounds: name or path of a card; default: the shipped one; "
+            "'none': no network",
+        )
+
+
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the inference side's subcommands."""
     infer = subparsers.add_parser(
@@ -28,11 +39,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="A worker of the consumer group. Start more of them to share the beds.",
     )
     add_models(infer)
-    for sound in ("lung", "heart"):
-        infer.add_argument(
-            f"--{sound}-model",
-            help=f"model that listens to {sound} sounds; default: the shipped one; 'none': no network",
-        )
+    add_sound_models(infer)
     infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
     infer.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")

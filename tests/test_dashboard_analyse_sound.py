@@ -119,7 +119,7 @@ def test_the_moments_to_look_at_are_those_that_were_marked(wheezing: Result) -> 
 def test_without_a_network_the_page_says_so_and_shows_the_sound() -> None:
     app = a_page(a_result(None))
     assert not app.exception
-    assert "No network listens yet" in app.info[0].value
+    assert "No network listened" in app.info[0].value
     assert not app.checkbox
     assert not any("Whole recording" in one.value for one in app.markdown)
     assert {metric.label: metric.value for metric in app.metric}["Breaths/min"] == "15"

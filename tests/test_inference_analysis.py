@@ -33,7 +33,7 @@ from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import Opened, ReadOptions, read_upload
 from inference.analysis_sound import sound_findings, sound_picture
 from inference.analysis_unpack import Upload
-from inference.analysis_wire import trace_of
+from inference.analysis_wire import Models, trace_of
 from inference.cli import DEFAULT_BEATS, DEFAULT_MODEL
 from inference.errors import AnalysisStopped, BadUpload
 from inference.score_run import START_NS, play
@@ -161,9 +161,7 @@ def test_the_child_process_finds_the_same_and_leaves_nothing_behind(
 ) -> None:
     files = as_csv(samples[: 250 * 25])
     stages: list[str] = []
-    result = run_alone(
-        files, ReadOptions(), LIMITS, (DEFAULT_MODEL, DEFAULT_BEATS), lambda stage: stages.append(stage.name)
-    )
+    result = run_alone(files, ReadOptions(), LIMITS, Models(), lambda stage: stages.append(stage.name))
     here = analyse(read(tmp_path, files), networks, lambda *_: None)
     assert result.findings.ecg == here.ecg
     assert result.findings.signals == here.signals
@@ -568,7 +566,7 @@ def test_an_analysis_whose_browser_is_gone_is_cancelled_after_30_s(samples: np.n
 def test_a_child_without_memory_says_so(samples: np.ndarray) -> None:
     limits = msgspec.structs.replace(LIMITS, memory_mb=150)
     with pytest.raises((BadUpload, AnalysisStopped)) as stopped:
-        run_alone(as_csv(samples), ReadOptions(), limits, (DEFAULT_MODEL, None), lambda stage: None)
+        run_alone(as_csv(samples), ReadOptions(), limits, Models(beats=None), lambda stage: None)
     assert "memory" in str(stopped.value) or "failed" in str(stopped.value)
 
 

@@ -138,7 +138,7 @@ def test_without_a_network_the_rate_is_there_and_nothing_is_named() -> None:
     assert sound.rates is not None
     assert sound.rates.median == pytest.approx(15.0, abs=0.5)
     assert (sound.model, sound.verdict, sound.cycles, sound.marks) == (None, None, None, [])
-    assert "No network listens yet" in sound.statement
+    assert "No network listened" in sound.statement
     assert len(traces) == 1
 
 
