@@ -22,6 +22,7 @@ WideFloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 N_STATES: Final = 4
+PREDECESSORS: Final = (3, 0, 1, 2)
 CYCLES_S: Final = tuple(float(cycle) for cycle in np.geomspace(0.36, 1.5, 16).round(4))
 """Heart cycles that are tried: 167 to 40 a minute."""
 SPREAD: Final = (0.25, 0.25, 0.25, 0.2)
@@ -35,17 +36,19 @@ REACH_S: Final = 0.04
 """How far a change of state is moved to where the network alone would put it."""
 BLOCK_S: Final = 30.0
 CONTEXT_S: Final = 3.0
+AT_ONCE: Final = 8
+"""Blocks of a recording that are decoded together: more need memory and gain no time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """Logarithms of how likely each duration is, at index ``d`` of a duration of ``d + 1`` steps.
+    """Logarithms of how likely each duration is, the longest first: at index ``D - d`` one of ``d`` steps.
 
     Attributes
     ----------
-    exact : ndarray of float64, shape (K, D, C)
+    exact : ndarray of float64, shape (D, K, C)
         Of a state that begins and ends in view.
-    cut : ndarray of float64, shape (K, D, C)
+    cut : ndarray of float64, shape (D, K, C)
         Of a state that goes on out of view: it may be any longer.
     """
 
@@ -62,11 +65,9 @@ def usual_s(cycle_s: WideFloatArray) -> WideFloatArray:
 @lru_cache(maxsize=8)
 def durations(step_s: float) -> Durations:
     """Priors of the durations at a step length."""
-    lasts = np.log(np.arange(1, round(LONGEST_S / step_s) + 1) * step_s)[None, :, None]
-    usual = np.log(usual_s(np.array(CYCLES_S)))[:, None]
-    exact = -0.5 * PRIOR * ((lasts - usual) / np.array(SPREAD)[:, None, None]) ** 2
-    cut = np.maximum.accumulate(exact[:, ::-1], axis=1)[:, ::-1]
-    return Durations(exact, np.ascontiguousarray(cut))
+    lasts = np.log(np.arange(round(LONGEST_S / step_s), 0, -1) * step_s)[:, None, None]
+    exact = -0.5 * PRIOR * ((lasts - np.log(usual_s(np.array(CYCLES_S)))) / np.array(SPREAD)[:, None]) ** 2
+    return Durations(exact, np.maximum.accumulate(exact))
 
 
 def log_softmax(logits: FloatArray) -> WideFloatArray:
@@ -83,13 +84,15 @@ def decode(log_p_BSK: WideFloatArray, step_s: float) -> IntArray:
         return _decode(log_p_BSK, step_s)
     length = block + 2 * context
     starts = np.append(np.arange(0, n_steps - length, block), n_steps - length)
-    pieces = log_p_BSK[:, starts[:, None] + np.arange(length)].reshape(-1, length, N_STATES)
-    found = _decode(pieces, step_s).reshape(n_courses, len(starts), length)
     path = np.empty((n_courses, n_steps), dtype=np.int64)
-    for i, start in enumerate(starts.tolist()):
-        # What the piece before has decided with context on both sides stays.
-        skip = context if i else 0
-        path[:, start + skip : start + length] = found[:, i, skip:]
+    for first in range(0, len(starts), AT_ONCE):
+        some = starts[first : first + AT_ONCE]
+        pieces = log_p_BSK[:, some[:, None] + np.arange(length)].reshape(-1, length, N_STATES)
+        found = _decode(pieces, step_s).reshape(n_courses, len(some), length)
+        for i, start in enumerate(some.tolist()):
+            # What the piece before has decided with context on both sides stays.
+            skip = context if first + i else 0
+            path[:, start + skip : start + length] = found[:, i, skip:]
     return path
 
 
@@ -105,38 +108,45 @@ def _decode(log_p_BSK: WideFloatArray, step_s: float) -> IntArray:
 def _viterbi(score_BSK: WideFloatArray, prior: Durations) -> IntArray:
     """Best path through states of any duration, the cycle of each course chosen with it."""
     n_courses, n_steps, _ = score_BSK.shape
-    n_cycles, longest = prior.exact.shape[2], prior.exact.shape[1]
-    total = np.zeros((N_STATES, n_steps + 1, n_courses, 1))
-    total[:, 1:, :, 0] = np.cumsum(score_BSK, axis=1).transpose(2, 1, 0)
-    # best[k, t]: of the paths whose state k ends before step t; at 0 any state may go on from before.
-    best = np.full((N_STATES, n_steps + 1, n_courses, n_cycles), -np.inf)
-    best[:, 0] = 0.0
-    lasted = np.zeros((N_STATES, n_steps + 1, n_courses, n_cycles), dtype=np.int16)
-    backwards = [np.ascontiguousarray(table[:, ::-1]) for table in (prior.exact, prior.cut)]
+    longest, _, n_cycles = prior.exact.shape
+    total = np.zeros((n_steps + 1, n_courses, N_STATES, 1))
+    total[1:, ..., 0] = np.cumsum(score_BSK, axis=1).transpose(1, 0, 2)
+    # entered[longest - 1 + t, :, k]: the best path that enters state k after t steps, less k's evidence up to
+    # there; nothing enters before the first step, so that each end looks back on as many rows.
+    entered = np.full((longest + n_steps, n_courses, N_STATES, n_cycles), -np.inf)
+    held = np.empty((longest, n_courses, N_STATES, n_cycles))
+    best = np.empty(held.shape[1:])
+    of_all = Durations(prior.exact[:, None], prior.cut[:, None])
     for end in range(1, n_steps + 1):
-        n = min(end, longest)
-        usual = backwards[1] if end == n_steps else backwards[0]
-        for state in range(N_STATES):
-            before = best[state - 1, end - n : end] - total[state, end - n : end]
-            before = before + usual[state, longest - n :, None]
-            if n == end:
-                # The first state began before the recording did.
-                before[0] = backwards[1][state, longest - n] - total[state, 0]
-            chosen = before.argmax(0)
-            best[state, end] = np.take_along_axis(before, chosen[None], 0)[0] + total[state, end]
-            lasted[state, end] = n - chosen
-    return _traced(best[:, -1], lasted)
+        _paths_that_end(end, entered, of_all, held)
+        np.maximum.reduce(held, axis=0, out=best)
+        best += total[end]
+        np.subtract(best[:, PREDECESSORS], total[end], out=entered[longest - 1 + end])
+    return _traced(best, entered, prior)
 
 
-def _traced(best_KBC: WideFloatArray, lasted: npt.NDArray[np.int16]) -> IntArray:
-    """States of the best path of each course."""
-    n_steps, n_courses = lasted.shape[1] - 1, lasted.shape[2]
-    path = np.empty((n_courses, n_steps), dtype=np.int64)
+def _paths_that_end(end: int, entered: WideFloatArray, prior: Durations, out: WideFloatArray) -> None:
+    """Paths whose last state lasted each duration before it ended at ``end``, the longest first."""
+    longest = len(prior.exact)
+    usual = prior.cut if end == len(entered) - longest else prior.exact
+    np.add(entered[end - 1 : end - 1 + longest], usual, out=out)
+    if end <= longest:
+        # The first state began before the recording did.
+        out[longest - end] = prior.cut[longest - end]
+
+
+def _traced(best_BKC: WideFloatArray, entered: WideFloatArray, prior: Durations) -> IntArray:
+    """States of the best path of each course: how long each lasted is asked again along that path alone."""
+    longest, n_courses = len(prior.exact), len(best_BKC)
+    n_steps = len(entered) - longest
+    path, held = np.empty((n_courses, n_steps), dtype=np.int64), np.empty(longest)
     for course in range(n_courses):
-        state, cycle = np.unravel_index(int(best_KBC[:, course].argmax()), best_KBC[:, course].shape)
+        state, cycle = np.unravel_index(int(best_BKC[course].argmax()), best_BKC[course].shape)
         k, end = int(state), n_steps
         while end > 0:
-            begin = end - int(lasted[k, end, course, cycle])
+            own = Durations(prior.exact[:, k, cycle], prior.cut[:, k, cycle])
+            _paths_that_end(end, entered[:, course, k, cycle], own, held)
+            begin = end - longest + int(held.argmax())
             path[course, begin:end] = k
             k, end = (k - 1) % N_STATES, begin
     return path
