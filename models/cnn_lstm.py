@@ -19,8 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.beats import BeatFeatures
+from models.eeg_channels import ChannelFeatures
 from models.pictures import PictureFeatures
-from models.spec import Architecture, BeatsFrontEnd, Conv1dFrontEnd, Conv2dFrontEnd, Cost, FrontEnd
+from models.spec import (
+    Architecture,
+    BeatsFrontEnd,
+    ChannelsFrontEnd,
+    Conv1dFrontEnd,
+    Conv2dFrontEnd,
+    Cost,
+    FrontEnd,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +109,14 @@ class Conv1dFeatures(nn.Module):
 
 def build_front_end(
     channels: int, gain: float, config: FrontEnd
-) -> Conv1dFeatures | BeatFeatures | PictureFeatures:
+) -> Conv1dFeatures | BeatFeatures | PictureFeatures | ChannelFeatures:
     """Front end by its configuration: any module with ``width`` and (B, …) to (B, width, T) serves."""
     if isinstance(config, BeatsFrontEnd):
         return BeatFeatures(gain, config)
     if isinstance(config, Conv2dFrontEnd):
         return PictureFeatures(channels, config)
+    if isinstance(config, ChannelsFrontEnd):
+        return ChannelFeatures(gain, config)
     return Conv1dFeatures(channels, gain, config)
 
 
@@ -230,8 +241,8 @@ class CnnLstm(nn.Module):
         Parameters
         ----------
         x : Tensor
-            Inputs of the front end: windows (B, C, N) in the signal's unit, beats (B, T, M), or pictures
-            (B, C, rows, columns).
+            Inputs of the front end: windows (B, C, N) in the signal's unit, beats (B, T, M), pictures
+            (B, C, rows, columns), or EEG channels with the context before them.
         where_BT : Tensor of bool or None, shape (B, T)
             Steps that the window head looks at (a breathing cycle, say), at least one a window; None: the
             last ``window_steps``.
@@ -249,7 +260,8 @@ def example_input(config: Architecture, window_samples: int, batch: int = 1) -> 
     if isinstance(config.front_end, Conv2dFrontEnd):
         columns = -(-window_samples // config.front_end.hop)
         return torch.zeros(batch, config.channels, config.front_end.rows, columns)
-    return torch.zeros(batch, config.channels, window_samples)
+    context = config.front_end.context if isinstance(config.front_end, ChannelsFrontEnd) else 0
+    return torch.zeros(batch, config.channels, context + window_samples)
 
 
 def cost_of(config: Architecture, window_samples: int) -> Cost:

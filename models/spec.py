@@ -178,7 +178,59 @@ class Conv2dFrontEnd(Frozen):
         return self.hop * self.columns_per_step
 
 
-FrontEnd = Annotated[Conv1dFrontEnd | BeatsFrontEnd | Conv2dFrontEnd, Field(discriminator="kind")]
+class RunningScaleSpec(Frozen):
+    """How the amplitude of an EEG channel is taken off: :class:`models.eeg_scale.RunningScale`."""
+
+    memory_s: float = Field(default=120.0, gt=0, description="time constant of the typical amplitude")
+    prior_uv: float = Field(default=20.0, gt=0, description="typical amplitude before anything was seen")
+    prior_s: float = Field(default=4.0, ge=0, description="seconds that this counts for")
+    low_uv: float = Field(default=4.0, gt=0, description="least scale: a channel below it is quiet")
+    high_uv: float = Field(default=200.0, gt=0)
+    flat_uv: float = Field(default=0.5, ge=0, description="a second below it does not move the scale")
+    most_log: float = Field(
+        default=1.0, gt=0, description="a second counts as at most so much louder or quieter (log ratio)"
+    )
+    most: float = Field(default=30.0, gt=0, description="scaled samples are held within plus and minus this")
+
+
+class ChannelsFrontEnd(Frozen):
+    """One encoder for every channel, then pooling over channels: their order and number do not matter.
+
+    The input has shape (B, C, context + T * step): channels in units of their running scale, NaN where
+    missing. A step of a channel is encoded with ``context`` samples before it. Strides are those of the
+    convolutions inside a step; a step gives one row of features.
+    """
+
+    kind: Literal["channels"] = "channels"
+    step: int = Field(default=128, ge=8, le=65_536, description="samples of a time step")
+    context: int = Field(default=128, ge=0, le=65_536, description="samples before a step that it sees too")
+    stem_width: int = Field(default=12, ge=1, le=512)
+    stem_kernel: int = Field(default=9, ge=1, le=255)
+    stem_stride: int = Field(default=2, ge=1, le=16)
+    widths: tuple[Width, ...] = (16, 24, 32)
+    kernels: tuple[Kernel, ...] = (5, 5, 5)
+    strides: tuple[Stride, ...] = (2, 2, 2)
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="of a channel's features")
+    width: int = Field(default=48, ge=1, le=1024, description="features of a step")
+    scale: RunningScaleSpec = RunningScaleSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ChannelsFrontEnd:
+        if len({len(self.widths), len(self.kernels), len(self.strides)}) != 1 or not self.widths:
+            raise ValueError("widths, kernels and strides need one entry a block, at least one block")
+        if any(kernel % 2 == 0 for kernel in (self.stem_kernel, *self.kernels)):
+            raise ValueError("kernels must be odd, so that a step stays centred on its samples")
+        return self
+
+    @property
+    def stride(self) -> int:
+        """Samples per time step."""
+        return self.step
+
+
+FrontEnd = Annotated[
+    Conv1dFrontEnd | BeatsFrontEnd | Conv2dFrontEnd | ChannelsFrontEnd, Field(discriminator="kind")
+]
 """The front ends there are, told apart by ``kind``."""
 
 

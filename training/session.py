@@ -64,6 +64,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.lung_task import LungTask
 
         return LungTask(recipe, data, cache)
+    if recipe.task == "eeg":
+        from training.eeg_task import EegTask
+
+        return EegTask(recipe, data, cache)
     if recipe.task == "sound-pretrain":
         from training.sound_pretrain_task import PretrainTask
 
