@@ -8,11 +8,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from dashboard.eeg_marks import Said
+from dashboard.eeg_spectra import Columns
 from dashboard.heard_sounds import SOUNDS, Heard
 from dashboard.held_bed import HeldBed
 from dashboard.history import HeardBeats, Int16Array, VitalRing
 from dashboard.snapshots import (
     BedHistory,
+    LeadOff,
     TraceWindow,
     VitalHistory,
     WardSnapshot,
@@ -90,8 +93,12 @@ class Ward:
             trace = bed.traces.get(chunk.kind)
             if trace is None:
                 trace = bed.traces[chunk.kind] = Trace(chunk, self._history_s)
-            if trace.push(chunk, fresh_at) and chunk.kind is SignalKind.ECG:
+            if not trace.push(chunk, fresh_at):
+                return
+            if chunk.kind is SignalKind.ECG:
                 bed.watch.note_ecg(chunk.end_ns, fresh_at)
+            elif chunk.kind is SignalKind.EEG:
+                bed.eeg_spectra.push(chunk)
 
     def add_vital(self, vital: Vital, age_s: float = 0.0) -> None:
         """Take in a vital, unless a newer one of the same bed and signal is held."""
@@ -124,6 +131,8 @@ class Ward:
                 bed.beats.add(prediction)
             elif prediction.signal in SOUNDS:
                 bed.heard[prediction.signal].add(prediction)
+            elif prediction.signal == SignalKind.EEG:
+                bed.eeg_marks.add(prediction)
             if key not in bed.predictions and len(bed.predictions) >= MAX_SIGNALS:
                 return
             held = bed.predictions.get(key)
@@ -249,6 +258,25 @@ class Ward:
         with self._lock:
             held = self._beds.get(bed)
             return held.heard[kind.value].since(epoch, count) if held else Heard(0, 0, "", [])
+
+    def lead_offs(self, bed: str, kind: SignalKind) -> tuple[LeadOff, ...]:
+        """Return when which lead of a signal was off, as its device said."""
+        with self._lock:
+            held = self._beds.get(bed)
+            trace = held.traces.get(kind) if held else None
+            return trace.lead_offs() if trace else ()
+
+    def eeg_spectra(self, bed: str, epoch: int, column: int) -> Columns | None:
+        """Copy columns of an EEG's spectra (see :meth:`Spectra.since`)."""
+        with self._lock:
+            held = self._beds.get(bed)
+            return held.eeg_spectra.since(epoch, column) if held else None
+
+    def eeg_marks(self, bed: str, epoch: int, count: int) -> Said | None:
+        """Return what a network said of an EEG (see :meth:`EegMarks.since`)."""
+        with self._lock:
+            held = self._beds.get(bed)
+            return held.eeg_marks.since(epoch, count) if held else None
 
 
 def _supersedes(held_ns: int, held: Vital | Prediction, other_ns: int, other: Vital | Prediction) -> bool:
