@@ -259,7 +259,7 @@ def example_input(config: Architecture, window_samples: int, batch: int = 1) -> 
         return torch.zeros(batch, BEATS_OF_AN_EXAMPLE, config.front_end.row)
     if isinstance(config.front_end, Conv2dFrontEnd):
         columns = -(-window_samples // config.front_end.hop)
-        return torch.zeros(batch, config.channels, config.front_end.rows, columns)
+        return torch.zeros(batch, config.channels, config.front_end.rows_in, columns)
     context = config.front_end.context if isinstance(config.front_end, ChannelsFrontEnd) else 0
     return torch.zeros(batch, config.channels, context + window_samples)
 

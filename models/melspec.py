@@ -1,10 +1,16 @@
 """Log-mel spectrogram of sounds: one front end for recordings and for streams of many beds.
 
-Frame ``k`` covers samples ``[k * hop, k * hop + window)``. Nothing is padded, so a stream that keeps its last
-``window - hop`` samples gives the frames of the whole signal. Everything is computed in double precision: a
-quiet band beside a loud one would otherwise drown in rounding.
+Column ``k`` is made of samples ``[k * hop, k * hop + span)``, where ``span`` is that of the longest frame;
+the others lie in its middle. Nothing is padded, so a stream that keeps its last ``span - hop`` samples gives
+the columns of the whole signal. Everything is computed in double precision: a quiet band beside a loud one
+would otherwise drown in rounding.
 
 Mel scale after O'Shaughnessy (1987), 2595 log10(1 + f / 700); triangles of height 1.
+
+One length of frame serves no two sounds: a wheeze is a line that a quarter of a second resolves, a crackle a
+click of 5 to 15 ms. Two more pictures of the same bands and columns can therefore lie above the first: how
+far a band stands out of its neighbourhood in long frames, and how far the loudest of a column's short frames
+stands out of them all. Both are ratios, which no gain of a device shifts.
 """
 
 from __future__ import annotations
@@ -22,6 +28,15 @@ WideFloatArray = npt.NDArray[np.float64]
 
 _BLOCK_FRAMES: Final = 8_192
 """Frames that are transformed at once; bounds the memory that a long recording takes."""
+
+SHORTS: Final = 8
+"""Short frames a column."""
+SHORT_BANDS: Final = 3
+"""Bands of the picture that share one of short frames, which tell fewer apart."""
+AROUND_HZ: Final = 100.0
+"""A line stands out of what lies so far to both its sides."""
+FAINT: Final = 1e-12
+"""Power below which nothing stands out: less than 16-bit samples hold."""
 
 
 @lru_cache(maxsize=16)
@@ -65,6 +80,8 @@ class MelSpec:
     floor : float
         Added to a band's power before the logarithm. A sine of amplitude 1 (full scale) gives power 1 at
         the centre of a band.
+    long, short : int
+        Samples of the frames in which lines, and clicks, stand out; 0: no such picture.
 
     Raises
     ------
@@ -80,6 +97,8 @@ class MelSpec:
     low_hz: float
     high_hz: float
     floor: float = 1e-10
+    long: int = 0
+    short: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.hop <= self.window <= self.n_fft:
@@ -98,6 +117,32 @@ class MelSpec:
                 f"n_mels={self.n_mels}: a band holds no bin of n_fft={self.n_fft}; take fewer bands or a "
                 f"longer n_fft"
             )
+        self._check_pictures()
+
+    def _check_pictures(self) -> None:
+        if self.long and (self.long < self.window or not np.all(np.diff(_borders(self)) > 0)):
+            raise ValueError(
+                f"long={self.long}: need window={self.window} at least, a bin in each of {self.n_mels} bands"
+            )
+        if not self.short:
+            return
+        if self.hop % SHORTS or self.n_mels % SHORT_BANDS or self.short + self.hop > self.span:
+            raise ValueError(
+                f"short={self.short}: need hop={self.hop} a multiple of {SHORTS}, n_mels={self.n_mels} one "
+                f"of {SHORT_BANDS}, and short + hop of at most {self.span}, the longest frame"
+            )
+        if not np.all(_short_bank(self).any(axis=0)):
+            raise ValueError(f"short={self.short}: too short, a band holds no bin of {4 * self.short}")
+
+    @property
+    def span(self) -> int:
+        """Samples that a column is made of."""
+        return max(self.window, self.long)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a column: the bands, once a picture."""
+        return self.n_mels * (1 + (self.long > 0) + (self.short > 0))
 
     @property
     def frame_hz(self) -> float:
@@ -106,11 +151,11 @@ class MelSpec:
 
     def n_frames(self, n_samples: int) -> int:
         """Whole frames in ``n_samples`` samples."""
-        return max(0, (n_samples - self.window) // self.hop + 1)
+        return max(0, (n_samples - self.span) // self.hop + 1)
 
     def n_samples(self, n_frames: int) -> int:
         """Samples that ``n_frames`` frames cover."""
-        return (n_frames - 1) * self.hop + self.window if n_frames else 0
+        return (n_frames - 1) * self.hop + self.span if n_frames else 0
 
     def band_edges_hz(self) -> WideFloatArray:
         """Return where bands begin, peak and end: band ``m`` spans entries ``m`` to ``m + 2``."""
@@ -145,8 +190,69 @@ def _weights(spec: MelSpec) -> WideFloatArray:
     return np.asarray(bank * (2.0 / _hann(spec.window).sum()) ** 2, dtype=np.float64)
 
 
+@lru_cache(maxsize=16)
+def _borders(spec: MelSpec) -> npt.NDArray[np.int64]:
+    """First bins of each band's own part of a long frame's spectrum, and the bin after the last's."""
+    edges_hz = spec.band_edges_hz()
+    between_hz = (edges_hz[1:-2] + edges_hz[2:-1]) / 2
+    limits_hz = np.concatenate([edges_hz[:1], between_hz, edges_hz[-1:]])
+    return np.ceil(limits_hz * spec.long / spec.rate_hz).astype(np.int64)
+
+
+@lru_cache(maxsize=16)
+def _neighbourhood(spec: MelSpec) -> WideFloatArray:
+    """Weights of a long frame's bins in the mean around each band, shape (bins, bands)."""
+    bins_hz = np.arange(spec.long // 2 + 1)[:, None] * spec.rate_hz / spec.long
+    near = np.abs(bins_hz - spec.band_edges_hz()[1:-1]) <= AROUND_HZ
+    return np.asarray(near / near.sum(axis=0), dtype=np.float64)
+
+
+@lru_cache(maxsize=16)
+def _short_bank(spec: MelSpec) -> WideFloatArray:
+    return _bank(spec.rate_hz, 4 * spec.short, spec.n_mels // SHORT_BANDS, spec.low_hz, spec.high_hz)
+
+
+def _power(framed: npt.NDArray[np.floating], n_fft: int) -> WideFloatArray:
+    """Power of the bins of frames (..., window) under a Hann window, zeros behind."""
+    frames = np.zeros((*framed.shape[:-1], n_fft))
+    np.multiply(framed, _hann(framed.shape[-1]), out=frames[..., : framed.shape[-1]])
+    spectrum = fft.rfft(frames, axis=-1, overwrite_x=True)
+    return np.asarray(spectrum.real**2 + spectrum.imag**2, dtype=np.float64)
+
+
+def _levels(columns: npt.NDArray[np.floating], spec: MelSpec) -> WideFloatArray:
+    """Logarithm of the bands' power in columns (..., span), shape (..., bands)."""
+    first = (spec.span - spec.window) // 2
+    power = _power(columns[..., first : first + spec.window], spec.n_fft)[..., _bins(spec)]
+    weights = _weights(spec)
+    bands = np.log(power.reshape(-1, len(weights)) @ weights + spec.floor)
+    return np.asarray(bands.reshape(*columns.shape[:-1], -1), dtype=np.float64)
+
+
+def _lines(columns: npt.NDArray[np.floating], spec: MelSpec) -> WideFloatArray:
+    """How far the strongest bin of each band stands out of its neighbourhood, in nepers of power."""
+    power = _power(columns[..., : spec.long], spec.long) * (2.0 / _hann(spec.long).sum()) ** 2
+    borders, around = _borders(spec), _neighbourhood(spec)
+    strongest = np.maximum.reduceat(power[..., : borders[-1]], borders[:-1], axis=-1)
+    mean = (power.reshape(-1, len(around)) @ around).reshape(strongest.shape)
+    return np.asarray(np.log((strongest + FAINT) / (mean + FAINT)), dtype=np.float64)
+
+
+def _clicks(columns: npt.NDArray[np.floating], spec: MelSpec) -> WideFloatArray:
+    """How far the loudest of the short frames in a column's middle stands out of all of them."""
+    pace = spec.hop // SHORTS
+    first = (spec.span - spec.hop + pace - spec.short) // 2
+    part = columns[..., first : first + spec.short + spec.hop - pace]
+    framed = np.lib.stride_tricks.sliding_window_view(part, spec.short, axis=-1)[..., ::pace, :]
+    bank = _short_bank(spec)
+    power = _power(framed, 4 * spec.short) * (2.0 / _hann(spec.short).sum()) ** 2
+    bands = (power.reshape(-1, len(bank)) @ bank).reshape(*framed.shape[:-1], -1)
+    ratio = np.log((bands.max(axis=-2) + FAINT) / (bands.mean(axis=-2) + FAINT))
+    return np.repeat(ratio, SHORT_BANDS, axis=-1)
+
+
 def log_mel(samples: npt.NDArray[np.floating], spec: MelSpec) -> FloatArray:
-    """Log-mel spectrogram of whole signals.
+    """Log-mel spectrogram of whole signals, and what stands out above it where the spec asks for it.
 
     Parameters
     ----------
@@ -157,32 +263,20 @@ def log_mel(samples: npt.NDArray[np.floating], spec: MelSpec) -> FloatArray:
 
     Returns
     -------
-    ndarray of float32, shape (..., n_mels, n_frames)
-        Natural logarithm of power and floor.
+    ndarray of float32, shape (..., n_rows, n_frames)
+        Natural logarithms: of power and floor (``n_mels`` rows), then of the ratios of lines and of clicks.
     """
     *lead, n_samples = samples.shape
     n_frames = spec.n_frames(n_samples)
-    out = np.empty((*lead, spec.n_mels, n_frames), dtype=np.float32)
+    out = np.empty((*lead, spec.n_rows, n_frames), dtype=np.float32)
     if out.size == 0:
         return out
-    framed = np.lib.stride_tricks.sliding_window_view(samples, spec.window, axis=-1)[..., :: spec.hop, :]
-    bins, weights = _bins(spec), _weights(spec)
+    pictures = [_levels, *([_lines] if spec.long else []), *([_clicks] if spec.short else [])]
+    framed = np.lib.stride_tricks.sliding_window_view(samples, spec.span, axis=-1)[..., :: spec.hop, :]
     block = max(1, _BLOCK_FRAMES // int(np.prod(lead, dtype=np.int64)))
     for begin in range(0, n_frames, block):
-        part = framed[..., begin : begin + block, :]
-        frames = np.zeros((*part.shape[:-1], spec.n_fft))
-        np.multiply(part, _hann(spec.window), out=frames[..., : spec.window])
-        spectrum = fft.rfft(frames, axis=-1, overwrite_x=True)[..., bins]
-        power = spectrum.real**2 + spectrum.imag**2
-        bands = np.log(power.reshape(-1, len(weights)) @ weights + spec.floor)
-        out[..., begin : begin + block] = np.moveaxis(bands.reshape(*part.shape[:-1], -1), -1, -2)
-    return out
-    framed = np.lib.stride_tricks.sliding_window_view(samples, spec.window, axis=-1)[..., :: spec.hop, :]
-    block = max(1, _BLOCK_FRAMES // int(np.prod(lead, dtype=np.int64)))
-    for begin in range(0, n_frames, block):
-        frames = framed[..., begin : begin + block, :] * _hann(spec.window)
-        spectrum = fft.rfft(frames, spec.n_fft, axis=-1)
-        power = spectrum.real**2 + spectrum.imag**2
-        bands = np.log(power @ _weights(spec) + spec.floor)
-        out[..., begin : begin + block] = np.moveaxis(bands, -1, -2)
+        columns = framed[..., begin : begin + block, :]
+        for i, picture in enumerate(pictures):
+            rows = slice(i * spec.n_mels, (i + 1) * spec.n_mels)
+            out[..., rows, begin : begin + block] = np.moveaxis(picture(columns, spec), -1, -2)
     return out

@@ -18,7 +18,7 @@ class PictureFeatures(nn.Module):
     Parameters
     ----------
     channels : int
-        1 for a spectrogram.
+        1 for a spectrogram, whatever pictures lie one above the other in it.
     config : Conv2dFrontEnd
         Rows, widths and poolings.
     """
@@ -28,7 +28,8 @@ class PictureFeatures(nn.Module):
         self.width = config.features
         self.columns_per_step = config.columns_per_step
         layers: list[nn.Module] = []
-        before = channels
+        self.rows = config.rows
+        before = channels * config.pictures
         for width, rows, columns in zip(config.widths, config.row_pools, config.strides, strict=True):
             convolution = nn.Conv2d(before, width, 3, padding=1, bias=False)
             # Convolutions of few channels run a third faster on CPUs with the channels innermost.
@@ -44,7 +45,8 @@ class PictureFeatures(nn.Module):
         self.join = nn.Linear(before * config.rows_left, config.features)
 
     def forward(self, x_BCMT: Tensor) -> Tensor:
-        """(B, C, M, T) to (B, width, S)."""
+        """(B, C, M, T) to (B, width, S); M is the rows of all pictures."""
+        x_BCMT = x_BCMT.reshape(len(x_BCMT), -1, self.rows, x_BCMT.shape[-1])
         short = -x_BCMT.shape[-1] % self.columns_per_step
         if short:
             x_BCMT = functional.pad(x_BCMT, (0, short, 0, 0), mode="replicate")

@@ -120,11 +120,19 @@ class SoundModel:
 
     def level(self, n_streams: int = 1) -> RunningLevel:
         """What takes levels off the frames of streams."""
-        return RunningLevel(self.memory_frames, self.mel.n_mels, n_streams)
+        mel = self.mel
+        return RunningLevel(
+            self.memory_frames, mel.n_mels, n_streams, lines=mel.long > 0, clicks=mel.short > 0
+        )
+
+    def leveled(self, frames_MT: FloatArray) -> FloatArray:
+        """Frames of a whole recording, (M, T), as the network sees them."""
+        leveled: FloatArray = self.level().push(np.zeros(1, dtype=np.int64), frames_MT[None])[0]
+        return leveled
 
     def step_times_s(self, n_steps: int) -> npt.NDArray[np.float64]:
         """Middle of each step in seconds after the first sample of the window."""
-        first = ((self.frames_per_step - 1) * self.mel.hop + self.mel.window) / 2 / self.mel.rate_hz
+        first = ((self.frames_per_step - 1) * self.mel.hop + self.mel.span) / 2 / self.mel.rate_hz
         return np.asarray(first + np.arange(n_steps) * self.step_s, dtype=np.float64)
 
     def calibrate(self, name: str, logits: npt.NDArray[np.floating]) -> FloatArray:
@@ -147,9 +155,9 @@ class SoundModel:
         ValueError
             The frames have another number of bands.
         """
-        if frames_BMT.ndim != 3 or frames_BMT.shape[1] != self.mel.n_mels:
+        if frames_BMT.ndim != 3 or frames_BMT.shape[1] != self.mel.n_rows:
             raise ValueError(
-                f"frames of shape {frames_BMT.shape}: {self.spec.name} takes (B, {self.mel.n_mels}, T)"
+                f"frames of shape {frames_BMT.shape}: {self.spec.name} takes (B, {self.mel.n_rows}, T)"
             )
         if len(frames_BMT) == 0:
             raise ValueError(f"no windows: {self.spec.name} takes at least one")
@@ -198,7 +206,7 @@ class SoundModel:
         )
 
     def explain(self, frames_BMT: FloatArray, name: str, where_BS: BoolArray | None = None) -> FloatArray:
-        """Where in the spectrograms the evidence for a class lies, (B, M, T), 0 to 1 (Grad-CAM's kind).
+        """Where in the spectrograms the evidence for a class lies, (B, bands, T), 0 to 1 (Grad-CAM's kind).
 
         Parameters
         ----------

@@ -74,7 +74,7 @@ def spectrogram_map(
     model : CnnLstm
         With a front end over pictures, in evaluation mode.
     frames_BMT : ndarray of float32, shape (B, M, T)
-        Leveled frames, as :meth:`models.sounds.SoundModel.listen` takes them.
+        Leveled frames of all pictures, as :meth:`models.sounds.SoundModel.listen` takes them.
     target : callable
         What is explained: :func:`label_target`, :func:`murmur_target`, :func:`window_target`.
     where_BS : ndarray of bool or None, shape (B, S)
@@ -82,7 +82,7 @@ def spectrogram_map(
 
     Returns
     -------
-    ndarray of float32, shape (B, M, T)
+    ndarray of float32, shape (B, bands, T)
         0 to 1, 1 at the largest of each window; all 0 where nothing speaks for the class.
 
     Raises
@@ -112,7 +112,8 @@ def spectrogram_map(
     finally:
         handle.remove()
     cam = functional.relu((gradient * kept[0]).sum(1, keepdim=True)).detach()
-    drawn = functional.interpolate(cam, size=x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+    size = (front_end.rows, x.shape[-1])
+    drawn = functional.interpolate(cam, size=size, mode="bilinear", align_corners=False)[:, 0]
     largest = drawn.flatten(1).amax(1).clamp(min=1e-20)[:, None, None]
     found: FloatArray = (drawn / largest).cpu().numpy().astype(np.float32)
     return found

@@ -128,13 +128,26 @@ class MelFrames(Frozen):
     memory_s: float = Field(
         default=20.0, gt=0, description="time constant of the running mean that is taken off each band"
     )
+    long: int = Field(default=0, ge=0, le=65_536, description="samples of frames for lines; 0: none")
+    short: int = Field(default=0, ge=0, le=65_536, description="samples of frames for clicks; 0: none")
+
+    @property
+    def span(self) -> int:
+        """Samples that a column is made of."""
+        return max(self.window, self.long)
+
+    @property
+    def pictures(self) -> int:
+        """Pictures of the same bands and columns, one above the other: levels, lines, clicks."""
+        return 1 + (self.long > 0) + (self.short > 0)
 
 
 class Conv2dFrontEnd(Frozen):
     """2-D convolutions over pictures whose columns are time: log-mel spectrograms, or scanned strips.
 
-    The input has shape (B, C, rows, columns). Each block is a 3 x 3 convolution and a pooling by
-    ``row_pools`` and ``strides``; what rows remain are joined into ``features`` a time step.
+    The input has shape (B, C, rows_in, columns): ``rows``, once for each of the ``mel`` pictures, which
+    become channels. Each block is a 3 x 3 convolution and a pooling by ``row_pools`` and ``strides``; what
+    rows remain are joined into ``features`` a time step.
     """
 
     kind: Literal["conv2d"] = "conv2d"
@@ -158,6 +171,16 @@ class Conv2dFrontEnd(Frozen):
                 f"rows={self.rows}, hop={self.hop}, but mel has {self.mel.n_mels} and {self.mel.hop}"
             )
         return self
+
+    @property
+    def pictures(self) -> int:
+        """Pictures that lie one above the other in the input."""
+        return 1 if self.mel is None else self.mel.pictures
+
+    @property
+    def rows_in(self) -> int:
+        """Rows of the input."""
+        return self.rows * self.pictures
 
     @property
     def rows_left(self) -> int:

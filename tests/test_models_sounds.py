@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from models.cnn_lstm import CnnLstm, cost_of, example_input
 from models.errors import CannotExplain, CardMismatch, ModelError
 from models.sounds import DIAGNOSES, SoundModel
-from models.sounds_explain import label_target, murmur_target, spectrogram_map
+from models.sounds_explain import label_target, murmur_target, spectrogram_map, window_target
 from models.sounds_heart import STATES, STEP_CLASSES, decode_states, murmur_logit, onsets
-from models.sounds_level import SCALE, RunningLevel, level_frames
+from models.sounds_level import RATIO_SCALE, SCALE, USUAL_CLICK, RunningLevel, level_frames
 from models.sounds_run import run_recording, window_starts
 from models.spec import Architecture, Conv1dFrontEnd, Conv2dFrontEnd, Cost, MelFrames, ModelSpec
 
@@ -89,6 +89,44 @@ def test_levels_are_the_same_for_any_cut(cuts: list[int], n_streams: int) -> Non
         level.push(streams, frames[..., end - n : end]) for n, end in zip(cuts, ends.tolist(), strict=True)
     ]
     assert np.array_equal(np.concatenate(parts, axis=-1), whole)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=8))
+@settings(deadline=None, max_examples=20)
+def test_lines_are_leveled_and_clicks_are_not_for_any_cut(cuts: list[int]) -> None:
+    frames = np.random.default_rng(1).normal(1, 1, (2, 15, sum(cuts))).astype(np.float32)
+    whole = RunningLevel(50.0, 5, 2, lines=True, clicks=True).push(np.arange(2), frames)
+    level = RunningLevel(50.0, 5, 2, lines=True, clicks=True)
+    ends = np.cumsum(cuts)
+    parts = [
+        level.push(np.arange(2), frames[..., end - n : end])
+        for n, end in zip(cuts, ends.tolist(), strict=True)
+    ]
+    assert np.array_equal(np.concatenate(parts, axis=-1), whole)
+    assert np.allclose(whole[:, 10:], (frames[:, 10:] - USUAL_CLICK) / RATIO_SCALE)
+    assert np.allclose(
+        whole[:, 5:10] * RATIO_SCALE, RunningLevel(50.0, 5, 2).push(np.arange(2), frames[:, 5:10]) * SCALE
+    )
+    assert np.allclose(whole[0], level_frames(frames[0], 50.0, lines=True, clicks=True))
+
+
+def test_frames_without_the_pictures_that_are_asked_for_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"take \(R, 15, T\)"):
+        RunningLevel(50.0, 5, 1, lines=True, clicks=True).push(np.arange(1), np.zeros((1, 5, 3), np.float32))
+
+
+def test_pictures_one_above_the_other_are_channels_of_the_network() -> None:
+    mel = MelFrames(n_mels=48, long=1024, short=32)
+    front_end = Conv2dFrontEnd(rows=48, hop=80, mel=mel, widths=(4, 6), row_pools=(4, 4), strides=(2, 2))
+    config = Architecture(front_end=front_end, recurrent_stride=1, hidden=4, attention_width=8, heads=2)
+    assert example_input(config, 80 * 16).shape == (1, 1, 144, 16)
+    model = CnnLstm(config).eval()
+    x = torch.randn(2, 1, 144, 16)
+    features = model.front_end(x)
+    assert features.shape == (2, 64, 4)
+    x[:, :, 96:] = 0.0
+    assert not torch.allclose(model.front_end(x), features)
+    assert spectrogram_map(model, x[:, 0].numpy(), window_target(0)).shape == (2, 48, 16)
 
 
 def test_a_level_begins_as_the_plain_mean_and_forgets() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch
 
 import wardwave
 from models.cards import read_spec
+from models.melspec import LUNG_MEL, log_mel
 from models.sounds import DIAGNOSES, SoundModel
+from models.sounds_level import RATIO_SCALE, SCALE
 from models.sounds_lung import evidence
 from tests.sound_sets import FS_HZ, write_circor, write_icbhi
 from training.errors import BadAnnotation, BadRecipe, DataMissing
@@ -24,6 +27,7 @@ from training.lung_scores import choose_thresholds, four_class_figures
 from training.lung_task import LungTask, pooled_steps
 from training.overrides import override
 from training.session import check_sides, fit, open_task
+from training.sound_augment import added
 from training.sound_config import SoundAugment
 from training.sound_frames import load_frames, read_sound
 from training.sound_pretrain_config import PretrainData, sound_pretrain_1
@@ -43,6 +47,7 @@ SMALL = [
     "run.validate_every=8",
 ]
 LUNG = [*SMALL, 'data.sources=["icbhi2017"]']
+PICTURES = ["architecture.front_end.mel.long=1024", "architecture.front_end.mel.short=32"]
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +172,40 @@ def test_labels_are_drawn_alike_from_every_device(task: LungTask) -> None:
     ]
     assert shares[0] == pytest.approx(shares[1])
     assert shares[0] == pytest.approx([LungData().draw[kind] for kind in KINDS])
+
+
+def test_two_sounds_together_give_the_pictures_of_their_sum() -> None:
+    rng = np.random.default_rng(0)
+    times = np.arange(16_000) / 4_000
+    tone = 0.006 * np.sin(2 * np.pi * 500 * times) * (times > 2)
+    sounds = [rng.standard_normal(16_000) * 0.02 + tone, rng.standard_normal(16_000) * 0.03]
+    spec = replace(LUNG_MEL, long=1024, short=32)
+
+    def pictures(sound: np.ndarray) -> np.ndarray:
+        frames = log_mel(sound, spec).reshape(3, 48, -1)
+        return np.stack([frames[0] / SCALE, (frames[1] - 0.5) / RATIO_SCALE, frames[2] / RATIO_SCALE])
+
+    found, true = added(pictures(sounds[0]), pictures(sounds[1])), pictures(sounds[0] + sounds[1])
+    assert np.abs((found - true).mean(axis=2)).mean() < 0.15
+    band = int(true[1, :, -50:].mean(axis=1).argmax())
+    alone = pictures(sounds[0])[1, band, -50:].mean()
+    # Noise around a line makes it stand out less; the share of its band's own power tells half of it.
+    heard, summed = found[1, band, -50:].mean(), true[1, band, -50:].mean()
+    assert summed < heard < alone - 0.5
+
+
+def test_a_recipe_with_more_pictures_trains_on_them_all(task: LungTask) -> None:
+    recipe = override(lung_sounds_1(), [*LUNG, *PICTURES])
+    pictured = LungTask(recipe, task.data, task.cache)
+    batch = pictured.sampler(pictured.split().train).batch(1, 0, 8)
+    assert batch["x"].shape == (8, 1, 144, 256)
+    assert np.isfinite(batch["x"]).all()
+    model = pictured.network()
+    losses = pictured.loss(model, {name: torch.from_numpy(np.asarray(one)) for name, one in batch.items()})
+    losses["loss"].backward()
+    (gradient,) = [p.grad for name, p in model.named_parameters() if name == "front_end.maps.0.weight"]
+    assert gradient is not None
+    assert (gradient.abs().sum(dim=(0, 2, 3)) > 0).all()
 
 
 def test_windows_carry_the_labels_of_their_cycles(task: LungTask) -> None:

@@ -14,7 +14,7 @@ from models.sounds_level import SCALE
 from training.errors import DataMissing
 from training.lung_config import LungData
 from training.lung_records import DIAGNOSIS_OF, LungRecord
-from training.sound_augment import vary
+from training.sound_augment import added, vary
 from training.sound_config import SoundAugment
 from training.sources import FloatArray, IntArray, WideFloatArray
 
@@ -65,6 +65,8 @@ class LungSampler:
         Frames per second.
     data, augment : LungData, SoundAugment
         The recipe's.
+    pictures : int
+        Of the same bands that lie one above the other in the frames.
 
     Raises
     ------
@@ -80,7 +82,9 @@ class LungSampler:
         frame_hz: float,
         data: LungData,
         augment: SoundAugment,
+        pictures: int = 1,
     ) -> None:
+        self.pictures = pictures
         self.records, self.steps, self.window_steps = list(records), steps, window_steps
         self.frame_hz, self.data, self.augment = frame_hz, data, augment
         # A cycle that ends with no frame left of it cannot be drawn.
@@ -192,7 +196,8 @@ class LungSampler:
         else:
             where[max(first, begin) - begin : min(last, end) - begin] = True
             label = cycles.labels[k].astype(np.float32)
-        return vary(x, self.augment, self.frame_hz, rng), where, label, cycle, cycle_label
+        x = vary(x, self.augment, self.frame_hz, rng, self.pictures)
+        return x, where, label, cycle, cycle_label
 
     def _cut(self, frames: FloatArray, begin: int) -> FloatArray:
         """Window of frames from a step on; zeros, the level's own mean, behind the recording's end."""
@@ -207,6 +212,8 @@ class LungSampler:
         n_steps = record.frames.shape[1] // self.steps.per_step
         begin = self.steps.cut(record.about.cycles.start_s[k], record.about.cycles.end_s[k])[0]
         other = self._cut(record.frames, min(begin, max(0, n_steps - self.window_steps)))
-        # Powers of unrelated sounds add; the one below is 3 to 15 dB weaker.
-        below = SCALE * other - rng.uniform(0.7, 3.5)
-        return np.asarray(np.logaddexp(SCALE * x, below) / SCALE, dtype=np.float32)
+        shape = (self.pictures, -1, x.shape[1])
+        below = other.reshape(shape).copy()
+        # 3 to 15 dB weaker.
+        below[0] -= np.float32(rng.uniform(0.7, 3.5) / SCALE)
+        return added(x.reshape(shape), below).reshape(x.shape)

@@ -60,7 +60,7 @@ class LungTask(SoundTask):
     def steps(self) -> Steps:
         """How the network's steps lie in time."""
         config, mel = self.front_end, self.mel
-        first = (config.stride - config.hop + mel.window) / 2 / mel.rate_hz
+        first = (config.stride - config.hop + mel.span) / 2 / mel.rate_hz
         return Steps(config.stride / mel.rate_hz, first, config.columns_per_step)
 
     @property
@@ -158,6 +158,7 @@ class LungTask(SoundTask):
             self.mel.rate_hz / self.mel.hop,
             self.recipe.data,
             self.recipe.augment,
+            self.front_end.pictures,
         )
 
     def loss(self, model: CnnLstm, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -56,7 +56,8 @@ def frames_of(samples: FloatArray, rate_hz: float, spec: ConditioningSpec, mel: 
         Of the model's front end.
     """
     sound = condition(samples[:, None], rate_hz, spec)[:, 0]
-    return level_frames(log_mel(sound, mel_spec(mel)), mel.memory_s * mel.rate_hz / mel.hop)
+    made, memory_frames = log_mel(sound, mel_spec(mel)), mel.memory_s * mel.rate_hz / mel.hop
+    return level_frames(made, memory_frames, lines=mel.long > 0, clicks=mel.short > 0)
 
 
 def _code_hash() -> str:

@@ -61,6 +61,8 @@ class PretrainSampler:
         Frames per second.
     recipe : PretrainRecipe
         What is hidden and how it is varied.
+    pictures : int
+        Of the same bands that lie one above the other in the frames.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class PretrainSampler:
         window_steps: int,
         frame_hz: float,
         recipe: PretrainRecipe,
+        pictures: int = 1,
     ) -> None:
+        self.pictures = pictures
         length = per_step * window_steps
         self.frames = [one for one in frames if one.shape[1] >= length]
         if not self.frames:
@@ -85,7 +89,7 @@ class PretrainSampler:
         self.weight = lengths / lengths.sum()
 
     def batch(self, seed: int, step: int, n: int) -> dict[str, npt.NDArray[np.generic]]:
-        """``x`` (n, 1, M, T) with hidden parts 0, ``target`` (n, S, M), ``hidden`` (n, S)."""
+        """``x`` (n, 1, M, T) with hidden parts 0, ``target`` (n, S, bands), ``hidden`` (n, S)."""
         rng = np.random.default_rng((seed, step))
         parts = [self._item(int(i), rng) for i in rng.choice(len(self.frames), n, p=self.weight)]
         return {
@@ -100,13 +104,16 @@ class PretrainSampler:
         frames, data = self.frames[index], self.recipe.data
         length = self.per_step * self.window_steps
         first = int(rng.integers(0, frames.shape[1] - length + 1))
-        x = vary(frames[:, first : first + length], self.recipe.augment, self.frame_hz, rng)
-        target = x.reshape(len(x), self.window_steps, self.per_step).mean(2).T
+        augment, pictures = self.recipe.augment, self.pictures
+        x = vary(frames[:, first : first + length], augment, self.frame_hz, rng, pictures)
+        n_mels = len(x) // pictures
+        # Levels are filled in; the pictures above them are hidden with them, or they would tell.
+        target = x[:n_mels].reshape(n_mels, self.window_steps, self.per_step).mean(2).T
         hidden = hide(self.window_steps, self.per_step / self.frame_hz, data, rng)
         x = np.where(np.repeat(hidden, self.per_step), np.float32(0), x)
         width = int(rng.integers(0, data.hidden_bands + 1))
-        band = int(rng.integers(0, len(x) - width + 1))
-        x[band : band + width] = 0.0
+        band = int(rng.integers(0, n_mels - width + 1))
+        x.reshape(pictures, n_mels, length)[:, band : band + width] = 0.0
         return x, np.ascontiguousarray(target), hidden
 
 
@@ -200,7 +207,10 @@ class PretrainTask(SoundTask):
         frames = load_frames([self.paths[name] for name in names], spec, self.mel, self.cache)
         window = round(self.recipe.data.window_s / self.step_s)
         frame_hz = self.mel.rate_hz / self.mel.hop
-        return PretrainSampler(frames, self.front_end.columns_per_step, window, frame_hz, self.recipe)
+        front_end = self.front_end
+        return PretrainSampler(
+            frames, front_end.columns_per_step, window, frame_hz, self.recipe, front_end.pictures
+        )
 
     def loss(self, model: CnnLstm, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Mean squared error of the hidden steps."""
