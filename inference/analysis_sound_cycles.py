@@ -24,12 +24,12 @@ SMOOTH_S: Final = 0.7
 
 
 def breath_cuts_s(frames: FloatArray) -> WideFloatArray:
-    """Times at which breaths begin and end, from the first frame's begin.
+    """Times at which breaths begin and end, from the begin of the first frame of levels.
 
     Parameters
     ----------
-    frames : ndarray of float32, shape (n_mels, n_frames)
-        Log-mel frames of a lung sound (:data:`models.melspec.LUNG_MEL`).
+    frames : ndarray of float32, shape (n_rows, n_frames)
+        Log-mel frames of a lung sound (:data:`models.melspec.LUNG_MEL`), whatever pictures lie above them.
 
     Returns
     -------

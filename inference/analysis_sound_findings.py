@@ -11,7 +11,6 @@ from inference.analysis_sound import sound_findings
 from inference.analysis_sound_hear import Frames, frames_of, hear_sound
 from inference.analysis_sound_play import least_rate_hz, play_sound
 from inference.analysis_sound_trace import ENVELOPE_HZ, FULL_SCALE, SoundTrace
-from inference.sound_monitor import SPECS
 from ingest.recording import Signal
 from ingest.settings import IngestSettings
 from models.sounds import SoundModel
@@ -43,7 +42,7 @@ def analyse_sound(
         said = f"Sampled at {signal.fs_hz:g} Hz: at least {least_hz:g} Hz are needed, so nothing was judged."
         return sound_findings(signal, said), None
     measured = sound_findings(signal)
-    made = frames_of(signal)
+    made = frames_of(signal, network)
     trace = sound_trace(signal, made)
     played = play_sound(signal, network, settings, progress)
     measured = msgspec.structs.replace(measured, rates=played.rates, lost=played.lost, alarms=played.alarms)
@@ -80,7 +79,7 @@ def _statement(signal: Signal, network: SoundModel) -> str:
 
 def sound_trace(signal: Signal, made: Frames) -> SoundTrace:
     """Bring a sound to what is sent of it; its first channel."""
-    mel = SPECS[signal.kind][1].mel
+    mel = made.mel
     edges_hz = mel.band_edges_hz()
     line = np.nan_to_num(signal.samples[:, 0])
     count = max(1, int(signal.duration_s * ENVELOPE_HZ))
@@ -92,9 +91,10 @@ def sound_trace(signal: Signal, made: Frames) -> SoundTrace:
     return SoundTrace(
         str(signal.kind),
         mel.n_mels,
+        mel.n_rows,
         made.frames.astype("<f2").tobytes(),
         mel.hop / mel.rate_hz,
-        mel.window / mel.rate_hz,
+        mel.span / mel.rate_hz,
         made.begin_s,
         ((edges_hz[:-1] + edges_hz[1:]) / 2).tolist(),
         low,

@@ -20,9 +20,8 @@ from inference.sound_records import events_of
 from ingest.conditioning import condition, delay_s
 from ingest.recording import Signal
 from ingest.types import NS_PER_S, BoolArray, FloatArray, WideFloatArray
-from models.melspec import log_mel
+from models.melspec import MelSpec, log_mel
 from models.sounds import DIAGNOSES, Heard, SoundModel
-from models.sounds_level import level_frames
 from models.spec import Interval, ModelSpec
 
 BY_BREATH: Final = (
@@ -44,13 +43,16 @@ class Frames:
 
     Attributes
     ----------
-    frames : ndarray of float32, shape (n_mels, n_frames)
+    mel : MelSpec
+        What they were made with.
+    frames : ndarray of float32, shape (n_rows, n_frames)
         Before levels are taken off.
     begin_s : float
         When the first frame begins, from the recording's first sample: a little before it, since the
         resampler looks ahead.
     """
 
+    mel: MelSpec
     frames: FloatArray
     begin_s: float
 
@@ -66,11 +68,12 @@ class HeardSound:
     heard: dict[str, float]
 
 
-def frames_of(signal: Signal) -> Frames:
-    """Frames of the first channel."""
+def frames_of(signal: Signal, network: SoundModel | None = None) -> Frames:
+    """Frames of the first channel, as a network sees them; without one, levels alone."""
     conditioning, rhythm = SPECS[signal.kind]
     sound = condition(signal.samples[:, :1], signal.fs_hz, conditioning)[:, 0]
-    return Frames(log_mel(sound, rhythm.mel), -delay_s(signal.fs_hz, conditioning))
+    mel = rhythm.mel if network is None else network.mel
+    return Frames(mel, log_mel(sound, mel), -delay_s(signal.fs_hz, conditioning))
 
 
 def hear_sound(
@@ -92,7 +95,7 @@ def hear_sound(
     n_steps = made.frames.shape[1] // model.frames_per_step
     if n_steps < 1:
         return None
-    frames = level_frames(made.frames, model.memory_frames)
+    frames = model.leveled(made.frames)
     heard = model.hear(frames)
     marks = _marks(heard, model, made.begin_s, lost, duration_s)
     if model.heart:
@@ -101,7 +104,8 @@ def hear_sound(
         said = BY_STATES
     else:
         # A cut that lies before the first sample is its first sample.
-        pairs = cycles_between(np.maximum(breath_cuts_s(made.frames) + made.begin_s, 0.0))
+        levels_s = made.begin_s + made.mel.lead_s
+        pairs = cycles_between(np.maximum(breath_cuts_s(made.frames) + levels_s, 0.0))
         cycles = list(_judged(frames, pairs, model, made.begin_s, lost))
         said = BY_BREATH if cycles else NO_BREATH
     shares = dict(zip(model.classes, _rounded(heard.probabilities[0]), strict=True))

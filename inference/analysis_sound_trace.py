@@ -19,13 +19,15 @@ FULL_SCALE: Final = 32_767
 class SoundTrace(msgspec.Struct, frozen=True):
     """Frames and envelope of one sound.
 
-    ``frames`` are float16, ``(n_mels, n_frames)``, log power; ``low`` and ``high`` int16 of full scale, 100 a
-    second. Frame ``k`` begins at ``begin_s + k * frame_s`` and is centred half a ``window_s`` later; bands
-    lie between ``edges_hz``, ``n_mels + 1`` of them.
+    ``frames`` are float16, ``(n_rows, n_frames)``: ``n_mels`` rows of log power, and the pictures above them
+    that the network sees. ``low`` and ``high`` are int16 of full scale, 100 a second. Frame ``k`` begins at
+    ``begin_s + k * frame_s`` and is centred half a ``window_s`` later; bands lie between ``edges_hz``,
+    ``n_mels + 1`` of them.
     """
 
     signal: str
     n_mels: int
+    n_rows: int
     frames: bytes
     frame_s: float
     window_s: float
@@ -37,7 +39,7 @@ class SoundTrace(msgspec.Struct, frozen=True):
 
     def mel(self) -> FloatArray:
         """Frames as the network's :func:`models.sounds_level.level_frames` takes them."""
-        return np.frombuffer(self.frames, dtype="<f2").reshape(self.n_mels, -1).astype(np.float32)
+        return np.frombuffer(self.frames, dtype="<f2").reshape(self.n_rows, -1).astype(np.float32)
 
     def envelope(self) -> tuple[WideFloatArray, WideFloatArray]:
         """Lowest and highest sample of each hundredth of a second, full scale 1."""

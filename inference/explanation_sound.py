@@ -84,8 +84,9 @@ def explain_window(
     ----------
     model : str or SoundModel
         Shipped name, path of a card, or a loaded network.
-    frames : ndarray of float32, shape (n_mels, n_frames)
-        Log-mel frames before levels are taken off, best with half a minute before the window.
+    frames : ndarray of float32, shape (n_rows, n_frames)
+        Log-mel frames, as the network asks for them, before levels are taken off; best with half a minute
+        before the window.
     begin_s : float
         When the first of them begins.
     at_s : float
@@ -98,8 +99,6 @@ def explain_window(
     CannotExplain
         No such class, or less sound than one window.
     """
-    from models.sounds_level import level_frames
-
     with _busy:
         network = load_listener(model) if isinstance(model, str) else model
         n_frames = frames.shape[1]
@@ -108,12 +107,14 @@ def explain_window(
                 f"{n_frames / network.mel.frame_hz:.1f} s of sound: {network.spec.name} looks at "
                 f"{network.spec.window_s:g} s; give that or more"
             )
+        # A step stands for the middle of what its frames are made of.
+        begin_s += float(network.step_times_s(1)[0]) - network.step_s / 2
         middle = round((at_s - begin_s) * network.mel.frame_hz)
         first = int(np.clip(middle - network.window_frames // 2, 0, n_frames - network.window_frames))
         last = first + network.window_frames
         # What lies further back is forgotten by then.
         lead = min(first, round(LEAD_MEMORIES * network.memory_frames))
-        leveled = level_frames(frames[:, first - lead : last], network.memory_frames)
+        leveled = network.leveled(frames[:, first - lead : last])
         window = np.ascontiguousarray(leveled[:, lead:])
         return _explain(network, window, begin_s + first / network.mel.frame_hz, label)
 
@@ -148,14 +149,15 @@ def explain_audio(
     from ingest.conditioning import condition, delay_s
     from models.melspec import log_mel
 
-    conditioning, rhythm = SPECS[kind]
+    conditioning, _ = SPECS[kind]
     if not fs_hz >= conditioning.min_fs_hz:
         raise CannotExplain(f"fs_hz={fs_hz:g}: {kind} is judged from {conditioning.min_fs_hz:g} Hz on")
     near = samples[max(0, round((at_s - 2.0) * fs_hz)) : round((at_s + 2.0) * fs_hz)]
     if len(near) == 0 or np.isnan(near).mean() > 0.5:
         raise CannotExplain("most samples around this moment are missing: choose another one")
     sound = condition(samples[:, None], fs_hz, conditioning)[:, 0]
-    return explain_window(model, log_mel(sound, rhythm.mel), -delay_s(fs_hz, conditioning), at_s, label)
+    network = load_listener(model) if isinstance(model, str) else model
+    return explain_window(network, log_mel(sound, network.mel), -delay_s(fs_hz, conditioning), at_s, label)
 
 
 def _explain(network: SoundModel, window: FloatArray, start_s: float, label: str | None) -> SoundExplained:

@@ -90,7 +90,7 @@ class Listener:
     network : SoundNetwork
         Any model of sounds.
     mel : MelSpec
-        Frames that the worker makes of such sounds.
+        Levels that the worker makes of such sounds; the network may ask for pictures above them.
     n_slots : int
         Streams to make room for.
 
@@ -105,11 +105,12 @@ class Listener:
         _check_fit(kind, network, mel)
         self.card = card
         self.network = network
+        self.mel = network.mel
         self.per_second = round(mel.frame_hz)
         self.hop_s = round(card.hop_s)
         n_seconds = -(-network.window_frames // self.per_second)
         self.level = network.level(n_slots)
-        self.frames = np.zeros((n_slots, n_seconds, mel.n_mels, self.per_second), dtype=np.float32)
+        self.frames = np.zeros((n_slots, n_seconds, self.mel.n_rows, self.per_second), dtype=np.float32)
         """Ring of leveled frames, a second in each place."""
         self.seconds = np.zeros(n_slots, dtype=np.int64)
         """Seconds that each stream was listened to."""
@@ -128,7 +129,7 @@ class Listener:
         self.whole = kind is SignalKind.HEART_SOUND
         for size in BATCH_SIZES:
             # The first call of each size compiles and allocates: not when the first alarm waits for it.
-            self._listen(np.zeros((size, mel.n_mels, network.window_frames), dtype=np.float32))
+            self._listen(np.zeros((size, self.mel.n_rows, network.window_frames), dtype=np.float32))
 
     def resize(self, n_slots: int) -> None:
         """Make room for more streams."""
@@ -147,18 +148,18 @@ class Listener:
         self.level.reset(slots)
         self.frames[slots], self.seconds[slots] = 0.0, 0
 
-    def push(self, slots: IntArray, frames: FloatArray, early: int) -> Pieces | None:
+    def push(self, slots: IntArray, frames: FloatArray) -> Pieces | None:
         """Take a second's frames of some streams; judge those whose turn it is.
 
         Parameters
         ----------
         slots : ndarray of int64, shape (n,)
             Distinct streams.
-        frames : ndarray of float32, shape (n, n_mels, n_frames)
-            Log-mel frames of one second.
-        early : int
-            Frames at a stream's start that begin before it and are none.
+        frames : ndarray of float32, shape (n, n_rows, n_frames)
+            Log-mel frames that one second completes: ``mel`` of it and of ``mel.early`` hops before it, so
+            that at a stream's start the first of them begin before it and are none.
         """
+        early = self.mel.early
         self.seconds[slots] += 1
         seconds = self.seconds[slots]
         n_places = self.frames.shape[1]
@@ -204,7 +205,7 @@ class Listener:
 
 def _check_fit(kind: SignalKind, network: SoundNetwork, mel: MelSpec) -> None:
     card = network.spec
-    if network.mel != mel:
+    if network.mel.levels() != mel:
         raise UnfitModel(
             f"model {card.name}: its frames are {network.mel}, those of {kind} are {mel}; train it with those"
         )

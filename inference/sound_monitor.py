@@ -34,8 +34,8 @@ from inference.windows import CLEAN, WindowMonitor, Windows
 from ingest.bank import Bank, Due, Restart, layers
 from ingest.conditioning import HEART, LUNG, ConditioningSpec
 from ingest.continuity import Piece
-from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArray
-from models.melspec import log_mel
+from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind, WideFloatArray
+from models.melspec import MelSpec, log_mel
 
 HOP_S: Final = 1.0
 SPECS: Final[dict[SignalKind, tuple[ConditioningSpec, RhythmSpec]]] = {
@@ -74,8 +74,8 @@ class SoundMonitor:
         self.mel = self.rhythm.mel
         self.alarms = alarms
         # Frames that lie partly in the second before: a second of samples and these give a second of frames.
-        self.early = -(-(self.mel.window - self.mel.hop) // self.mel.hop)
-        before_s = self.early * self.mel.hop / conditioning.rate_hz
+        longest = self.mel if network is None else network.mel
+        before_s = longest.early * longest.hop / conditioning.rate_hz
         self.bank = Bank(kind, conditioning, HOP_S + before_s, HOP_S, n_channels=1)
         n_slots = len(self.bank.count)
         self.usual = UsualLoudness(n_slots)
@@ -139,9 +139,9 @@ class SoundMonitor:
     def _judge(self, due: Due) -> Outcome:
         slots, seconds = due.slots, due.ends // self.bank.hop
         sound, _ = self.bank.gather(due, np.zeros(len(slots), dtype=np.int64))
-        frames = log_mel(sound, self.mel)
+        frames = self._frames(sound, self.mel)
         points = loudness(frames, self.rhythm)
-        none = -(-self.early * self.rhythm.points // round(self.mel.frame_hz))
+        none = -(-self.mel.early * self.rhythm.points // round(self.mel.frame_hz))
         points[seconds == 1, :none] = np.nan
         loudest_db = np.nanmax(points, axis=1) * _DB_PER_NEPER
         signs, usual = measure(self.bank, due, sound), self.usual.of(slots)
@@ -155,7 +155,8 @@ class SoundMonitor:
         told, trusted = None, np.zeros(0, dtype=np.bool_)
         heard: dict[int, dict[str, bool]] = {}
         if self.listener is not None:
-            told = self.listener.push(slots, frames, self.early)
+            mel = self.listener.mel
+            told = self.listener.push(slots, frames if mel == self.mel else self._frames(sound, mel))
             if told is not None:
                 outcome.predictions.extend(self._predictions(due, seconds, told, self.listener))
                 # What the network says of a piece that was disturbed counts for nothing.
@@ -178,6 +179,11 @@ class SoundMonitor:
         judged = clean & ~np.isnan(usual.level_db)
         outcome.alarms.extend(self._alarms(due, ends_ns, said, judged, told, trusted))
         return outcome
+
+    def _frames(self, sound: FloatArray, mel: MelSpec) -> FloatArray:
+        """A second's frames: of it, and of as much before it as their span takes."""
+        n_times = round(HOP_S * mel.rate_hz) + mel.early * mel.hop
+        return log_mel(sound[:, -n_times:], mel)
 
     def _flags(self, signs: Seconds, usual: Usual) -> BoolArray:
         """Which of :data:`SIGNS` hold of the last second; none by level while that is learned."""
@@ -212,7 +218,7 @@ class SoundMonitor:
         return np.asarray(self.clean[slots[:, None], ago].sum(axis=1) / heard)
 
     def _predictions(self, due: Due, seconds: IntArray, told: Pieces, listener: Listener) -> list[Prediction]:
-        newest = due.ends // self.mel.hop - self.early
+        newest = due.ends // self.mel.hop - listener.mel.early
         starts_ns = self.bank.time_ns(due.slots, (newest - listener.network.window_frames) * self.mel.hop)
         quality = self._quality(due.slots, seconds, listener.judged_s)
         return sound_records.predictions(self._names, self.bank, due, told, listener, starts_ns, quality)

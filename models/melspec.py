@@ -15,7 +15,7 @@ stands out of them all. Both are ratios, which no gain of a device shifts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -138,6 +138,20 @@ class MelSpec:
     def span(self) -> int:
         """Samples that a column is made of."""
         return max(self.window, self.long)
+
+    @property
+    def early(self) -> int:
+        """Columns that are complete with a stretch of sound, but begin before it."""
+        return -(-(self.span - self.hop) // self.hop)
+
+    @property
+    def lead_s(self) -> float:
+        """How far into a column its frame of levels begins."""
+        return (self.span - self.window) // 2 / self.rate_hz
+
+    def levels(self) -> MelSpec:
+        """The spectrogram without the pictures above it."""
+        return replace(self, long=0, short=0)
 
     @property
     def n_rows(self) -> int:
