@@ -55,7 +55,8 @@ class PlainListener:
         return {"crackle": 0.5, "wheeze": 0.3}
 
     def level(self, n_streams: int = 1) -> RunningLevel:
-        return RunningLevel(MEMORY_FRAMES, self.mel.n_mels, n_streams)
+        mel = self.mel
+        return RunningLevel(MEMORY_FRAMES, mel.n_mels, n_streams, lines=mel.long > 0, clicks=mel.short > 0)
 
     def step_times_s(self, n_steps: int) -> np.ndarray:
         first = (3 * self.mel.hop + self.mel.window) / 2 / self.mel.rate_hz

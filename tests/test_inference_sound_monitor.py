@@ -221,13 +221,16 @@ def test_a_rate_that_changes_begins_a_stream_anew_and_disturbs_no_other_bed() ->
     assert len([vital for outcome in found for vital in outcome.vitals if vital.bed == "bed"]) == 40
 
 
-def test_the_network_hears_the_frames_that_training_makes() -> None:
-    network, sound = PlainListener(), lung(30)
+@pytest.mark.parametrize("pictures", [False, True], ids=["levels", "lines and clicks"])
+def test_the_network_hears_the_frames_that_training_makes(pictures: bool) -> None:
+    mel = replace(LUNG_MEL, long=1_024, short=32) if pictures else LUNG_MEL
+    network, sound = PlainListener(mel=mel), lung(30)
     play(monitor(LUNG, network), pieces(LUNG, sound))
-    leveled = level_frames(log_mel(condition(sound[:, None], FS, LUNG_BAND)[:, 0], LUNG_MEL), MEMORY_FRAMES)
+    frames = log_mel(condition(sound[:, None], FS, LUNG_BAND)[:, 0], mel)
+    leveled = level_frames(frames, MEMORY_FRAMES, lines=pictures, clicks=pictures)
     shown = [window for window in network.seen if window.any()]
     for second, window in zip(asked_at("bed", 30), shown, strict=True):
-        newest = 50 * second - 3
+        newest = 50 * second - mel.early
         np.testing.assert_allclose(window, leveled[:, newest - 256 : newest], atol=1e-5)
 
 
