@@ -22,6 +22,10 @@ LAG_S = 0.03
 """Channels of one discharge lag behind each other by up to so much."""
 
 
+SEEN = 0.3
+"""Share of its size from which a discharge that rises can be seen."""
+
+
 def rhythm(n: int, rng: np.random.Generator) -> WideArray:
     """A discharge that evolves, shape (n,), of about unit size: from sharp waves to spike and wave."""
     t = np.arange(n) / RATE_HZ
@@ -70,8 +74,8 @@ def field(n_channels: int, rng: np.random.Generator) -> tuple[WideArray, WideArr
 
 def add_seizure(
     x_CN: FloatArray, first: int, last: int, segments: FloatArray | None, rng: np.random.Generator
-) -> FloatArray:
-    """A window with a made seizure from sample ``first`` to ``last``.
+) -> tuple[FloatArray, int]:
+    """A window with a made seizure from sample ``first`` to ``last``, and the sample at which it can be seen.
 
     Parameters
     ----------
@@ -101,7 +105,7 @@ def add_seizure(
     out = x_CN.copy()
     quieter = 1.0 - rng.uniform(0, 0.6) * envelope_CN[:, cut] * (np.abs(gain) > 0.2)[:, None]
     out[:, inside] = out[:, inside] * quieter + made_CN[:, cut]
-    return out
+    return out, first + round(SEEN * rise_s * rate)
 
 
 def _some(n_channels: int, share: float, rng: np.random.Generator) -> WideArray:

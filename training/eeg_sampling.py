@@ -176,11 +176,13 @@ class EegSampler:
         longest_s = BORROWED_LASTS_S if use_bonn else MADE_LASTS_S
         lasts = round(float(rng.uniform(MADE_LEAST_S, longest_s)) * RATE_HZ)
         # From one that is about to end to one that has just begun.
-        first = int(rng.integers(min(0, n - lasts) - lasts // 2, n - 2 * step))
-        x = add_seizure(x, first, first + lasts, self.segments if use_bonn else None, rng)
+        first = int(rng.integers(context + 2 * step - lasts, n - 2 * step))
+        x, onset = add_seizure(x, first, first + lasts, self.segments if use_bonn else None, rng)
         middle = context + (np.arange(self.window_steps) + 0.5) * step
-        inside = (middle >= first) & (middle < first + lasts)
-        return x, np.where(inside & np.isfinite(label), np.float32(1), label)
+        inside = (middle >= onset) & (middle < first + lasts)
+        rising = (middle >= first) & (middle < onset)
+        made = np.where(inside, np.float32(1), np.where(rising, np.float32(np.nan), label))
+        return x, np.where(np.isfinite(label), made, label)
 
     def _varied(self, x: FloatArray, rng: np.random.Generator) -> FloatArray:
         augment, n = self.augment, len(x)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.montage import plan_of
-from training.eeg_layouts import EegRecording
+from training.eeg_recording import EegRecording
 from training.eeg_signal import FloatArray, Piece, condition_pieces
 from training.errors import BadAnnotation, DataMissing
 

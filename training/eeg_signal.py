@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from ingest import conditioning, electrodes, filters, montage, resample
 from ingest.conditioning import EEG, Conditioner
+from ingest.errors import BadRecording
 from ingest.montage import plan_of
 from ingest.readers import read_signal_files
 from ingest.recording import Signal
@@ -77,8 +78,14 @@ def _conditioned(conditioner: Conditioner, samples_NC: FloatArray) -> FloatArray
     return np.where(done.present[0], done.samples[0], np.float32(np.nan))
 
 
-def _edf_pieces(path: Path, unit: str) -> Iterator[tuple[Signal, ...]]:
-    """EEG signals of a file, piece by piece."""
+def _edf_pieces(path: Path) -> Iterator[tuple[Signal, ...]]:
+    """Signals of a file in µV by their rate, piece by piece.
+
+    Raises
+    ------
+    BadAnnotation
+        The file cannot be read, or no channel of it is in volts of any size.
+    """
     import pyedflib
 
     try:
@@ -88,8 +95,12 @@ def _edf_pieces(path: Path, unit: str) -> Iterator[tuple[Signal, ...]]:
         raise BadAnnotation(f"{path}: not readable as EDF: {error}; fetch it anew") from error
     begin = 0.0
     while begin < duration_s:
-        found = read_signal_files(path, start_s=begin, duration_s=min(PIECE_S, duration_s - begin))
-        yield tuple(one for one in found.signals if one.kind is SignalKind.EEG)
+        lasts = min(PIECE_S, duration_s - begin)
+        try:
+            # Names decide what is EEG (ingest.electrodes), which knows more of them than the reader.
+            yield read_signal_files(path, kind=SignalKind.EEG, start_s=begin, duration_s=lasts).signals
+        except BadRecording as error:
+            raise BadAnnotation(str(error)) from error
         begin += PIECE_S
 
 
@@ -115,7 +126,7 @@ def read_edf(path: Path, unit_factor: float = 1.0) -> tuple[tuple[str, ...], Flo
     parts: dict[float, list[FloatArray]] = {}
     names: dict[float, tuple[str, ...]] = {}
     labels: list[str] = []
-    for signals in _edf_pieces(path, ""):
+    for signals in _edf_pieces(path):
         for one in signals:
             plan = plan_of(one.channels)
             labels += [label for label in one.channels if label not in labels]

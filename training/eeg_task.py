@@ -15,8 +15,8 @@ from models.cnn_lstm import CnnLstm
 from models.eeg_run import seizure_logit
 from models.spec import ChannelsFrontEnd
 from training.eeg_config import EegRecipe
-from training.eeg_layouts import EegRecording
 from training.eeg_predict import SeenEeg, watch
+from training.eeg_recording import EegRecording
 from training.eeg_records import EegRecord, list_recordings, load_record
 from training.eeg_sampling import EegSampler
 from training.eeg_scores import choose_threshold, describe, joined, rule_from
