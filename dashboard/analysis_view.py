@@ -18,7 +18,7 @@ from inference.analysis_job import Analysis, AnalysisDesk, Result
 from inference.analysis_read import ReadOptions
 from inference.analysis_unpack import Upload, shown
 from inference.errors import InferenceError
-from ingest.readers import SOUND_ENDINGS
+from ingest.sound_files import SOUND_ENDINGS
 from ingest.types import SignalKind
 
 RENEWED_S: Final = 0.5

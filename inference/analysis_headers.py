@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -269,29 +268,3 @@ def check_edf(name: str, data: bytes, limits: AnalysisLimits) -> None:
 
 def _field(name: str, data: bytes, field: str, at: int, width: int) -> float:
     return _finite(name, field, data[at : at + width].decode("ascii", "replace").strip())
-
-
-def check_wav(name: str, data: bytes) -> None:
-    """Check the pieces of a WAV file against its size.
-
-    Raises
-    ------
-    BadUpload
-        No format or data chunk, or the data is cut short.
-    """
-    at, seen = 12, set()
-    while at + 8 <= len(data):
-        piece, size = struct.unpack_from("<4sI", data, at)
-        seen.add(piece)
-        if piece == b"data":
-            there = len(data) - at - 8
-            if size > there:
-                raise BadUpload(
-                    f"{name}: damaged: cut short, only {there:,} of {size:,} bytes of sound are there; "
-                    "copy the file again"
-                )
-            if size == 0:
-                raise BadUpload(f"{name}: holds no sound (0 bytes of it); record or export it again")
-        at += 8 + size + size % 2
-    if not {b"fmt ", b"data"} <= seen:
-        raise BadUpload(f"{name}: damaged: its head or its sound is missing; copy or export it again")

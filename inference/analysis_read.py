@@ -14,32 +14,24 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from inference.analysis_headers import Head, check_edf, check_wav, check_wfdb, text_lines
+from inference.analysis_content import FORMATS, check_content
+from inference.analysis_headers import Head, check_wfdb, text_lines
 from inference.analysis_level import check_levels
 from inference.analysis_limits import AnalysisLimits, check_layout, check_signal
 from inference.analysis_room import save
-from inference.analysis_table import check_table, is_table, unitless_ecg, with_unit
+from inference.analysis_table import is_table, unitless_ecg, with_unit
 from inference.analysis_unpack import Upload, shown, unpack
 from inference.errors import BadUpload
 from ingest.errors import BadRecording
-from ingest.readers import SOUND_ENDINGS, read_signal_files
+from ingest.readers import read_signal_files
 from ingest.recording import Recording, Signal
+from ingest.sound_files import SOUND_ENDINGS, check_sound, open_sound
 from ingest.types import SignalKind
 
 ENDINGS: Final = (".hea", ".edf", ".bdf", *SOUND_ENDINGS, ".csv", ".tsv")
-_MAGIC: Final = {
-    ".edf": (b"0       ",), ".bdf": (b"\xffBIOSEMI",), ".wav": (b"RIFF",), ".flac": (b"fLaC",),
-}  # fmt: skip
-_FORMATS: Final = {
-    ".hea": "WFDB", ".edf": "EDF", ".bdf": "BDF", ".csv": "CSV", ".tsv": "TSV",
-    **{ending: ending[1:].upper() for ending in SOUND_ENDINGS},
-}  # fmt: skip
-_LOOKS_LIKE: Final = (
-    (b"ID3", "MP3"), (b"\xff\xfb", "MP3"), (b"\xff\xf3", "MP3"), (b"OggS", "Ogg"), (b"%PDF", "PDF"),
-    (b"<?xml", "XML"), (b"<", "HTML or XML"), (b"{", "JSON"), (b"PK", "a zip archive"),
-    (b"\x1f\x8b", "gzip"), (b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"0       ", "EDF"),
-    (b"\x7fELF", "a program"), (b"MZ", "a program"),
-)  # fmt: skip
+_UNREAD: Final = (".m4a", ".aac", ".mp4", ".wma", ".amr", ".3gp", ".webm", ".caf")
+"""Sounds of telephones and computers that libsndfile does not read, or not everywhere."""
+
 MAX_LEVEL: Final = 1e6
 """Beyond it no value of any kind of signal is physical in its unit."""
 
@@ -117,7 +109,7 @@ def read_upload(
         path = folder / name
     else:
         data = found[name]
-        _check_content(shown(name), suffix, data, limits)
+        check_content(shown(name), suffix, data, limits)
         if is_table(suffix) and options.unit is not None:
             data = with_unit(data, suffix, options.unit)
         elif is_table(suffix) and unitless_ecg(data, suffix, options.kind):
@@ -128,14 +120,14 @@ def read_upload(
     if suffix in SOUND_ENDINGS and options.kind is None:
         notes.append("taken as a lung sound, since no kind was given: name it if it is a heart sound")
     title = shown(Path(name).stem)
-    recording = _read(path, shown(name), options, limits)
+    recording = _read(path, shown(name), options, limits, notes)
     kept = _keep_channels(shown(name), recording, options.channels)
     _check_signals(shown(name), kept, limits)
     notes += check_levels(shown(name), kept, guessed)
     notes += [
         f"channel {shown(channel)!r} is of no kind that is known: left out" for channel in kept.left_out
     ]
-    return Opened(Recording(title, kept.signals, kept.left_out), _FORMATS[suffix], notes)
+    return Opened(Recording(title, kept.signals, kept.left_out), FORMATS[suffix], notes)
 
 
 def _check_options(options: ReadOptions) -> None:
@@ -152,6 +144,10 @@ def _choose(found: Mapping[str, bytes], wanted: str | None) -> str:
     heads = [name for name in sorted(found) if Path(name).suffix.lower() in ENDINGS]
     if not heads:
         names = ", ".join(shown(name) for name in sorted(found)[:5])
+        if any(Path(name).suffix.lower() in _UNREAD for name in found):
+            raise BadUpload(
+                f"{names}: this sort of sound is not read; save it as WAV or FLAC (ffmpeg -i IN OUT.wav)"
+            )
         if any(Path(name).suffix.lower() in (".dat", ".mat") for name in found):
             raise BadUpload(f"{names}: signal files without their header; hand in the .hea file with them")
         raise BadUpload(
@@ -198,30 +194,12 @@ def _record_files(name: str, found: Mapping[str, bytes], head: Head) -> dict[str
     return wanted
 
 
-def _check_content(name: str, suffix: str, data: bytes, limits: AnalysisLimits) -> None:
-    """Hold the content of a single file against its ending."""
-    if suffix in _MAGIC and (
-        not data.startswith(_MAGIC[suffix]) or (suffix == ".wav" and data[8:12] != b"WAVE")
-    ):
-        looks = next(
-            (what for begin, what in _LOOKS_LIKE if data.lstrip().startswith(begin)), "something else"
-        )
-        raise BadUpload(
-            f"{name}: its content is no {_FORMATS[suffix]} (it looks like {looks}); export it as "
-            f"{_FORMATS[suffix]}, do not just rename it"
-        )
-    if suffix in (".edf", ".bdf"):
-        check_edf(name, data, limits)
-    elif suffix == ".wav":
-        check_wav(name, data)
-    elif is_table(suffix):
-        check_table(name, suffix, data, limits)
-
-
-def _read(path: Path, name: str, options: ReadOptions, limits: AnalysisLimits) -> Recording:
+def _read(path: Path, name: str, options: ReadOptions, limits: AnalysisLimits, notes: list[str]) -> Recording:
+    """Read what was checked; ``notes`` takes a doubt."""
     try:
         if path.suffix in SOUND_ENDINGS:
-            _check_sound(path, name, limits)
+            doubt = _check_sound(path, name, limits)
+            notes += [] if doubt is None else [doubt]
         return read_signal_files(path, kind=options.kind, fs_hz=options.fs_hz)
     except BadRecording as error:
         # The folder is of no use to a reader of the message, nor are a command's options in a browser.
@@ -240,17 +218,12 @@ def shown_line(text: str) -> str:
     return kept if len(kept) <= 400 else f"{kept[:397]}..."
 
 
-def _check_sound(path: Path, name: str, limits: AnalysisLimits) -> None:
-    import soundfile
-
-    try:
-        info = soundfile.info(str(path))
-    except (RuntimeError, OSError) as error:
-        raise BadUpload(
-            f"{name}: damaged, or a sort of {path.suffix[1:].upper()} that is not read; export it again with "
-            "16-bit samples"
-        ) from error
-    check_layout(name, [float(info.samplerate)] * info.channels, [info.frames] * info.channels, limits)
+def _check_sound(path: Path, name: str, limits: AnalysisLimits) -> str | None:
+    """Hold a sound's head against the file and the bounds; a doubt to be told."""
+    doubt = check_sound(path)
+    with open_sound(path) as info:
+        check_layout(name, [float(info.samplerate)] * info.channels, [info.frames] * info.channels, limits)
+    return doubt
 
 
 def _keep_channels(name: str, recording: Recording, wanted: Sequence[str]) -> Recording:

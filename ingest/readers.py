@@ -16,6 +16,7 @@ import numpy as np
 
 from ingest.errors import BadRecording
 from ingest.recording import RawChannel, Recording, canonical_unit, group_channels, kind_of_channel, span_of
+from ingest.sound_files import SOUND_ENDINGS, read_sound
 from ingest.types import SignalKind
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_FS_HZ: Final = 48_000.0
-MAX_SOUND_HZ: Final = 192_000.0
-"""Faster sounds than the wire's are thinned up to here: what a chest gives lies far below 24 kHz."""
-
-SOUND_ENDINGS: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
 TIME_COLUMNS: Final = ("time", "time_s", "t", "seconds", "t_s")
 
 
@@ -69,7 +66,7 @@ def read_signal_files(
     if suffix in (".edf", ".bdf"):
         raw = _read_edf(_existing(target), start_s, duration_s)
     elif suffix in SOUND_ENDINGS:
-        raw = _read_sound(_existing(target), start_s, duration_s)
+        raw = read_sound(_existing(target), start_s, duration_s, MAX_FS_HZ)
         wanted = wanted or SignalKind.LUNG_SOUND
     elif suffix in (".csv", ".tsv"):
         raw = _read_csv(_existing(target), wanted, fs_hz, start_s, duration_s)
@@ -127,7 +124,8 @@ def _read_wfdb(path: Path, start_s: float, duration_s: float | None) -> list[Raw
     header = base.with_name(base.name + ".hea")
     if not header.is_file():
         raise BadRecording(
-            f"{path}: no WFDB header {header.name} beside it and no known ending (.edf .bdf .wav .flac .csv)"
+            f"{path}: no WFDB header {header.name} beside it and no known ending "
+            f"(.edf .bdf .csv {' '.join(SOUND_ENDINGS)}); convert it to one of them"
         )
     return _guarded(path, "WFDB", lambda: _wfdb_channels(str(base), start_s, duration_s))
 
@@ -213,33 +211,6 @@ def _read_edf(path: Path, start_s: float, duration_s: float | None) -> list[RawC
         return out
 
     return _guarded(path, "EDF/BDF", read)
-
-
-def _read_sound(path: Path, start_s: float, duration_s: float | None) -> list[RawChannel]:
-    import soundfile
-
-    def read() -> list[RawChannel]:
-        with soundfile.SoundFile(str(path)) as file:
-            rate = float(file.samplerate)
-            first, last = span_of(rate, file.frames, start_s, duration_s)
-            file.seek(first)
-            values = file.read(last - first, dtype="float64", always_2d=True)
-            if len(values) < last - first:
-                raise BadRecording(
-                    f"{path}: cut short: {len(values) / rate:.1f} of {(last - first) / rate:.1f} s of sound "
-                    "are there; copy the file again"
-                )
-            gain = 32_768.0 if file.subtype in ("PCM_16", "PCM_S8", "PCM_U8") else None
-            usual = {1: ("mono",), 2: ("left", "right")}
-            names = usual.get(file.channels) or [f"channel {i + 1}" for i in range(file.channels)]
-            if MAX_FS_HZ < rate <= MAX_SOUND_HZ:
-                from scipy.signal import resample_poly
-
-                factor = math.ceil(rate / MAX_FS_HZ)
-                values, rate, gain = resample_poly(values, 1, factor, axis=0), rate / factor, None
-            return [RawChannel(n, "au", rate, values[:, i], gain) for i, n in enumerate(names)]
-
-    return _guarded(path, path.suffix[1:].upper(), read)
 
 
 def _read_csv(

@@ -199,7 +199,7 @@ def test_absent_file(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["x.edf", "x.bdf", "x.wav", "x.flac"])
 def test_damaged_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"this is not what the ending says" * 20)
-    with pytest.raises(BadRecording, match="not readable as"):
+    with pytest.raises(BadRecording, match=r"not readable as|that is not read"):
         read_signal_files(tmp_path / name)
 
 
