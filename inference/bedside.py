@@ -12,6 +12,7 @@ from inference.alarm_book import AlarmBook
 from inference.beat_predictor import BeatPredictor
 from inference.beds import Beds
 from inference.catalog import load_catalogue
+from inference.eeg_monitor import EegMonitor
 from inference.monitor import Clock, EcgMonitor, Outcome
 from inference.predictor import Predictor
 from inference.pulses import KINDS as PULSE_KINDS
@@ -65,17 +66,21 @@ class Bedside:
         networks = sounds or {}
         self.watch = StreamWatch({SignalKind.ECG, *networks}, self.beds.settings)
         self.windows = {kind: WindowMonitor(kind, self.book, clock, self.beds.settings) for kind in WINDOWED}
+        self.eeg = EegMonitor(self.windows[SignalKind.EEG])
         self.sounds = {kind: SoundMonitor(kind, self.windows[kind], networks.get(kind)) for kind in SOUNDS}
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
         """Append pieces of many beds and signals; judge what became due."""
         ecg: list[tuple[str, Piece]] = []
+        eeg: list[tuple[str, Piece]] = []
         pulses: list[tuple[str, Piece]] = []
         sounds: dict[SignalKind, list[tuple[str, Piece]]] = {kind: [] for kind in SOUNDS}
         for bed, piece in pieces:
             kind = piece.chunk.kind
             if kind is SignalKind.ECG:
                 ecg.append((bed, piece))
+            elif kind is SignalKind.EEG:
+                eeg.append((bed, piece))
             elif kind in PULSES:
                 pulses.append((bed, piece))
             elif kind in sounds:
@@ -84,6 +89,8 @@ class Bedside:
         if pulses:
             self.pulses.push(pulses)
         outcome = self.ecg.push(ecg) if ecg else Outcome()
+        if eeg:
+            outcome.extend(self.eeg.push(eeg))
         for kind, heard in sounds.items():
             if heard:
                 outcome.extend(self.sounds[kind].push(heard))
@@ -128,6 +135,8 @@ class Bedside:
         """Forget a signal's samples, beats and baselines; its alarms and its settings stay."""
         if signal == SignalKind.ECG and bed in self.ecg.bank.beds:
             self.ecg.remove(bed)
+        if signal == SignalKind.EEG and bed in self.eeg.bank.beds:
+            self.eeg.remove(bed)
         if signal in PULSES and self.pulses.has(bed, SignalKind(signal)):
             self.pulses.remove(bed, SignalKind(signal))
         sounds = self.sounds.get(SignalKind(signal))

@@ -15,7 +15,7 @@ from inference.no_data import StreamKey
 from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import DeadLetter
 from ingest import wire
-from ingest.conditioning import ECG, HEART, LUNG, PULSE, ConditioningSpec
+from ingest.conditioning import ECG, EEG, HEART, LUNG, PULSE, ConditioningSpec
 from ingest.continuity import Continuity, Piece
 from ingest.errors import MAX_DETAIL, BadChunk
 from ingest.kafka import partition_for
@@ -24,6 +24,7 @@ from ingest.types import Chunk, SignalKind
 
 BAND_OF: dict[SignalKind, ConditioningSpec] = {
     SignalKind.ECG: ECG,
+    SignalKind.EEG: EEG,
     SignalKind.PLETH: PULSE,
     SignalKind.ABP: PULSE,
     SignalKind.LUNG_SOUND: LUNG,

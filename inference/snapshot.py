@@ -16,6 +16,7 @@ from inference.alarm_book import Life
 from inference.beds import BedState, DeskState
 from inference.bedside import PULSES, Bedside
 from inference.ecg_state import EcgState, put_ecg, take_ecg
+from inference.eeg_state import EegState, put_eeg, take_eeg
 from inference.errors import SnapshotError
 from inference.pulses import PulseState
 from inference.sound_state import SoundState, put_sound, take_sound
@@ -45,6 +46,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     windows: WindowsState | None = None
     patient: int = 0
     sound: SoundState | None = None
+    eeg: EegState | None = None
 
 
 class Remains(msgspec.Struct, frozen=True):
@@ -71,6 +73,7 @@ def take(bedside: Bedside, bed: str, signal: str, next_offset: int, continuity: 
         bedside.windows[kind].state(bed) if kind in bedside.windows else None,
         bedside.beds.state(bed).patient,
         take_sound(bedside.sounds[kind], bed) if kind in bedside.sounds else None,
+        take_eeg(bedside.eeg, bed) if kind is SignalKind.EEG else None,
     )
 
 
@@ -94,6 +97,8 @@ def put(bedside: Bedside, state: Snapshot) -> None:
         bedside.windows[SignalKind(state.signal)].restore(state.bed, state.windows)
     if state.sound is not None:
         put_sound(bedside.sounds[SignalKind(state.signal)], state.bed, state.sound)
+    if state.eeg is not None:
+        put_eeg(bedside.eeg, state.bed, state.eeg)
     if state.ecg is not None:
         put_ecg(bedside.ecg, state.bed, state.ecg)
 

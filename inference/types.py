@@ -74,11 +74,49 @@ class PredictionBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="pred
     items: list[Prediction]
 
 
+class EegSide(msgspec.Struct, frozen=True):
+    """Trends of one side of the head, or of the whole (docs/eeg.md); ``None`` where too little is trusted.
+
+    aEEG margins are peak-to-peak; ``edge_hz`` is the 95 % spectral edge; powers are of the bands delta (0.5
+    to 4 Hz), theta (to 8), alpha (to 13), beta (to 30); ``suppression`` is the burst-suppression ratio of
+    the last 60 s, 0 to 1.
+    """
+
+    aeeg_low_uv: float | None
+    aeeg_high_uv: float | None
+    edge_hz: float | None
+    delta_uv2: float | None
+    theta_uv2: float | None
+    alpha_uv2: float | None
+    beta_uv2: float | None
+    alpha_delta: float | None
+    suppression: float | None
+
+
+class EegTrends(msgspec.Struct, frozen=True):
+    """What an EEG has become over the last seconds, and what is wrong with its electrodes.
+
+    ``asymmetry`` is from -1 (all power left) to 1 (all right), ``symmetry_index`` from 0 (alike) to 1.
+    ``electrodes`` names the signs of each channel that has some: off, missing, flat, saturated, pop, muscle,
+    mains. ``derivations`` are those that the channels give, ``trusted`` how many of them count now.
+    """
+
+    left: EegSide
+    right: EegSide
+    whole: EegSide
+    asymmetry: float | None
+    symmetry_index: float | None
+    derivations: int
+    trusted: int
+    electrodes: dict[str, list[str]] = {}
+
+
 class Vital(msgspec.Struct, frozen=True):
     """The numbers beside a trace. ``None`` where there is no valid number.
 
     ``respiratory_rate_bpm`` is that of lung sounds, breaths a minute. ``heard`` is there in seconds with
     which a network judged a piece of sound that can be trusted: which of its classes reached their threshold.
+    ``eeg`` is there for an EEG.
     """
 
     id: str
@@ -93,6 +131,7 @@ class Vital(msgspec.Struct, frozen=True):
     revision: int
     respiratory_rate_bpm: float | None = None
     heard: dict[str, bool] | None = None
+    eeg: EegTrends | None = None
 
 
 class VitalBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="vitals/1"):

@@ -149,13 +149,14 @@ def test_a_pulse_becomes_pieces_for_the_alarms_of_the_ecg() -> None:
     assert [(bed, piece.chunk.kind) for bed, piece in taken.pieces] == [("bed-01", SignalKind.PLETH)]
 
 
-def test_a_signal_without_a_model_is_taken_and_told() -> None:
+def test_an_eeg_is_taken_and_its_missing_model_told() -> None:
     brain = wire.encode(
         bed="bed-01", device="m", kind="eeg", channels=("C3",), unit="uV", fs_hz=256.0,
         start_ns=T0, seq=0, samples=np.zeros((256, 1), np.int16), gain=10.0, baseline=0,
     )  # fmt: skip
     _, watch, taken = take(Record(brain, 0))
-    assert (taken.pieces, taken.dead_letters) == ([], [])
+    assert [piece.chunk.kind for _, piece in taken.pieces] == [SignalKind.EEG]
+    assert taken.dead_letters == []
     assert kinds(watch.tick(time.monotonic(), T0)) == [("model_unavailable", False)]
 
 

@@ -1,0 +1,234 @@
+"""From the EEG of many beds to trends and alarms. Knows nothing of Kafka.
+
+Every second of every bed: the longitudinal derivations that its channels give (:mod:`ingest.montage`), what
+is wrong with its electrodes (:mod:`inference.eeg_quality`), and trends (:mod:`inference.eeg_trends`). All of
+it goes to the alarms as one window.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from inference import eeg_records
+from inference.eeg_quality import ChannelSigns, measure
+from inference.eeg_trends import LEFT, RATE, RIGHT, SPAN_S, Trends, TrendValues
+from inference.monitor import Outcome
+from inference.types import Alarm
+from inference.windows import WindowMonitor, Windows
+from ingest.bank import Bank, Due, Restart, layers
+from ingest.conditioning import EEG
+from ingest.continuity import Piece
+from ingest.electrodes import SITES_10_20
+from ingest.montage import LONGITUDINAL, Plan, plan_of
+from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind
+
+SIGNS: Final = ("lost", "electrode", "implausible", "mains", "muscle", "suppressed")
+"""Classes of the alarms' windows that need no network; the last is the burst-suppression ratio."""
+
+MOST_UNKNOWN: Final = 32
+"""Channels that are watched where no derivation can be made of any."""
+
+LEAST_TRUSTED: Final = 0.5
+"""Share of a bed's derivations that has to be trusted for its EEG to count."""
+
+WIDESPREAD: Final = 0.5
+"""Share of the channels that hum, or of the derivations with muscle, from which the whole EEG does."""
+
+
+class EegMonitor:
+    """All beds' EEG.
+
+    Parameters
+    ----------
+    alarms : WindowMonitor
+        The alarms of the EEG.
+    """
+
+    def __init__(self, alarms: WindowMonitor) -> None:
+        self.alarms = alarms
+        self.bank = Bank(SignalKind.EEG, EEG, float(SPAN_S), 1.0, n_channels=len(SITES_10_20))
+        n_slots, n_pairs = len(self.bank.count), len(LONGITUDINAL)
+        self.trends = Trends(n_slots)
+        self.clean = np.zeros((n_slots, SPAN_S, n_pairs), dtype=np.bool_)
+        """Which derivations could be trusted in the last seconds, the newest last."""
+        self._weights = np.zeros((n_slots, n_pairs, len(SITES_10_20)), dtype=np.float32)
+        self._planned = np.zeros((n_slots, n_pairs), dtype=np.bool_)
+        self._mirrored = np.zeros((n_slots, n_pairs), dtype=np.bool_)
+        self._names: dict[int, str] = {}
+
+    def slot(self, bed: str) -> int:
+        """Slot of a bed, with room for it everywhere."""
+        slot = self.bank.slot(bed)
+        if slot not in self._names:
+            self._names[slot] = bed
+            self._make_room(len(self.bank.count), 0)
+        return slot
+
+    def _make_room(self, n_slots: int, n_channels: int) -> None:
+        extra = max(0, n_slots - len(self.clean))
+        more = max(0, n_channels - self._weights.shape[2])
+        if extra:
+            self.trends.resize(n_slots)
+            self.clean = np.pad(self.clean, ((0, extra), (0, 0), (0, 0)))
+            self._planned = np.pad(self._planned, ((0, extra), (0, 0)))
+            self._mirrored = np.pad(self._mirrored, ((0, extra), (0, 0)))
+        if extra or more:
+            self._weights = np.pad(self._weights, ((0, extra), (0, 0), (0, more)))
+
+    def remove(self, bed: str) -> None:
+        """Forget a bed."""
+        slot = self.bank.beds[bed]
+        self.bank.remove(bed)
+        del self._names[slot]
+        self._reset(slot)
+
+    def _reset(self, slot: int) -> None:
+        self.trends.reset(np.array([slot]))
+        self.clean[slot] = False
+
+    def plan(self, slot: int, channels: tuple[str, ...]) -> None:
+        """Take up what the channels of a stream can give."""
+        plan = plan_of(channels)
+        self._make_room(0, len(channels))
+        self._weights[slot] = 0.0
+        self._weights[slot, plan.places, : len(channels)] = plan.matrix
+        self._planned[slot] = False
+        self._planned[slot, plan.places] = True
+        self._mirrored[slot] = mirrored(plan)
+
+    def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
+        """Append pieces of many beds and judge what became due."""
+        placed = [(self.slot(bed), narrowed(piece)) for bed, piece in pieces]
+        outcome = Outcome()
+        for step in self.bank.push(placed):
+            for restart in step.restarts:
+                self._restart(restart)
+            for layer in layers(step.due):
+                outcome.extend(self._judge(layer))
+        return outcome
+
+    def _restart(self, restart: Restart) -> None:
+        """A new stream: another rate or other channels perhaps, and nothing known of its past."""
+        self._reset(restart.slot)
+        self.plan(restart.slot, restart.channels)
+
+    def _judge(self, due: Due) -> Outcome:
+        slots, seconds = due.slots, due.ends // self.bank.hop
+        filtered = self._filtered(due)
+        n_channels = filtered.shape[1]
+        raw, present, lead_off = self.bank.recent(due, 2 * RATE, n_channels)
+        exists = np.arange(n_channels) < self.bank.n_channels[slots][:, None]
+        signs = measure(exists, raw, present, lead_off, filtered[:, :, -RATE:])
+        trusted = self._trusted(slots, signs)
+        muscle = self._made_of(slots, signs.muscle)
+        clean = trusted & ~muscle
+        self.clean[slots] = np.concatenate([self.clean[slots, 1:], clean[:, None]], axis=1)
+        values = self.trends.push(
+            slots, seconds, self._weights[slots] @ filtered, self.clean[slots], self._mirrored[slots]
+        )
+        counts = np.stack([self._planned[slots].sum(axis=1), trusted.sum(axis=1)], axis=1)
+        usable = np.asarray(counts[:, 1] >= np.maximum(LEAST_TRUSTED * counts[:, 0], 1))
+        ends_ns = self.bank.time_ns(slots, due.ends)
+        said = self._said(signs, values, counts, usable, muscle)
+        return Outcome(
+            vitals=eeg_records.vitals(
+                self._names, self.bank, due, ends_ns, values, signs, counts, usable
+            ),
+            alarms=self._alarms(due, ends_ns, said, usable),
+        )  # fmt: skip
+
+    def _filtered(self, due: Due) -> FloatArray:
+        """Conditioned samples of the last seconds of every channel; shape (n, n_channels, 3 * rate)."""
+        n_channels = self._weights.shape[2]
+        each = Due(*(np.repeat(one, n_channels) for one in (due.slots, due.ends, due.offsets)))
+        lines, _ = self.bank.gather(each, np.tile(np.arange(n_channels), len(due.slots)))
+        return lines.reshape(len(due.slots), n_channels, -1)
+
+    def _made_of(self, slots: IntArray, channels: BoolArray) -> BoolArray:
+        """Which derivations are made of some of these channels; shapes (n, n_channels), (n, D)."""
+        uses = (self._weights[slots] != 0).astype(np.float32)
+        return np.asarray((uses @ channels.astype(np.float32)[:, :, None])[:, :, 0] > 0)
+
+    def _trusted(self, slots: IntArray, signs: ChannelSigns) -> BoolArray:
+        """Derivations all of whose channels can be used; shape (n, D)."""
+        return np.asarray(self._planned[slots] & ~self._made_of(slots, ~signs.usable))
+
+    def _said(
+        self, signs: ChannelSigns, values: TrendValues, counts: IntArray, usable: BoolArray, muscle: BoolArray
+    ) -> FloatArray:
+        """How far each of :data:`SIGNS` holds of the last second; shape (n, n_signs)."""
+        n_channels = np.maximum(signs.exists.sum(axis=1), 1)
+        electrode = signs.off | signs.missing | signs.flat | signs.saturated
+        return np.stack(
+            [
+                ~usable & ~signs.implausible,
+                electrode.any(axis=1),
+                signs.implausible,
+                signs.mains.sum(axis=1) >= WIDESPREAD * n_channels,
+                muscle.sum(axis=1) >= WIDESPREAD * np.maximum(counts[:, 0], 1),
+                np.nan_to_num(values.suppression[:, -1]),
+            ],
+            axis=1,
+        ).astype(np.float32)
+
+    def _alarms(self, due: Due, ends_ns: IntArray, said: FloatArray, usable: BoolArray) -> list[Alarm]:
+        return self.alarms.push(
+            Windows(
+                tuple(self._names[slot] for slot in due.slots.tolist()),
+                ends_ns - NS_PER_S,
+                ends_ns,
+                said.astype(np.float64),
+                SIGNS,
+                usable.astype(np.float64),
+                due.offsets,
+            )
+        )
+
+
+def mirrored(plan: Plan) -> BoolArray:
+    """Which derivations have their mirror image on the other side; shape (D,)."""
+    names = dict(zip(plan.places.tolist(), plan.names, strict=True))
+    found = np.zeros(len(LONGITUDINAL), dtype=np.bool_)
+    for left, right in zip(LEFT.tolist(), RIGHT.tolist(), strict=True):
+        both = left in names and right in names and _mirror(names[left]) == names[right]
+        found[left] = found[right] = both
+    return found
+
+
+def _mirror(name: str) -> str:
+    """The derivation on the other side of one on the left (``F3-C3`` → ``F4-C4``)."""
+    return re.sub(r"\d+", lambda number: str(int(number[0]) + 1), name)
+
+
+@lru_cache(maxsize=512)
+def _kept(channels: tuple[str, ...]) -> tuple[int, ...]:
+    """Columns that are looked at: what the montage is made of, or all EEG where it cannot be made."""
+    plan = plan_of(channels)
+    columns = plan.inputs.tolist() or list(plan.electrodes.columns) or list(range(len(channels)))
+    return tuple(columns[: max(MOST_UNKNOWN, len(plan.inputs))])
+
+
+def narrowed(piece: Piece) -> Piece:
+    """A piece without the channels that nothing is made of."""
+    chunk = piece.chunk
+    kept = _kept(chunk.channels)
+    if len(kept) == len(chunk.channels):
+        return piece
+    columns = list(kept)
+    off = chunk.lead_off
+    return replace(
+        piece,
+        chunk=replace(
+            chunk,
+            channels=tuple(chunk.channels[column] for column in columns),
+            samples=chunk.samples[:, columns],
+            lead_off=None if off is None else tuple(off[column] for column in columns),
+        ),
+        samples=piece.samples[:, columns],
+    )

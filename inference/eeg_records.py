@@ -1,0 +1,106 @@
+"""What the EEG monitor publishes: arrays of one second as vitals of each bed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from inference.eeg_quality import ChannelSigns
+from inference.eeg_trends import TrendValues
+from inference.types import EegSide, EegTrends, Vital
+from ingest.bank import Bank, Due
+from ingest.types import BoolArray, IntArray, WideFloatArray
+
+SIGNS = ("off", "missing", "flat", "saturated", "pop", "muscle", "mains")
+"""Signs of a channel, in the order in which they are named."""
+
+
+def vitals(
+    names: Mapping[int, str],
+    bank: Bank,
+    due: Due,
+    ends_ns: IntArray,
+    values: TrendValues,
+    signs: ChannelSigns,
+    counts: IntArray,
+    usable: BoolArray,
+) -> list[Vital]:
+    """Trends of a second.
+
+    Parameters
+    ----------
+    names : mapping
+        Bed of each slot.
+    bank : Bank
+        Names the channels.
+    due : Due
+        Which streams.
+    ends_ns : ndarray of int64, shape (n,)
+        Device time of the second's end.
+    values : TrendValues
+        Trends.
+    signs : ChannelSigns
+        What is wrong with the channels.
+    counts : ndarray of int64, shape (n, 2)
+        Derivations that the channels give, and those that can be trusted.
+    usable : ndarray of bool, shape (n,)
+        Whether the EEG can be read at all.
+    """
+    electrodes = _electrodes(bank, due, signs)
+    rows = zip(
+        due.slots.tolist(), ends_ns.tolist(), _sides(values), _numbers(values.asymmetry),
+        _numbers(values.symmetry_index), counts.tolist(), usable.tolist(), due.offsets.tolist(),
+        strict=True,
+    )  # fmt: skip
+    made = []
+    for row, (slot, time_ns, sides, asymmetry, index, (given, trusted), ok, offset) in enumerate(rows):
+        left, right, whole = (EegSide(*side) for side in sides)
+        trends = EegTrends(
+            left, right, whole, asymmetry, index, given, trusted, electrodes.get(row, {})
+        )  # fmt: skip
+        made.append(
+            Vital(
+                id=f"{names[slot]}:{bank.kind.value}:vital:{time_ns}",
+                bed=names[slot],
+                signal=bank.kind.value,
+                time_ns=time_ns,
+                heart_rate_bpm=None,
+                ventricular_per_min=None,
+                quality=round(trusted / max(given, 1), 4),
+                usable=ok,
+                raw_offset=offset,
+                revision=0,
+                eeg=trends,
+            )
+        )
+    return made
+
+
+def _numbers(values: WideFloatArray) -> list[float | None]:
+    """Numbers of a line, rounded to a thousandth."""
+    return [None if math.isnan(one) else one for one in values.round(3).tolist()]
+
+
+def _sides(values: TrendValues) -> list[list[list[float | None]]]:
+    """Fields of :class:`inference.types.EegSide` for each bed and side."""
+    bands = values.bands_uv2.transpose(2, 0, 1)
+    fields = np.stack(
+        [
+            values.aeeg_low_uv, values.aeeg_high_uv, values.edge_hz, *bands, values.alpha_delta,
+            values.suppression,
+        ],
+        axis=2,
+    )  # fmt: skip
+    return [[_numbers(side) for side in bed] for bed in fields]
+
+
+def _electrodes(bank: Bank, due: Due, signs: ChannelSigns) -> dict[int, dict[str, list[str]]]:
+    """Signs by channel, of the rows that have some."""
+    found: dict[int, dict[str, list[str]]] = {}
+    shown = np.stack([getattr(signs, name) for name in SIGNS], axis=2)
+    for row, column, sign in np.argwhere(shown).tolist():
+        channel = bank.channels[int(due.slots[row])][column]
+        found.setdefault(row, {}).setdefault(channel, []).append(SIGNS[sign])
+    return found
