@@ -21,7 +21,7 @@ from ingest.conditioning import condition, delay_s
 from ingest.recording import Signal
 from ingest.types import NS_PER_S, BoolArray, FloatArray, WideFloatArray
 from models.melspec import MelSpec, log_mel
-from models.sounds import DIAGNOSES, Heard, SoundModel
+from models.sounds import Heard, SoundModel
 from models.spec import Interval, ModelSpec
 
 BY_BREATH: Final = (
@@ -197,9 +197,9 @@ def _verdict(heard: Heard, model: SoundModel, shares: dict[str, float]) -> Sound
         both = {"murmur present": share, "murmur absent": round(1.0 - share, 3)}
         label = "murmur present" if present else "murmur absent"
         return SoundVerdict(label, both[label], name, both, _heart_note(model.spec))
-    if heard.diagnoses.shape[1] != len(DIAGNOSES):
+    if not model.diagnoses:
         return None
-    groups = dict(zip(DIAGNOSES, _rounded(heard.diagnoses[0]), strict=True))
+    groups = dict(zip(model.diagnoses, _rounded(heard.diagnoses[0]), strict=True))
     label = max(groups, key=groups.__getitem__)
     return SoundVerdict(label, groups[label], name, groups, _lung_note(model.spec))
 

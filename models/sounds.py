@@ -35,7 +35,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 DIAGNOSES: Final = ("healthy", "chronic", "acute")
-"""Classes that exclude one another in a lung model's window head: a softmax, the others a sigmoid each."""
+"""Groups of diagnoses that the shipped lung model tells apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,9 @@ class Heard:
         (sum 1) and murmur.
     attention : ndarray of float32, shape (B, S)
         Weights with which the window was looked at, sum 1.
-    diagnoses : ndarray of float32, shape (B, 3) or (B, 0)
-        Lung: healthy, chronic, acute, sum 1; to be averaged over minutes before it is shown.
+    diagnoses : ndarray of float32, shape (B, D)
+        Lung: of ``model.diagnoses`` (healthy, chronic, acute), sum 1; to be averaged over minutes before
+        it is shown. D is 0 where there are none.
     states : ndarray of int64, shape (B, S) or (B, 0)
         Heart: index into :data:`models.sounds_heart.STATES`, decoded.
     """
@@ -105,8 +106,10 @@ class SoundModel:
         self.window_frames = self.window_steps * self.frames_per_step
         self.hop_frames = round(spec.hop_s * self.mel.frame_hz)
         self.heart = spec.task == "heart"
-        self.classes = tuple(name for name in spec.window_classes if name not in DIAGNOSES)
         self.step_classes = spec.step_classes
+        # What a step has too stands alone, a sigmoid each; the others exclude one another, a softmax.
+        self.classes = tuple(name for name in spec.window_classes if name in spec.step_classes)
+        self.diagnoses = tuple(name for name in spec.window_classes if name not in spec.step_classes)
 
     @classmethod
     def load(cls, name_or_path: str | Path, device: str | torch.device = "cpu") -> SoundModel:

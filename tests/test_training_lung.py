@@ -281,6 +281,32 @@ def test_a_model_is_trained_scored_and_heard(task: LungTask, tmp_path: Path) -> 
     assert set(model.thresholds) == {"crackle", "wheeze"}
 
 
+def test_icbhis_own_diagnoses_can_be_asked_for(task: LungTask, tmp_path: Path) -> None:
+    recipe = override(lung_sounds_1(), [*LUNG, "data.diagnoses=icbhi", "architecture.window_classes=10"])
+    own = LungTask(recipe, task.data, task.cache)
+    split = own.split()
+    batch = own.sampler(split.train).batch(1, 0, 40)
+    asked = {own.diagnoses[int(k)] for k in np.asarray(batch["diagnosis"])}
+    assert {"Healthy", "COPD"} <= asked <= set(WORDS)
+    trained = fit(own, split, tmp_path / "run")
+    by_recording = own.evaluate(trained.model, trained.thresholds, split.test).predictions[3]
+    assert by_recording.classes == own.diagnoses
+    assert len(own.diagnoses) == 8
+    words = [own.recordings[name].diagnosis for name in split.test]
+    assert [own.diagnoses[k] for k in by_recording.truth] == words
+    model = SoundModel.load(tmp_path / "run" / "model")
+    heard = model.hear(own.records(split.test)[0].frames)
+    assert model.classes == ("crackle", "wheeze")
+    assert model.diagnoses == own.diagnoses
+    assert heard.diagnoses.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_head_that_does_not_fit_the_diagnoses_is_refused(task: LungTask) -> None:
+    recipe = override(lung_sounds_1(), [*LUNG, "data.diagnoses=icbhi"])
+    with pytest.raises(BadRecipe, match=r"architecture.window_classes=5, but data.diagnoses=icbhi needs 10"):
+        LungTask(recipe, task.data, task.cache).split()
+
+
 def test_hidden_stretches_reach_their_share() -> None:
     rng = np.random.default_rng(0)
     shares = [hide(64, 0.08, PretrainData(), rng).mean() for _ in range(50)]

@@ -30,6 +30,10 @@ class LungData(Part):
     whole_share: float = Field(
         default=0.3, ge=0, le=1, description="of items whose label is the whole window's, not one cycle's"
     )
+    diagnoses: Literal["groups", "icbhi"] = Field(
+        default="groups",
+        description="healthy, chronic, acute; or ICBHI's own eight, with architecture.window_classes=10",
+    )
     inner: int = Field(default=6, ge=2, description="one part in so many of those who do not test validates")
 
 

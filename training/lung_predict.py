@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.cnn_lstm import CnnLstm
-from models.sounds import DIAGNOSES
 from models.sounds_heart import log_softmax
 from models.sounds_lung import evidence
 from models.sounds_run import cut_windows, run_recording, run_windows
@@ -25,8 +24,8 @@ class HeardLung:
     ----------
     cycle_logits : ndarray of float64, shape (n_cycles, 2)
         Evidence of crackles and wheezes in each cycle; NaN where the recording holds nothing of it.
-    diagnosis : ndarray of float64, shape (3,)
-        Mean logarithm of the probabilities of healthy, chronic, acute over windows.
+    diagnosis : ndarray of float64, shape (n_diagnoses,)
+        Mean logarithm of the diagnoses' probabilities over windows.
     """
 
     record: LungRecord
@@ -68,7 +67,5 @@ def _listen(model: CnnLstm, record: LungRecord, steps: Steps, window_steps: int)
         of_steps, of_window, _ = run_windows(model, windows, where)
         logits[there] = evidence(of_steps, of_window[:, : len(LABELS)], where)
     course = run_recording(model, record.frames, window_steps, window_steps // 2)
-    diagnosis = np.zeros(len(DIAGNOSES))
-    if course.window_logits.shape[1] > len(LABELS):
-        diagnosis = log_softmax(course.window_logits[:, len(LABELS) :]).mean(0)
+    diagnosis = log_softmax(course.window_logits[:, len(LABELS) :]).mean(0)
     return HeardLung(record, logits, diagnosis)

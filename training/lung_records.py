@@ -37,6 +37,14 @@ DIAGNOSIS_OF: Final = {
 }
 """Groups as Garcia-Ordas et al., Sensors 20 (2020) 1214, have them (acute is their non-chronic)."""
 
+CLASS_OF: Final = {"groups": DIAGNOSIS_OF, "icbhi": {word: word for word in DIAGNOSIS_OF}}
+"""Class of each of ICBHI's diagnoses, by what a recipe's ``data.diagnoses`` asks for."""
+
+
+def classes_of(diagnoses: str) -> tuple[str, ...]:
+    """Classes of the diagnosis head, in its order."""
+    return tuple(dict.fromkeys(CLASS_OF[diagnoses].values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Cycles:

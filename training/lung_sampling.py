@@ -9,11 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.sounds import DIAGNOSES
 from models.sounds_level import SCALE
 from training.errors import DataMissing
 from training.lung_config import LungData
-from training.lung_records import DIAGNOSIS_OF, LungRecord
+from training.lung_records import CLASS_OF, LungRecord, classes_of
 from training.sound_augment import added, vary
 from training.sound_config import SoundAugment
 from training.sources import FloatArray, IntArray, WideFloatArray
@@ -103,10 +102,11 @@ class LungSampler:
         self.kind = kind_of(np.stack([self.records[i].about.cycles.labels[k] for i, k in self.items]))
         self.weight = self._draw_weights()
         self.normal = np.flatnonzero(self.kind == 0)
-        groups = [DIAGNOSIS_OF.get(record.about.diagnosis, "") for record in self.records]
-        self.diagnosis = np.array([DIAGNOSES.index(one) if one else UNKNOWN for one in groups])
+        classes, class_of = classes_of(data.diagnoses), CLASS_OF[data.diagnoses]
+        named = [class_of.get(record.about.diagnosis, "") for record in self.records]
+        self.diagnosis = np.array([classes.index(one) if one else UNKNOWN for one in named])
         drawn = np.bincount(
-            self.diagnosis[self.items[:, 0]] + 1, weights=self.weight, minlength=len(DIAGNOSES) + 1
+            self.diagnosis[self.items[:, 0]] + 1, weights=self.weight, minlength=len(classes) + 1
         )[1:]
         self.diagnosis_weight = np.where(drawn > 0, 1 / np.maximum(drawn, 1e-9), 0.0) / max(
             1, (drawn > 0).sum()

@@ -8,12 +8,11 @@ from typing import Final
 import numpy as np
 from scipy.special import expit, logit
 
-from models.sounds import DIAGNOSES
 from models.spec import Interval
 from training.evaluation import Counts, Evaluation, Predictions, Table, pool
 from training.lung_maps import map_figures
 from training.lung_predict import HeardLung
-from training.lung_records import DIAGNOSIS_OF, parse_name
+from training.lung_records import CLASS_OF, classes_of, parse_name
 from training.lung_sampling import KINDS, LABELS, kind_of
 from training.metrics import bootstrap, confusion, ratio
 from training.sound_scores import auroc, auroc_interval
@@ -63,7 +62,9 @@ def cycle_table(found: Sequence[HeardLung]) -> tuple[WideFloatArray, IntArray]:
     return logits[there], labels[there]
 
 
-def predictions_of(found: Sequence[HeardLung], thresholds: Mapping[str, float]) -> tuple[Predictions, ...]:
+def predictions_of(
+    found: Sequence[HeardLung], thresholds: Mapping[str, float], diagnoses: str = "groups"
+) -> tuple[Predictions, ...]:
     """Cycles by label, in four classes, and the diagnoses of recordings and patients.
 
     Parameters
@@ -72,6 +73,8 @@ def predictions_of(found: Sequence[HeardLung], thresholds: Mapping[str, float]) 
         Of one side.
     thresholds : mapping of str to float
         ``crackle``, ``wheeze``, and their ``_scale`` and ``_offset``.
+    diagnoses : str
+        As the recipe's ``data.diagnoses``.
     """
     logits, labels = cycle_table(found)
     items = [
@@ -104,22 +107,23 @@ def predictions_of(found: Sequence[HeardLung], thresholds: Mapping[str, float]) 
     kinds = Predictions(
         "cycles, four classes", KINDS, names, patients, kind_of(labels), four, kind_of(called), ones, "four"
     )
-    return (*by_label, kinds, *_diagnoses(found))
+    return (*by_label, kinds, *_diagnoses(found, diagnoses))
 
 
-def _diagnoses(found: Sequence[HeardLung]) -> tuple[Predictions, Predictions]:
-    known = [one for one in found if one.record.about.diagnosis in DIAGNOSIS_OF]
+def _diagnoses(found: Sequence[HeardLung], diagnoses: str) -> tuple[Predictions, Predictions]:
+    classes, class_of = classes_of(diagnoses), CLASS_OF[diagnoses]
+    known = [one for one in found if one.record.about.diagnosis in class_of]
     groups: dict[str, list[HeardLung]] = {}
     for one in known:
         groups.setdefault(one.record.about.patient, []).append(one)
 
     def made(title: str, key: str, rows: Sequence[tuple[str, str, str, WideFloatArray]]) -> Predictions:
-        logs = np.array([row[3] for row in rows]).reshape(-1, len(DIAGNOSES))
+        logs = np.array([row[3] for row in rows]).reshape(-1, len(classes))
         p = np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
-        truth = np.array([DIAGNOSES.index(DIAGNOSIS_OF[row[2]]) for row in rows], dtype=np.int64)
+        truth = np.array([classes.index(class_of[row[2]]) for row in rows], dtype=np.int64)
         return Predictions(
             title,
-            DIAGNOSES,
+            classes,
             tuple(row[0] for row in rows),
             tuple(row[1] for row in rows),
             truth,
@@ -198,6 +202,10 @@ def describe(
     without = [patient != BOTH_SIDES_PATIENT for patient in kinds.patient]
     if any(without) and not all(without):
         metrics |= _metrics([_of(one, without) for one in labels], _of(kinds, without), "without_218_")
+    devices = [parse_name(_stem(item))[2] for item in kinds.item]
+    for device in sorted(set(devices)):
+        own = [one == device for one in devices]
+        metrics |= _metrics([_of(one, own) for one in labels], _of(kinds, own), f"device_{device}_")
     if maps:
         metrics |= bootstrap(maps, map_figures, n=len(maps))
     tables = tuple(

@@ -13,13 +13,19 @@ from torch.nn import functional
 
 from ingest.conditioning import ConditioningSpec
 from models.cnn_lstm import CnnLstm
-from models.sounds import DIAGNOSES
 from training.errors import BadRecipe
 from training.evaluation import Evaluation
 from training.lung_config import LungRecipe
 from training.lung_maps import map_counts
 from training.lung_predict import HeardLung, listen
-from training.lung_records import BOTH_SIDES, DIAGNOSIS_OF, LungRecord, LungRecording, list_recordings
+from training.lung_records import (
+    BOTH_SIDES,
+    CLASS_OF,
+    LungRecord,
+    LungRecording,
+    classes_of,
+    list_recordings,
+)
 from training.lung_sampling import LABELS, UNKNOWN, LungSampler, Steps
 from training.lung_scores import choose_thresholds, cycle_table, describe, joined, predictions_of
 from training.sound_calibration import calibrated, fit_platt
@@ -55,6 +61,24 @@ class LungTask(SoundTask):
 
     recipe: LungRecipe
     needs = "the lung task needs"
+
+    @cached_property
+    def diagnoses(self) -> tuple[str, ...]:
+        """Classes of the diagnosis head.
+
+        Raises
+        ------
+        BadRecipe
+            The window head has not one output for each, and for each label.
+        """
+        classes, outputs = classes_of(self.recipe.data.diagnoses), self.recipe.architecture.window_classes
+        if outputs != len(LABELS) + len(classes):
+            raise BadRecipe(
+                f"recipe {self.recipe.name}: architecture.window_classes={outputs}, but data.diagnoses="
+                f"{self.recipe.data.diagnoses} needs {len(LABELS) + len(classes)}: {', '.join(LABELS)} and "
+                f"{', '.join(classes)}"
+            )
+        return classes
 
     @cached_property
     def steps(self) -> Steps:
@@ -93,21 +117,22 @@ class LungTask(SoundTask):
     def _counts(self, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
         """What is spread over folds, a patient: cycles, crackles, wheezes, devices, diagnoses."""
         counts: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+        class_of = CLASS_OF[self.recipe.data.diagnoses]
         for name in names:
             one = self.recordings[name]
             labels = one.cycles.labels
-            group = DIAGNOSIS_OF.get(one.diagnosis, "")
+            group = class_of.get(one.diagnosis, "")
             row = np.array(
                 [
                     len(labels),
                     *labels.sum(0),
                     len(labels) * (one.device != "Meditron"),
-                    *(0.0 for _ in DIAGNOSES),
+                    *(0.0 for _ in self.diagnoses),
                 ]
             )
             held = counts.setdefault(one.patient, np.zeros(len(row)))
             held += row
-            for k, word in enumerate(DIAGNOSES):
+            for k, word in enumerate(self.diagnoses):
                 held[4 + k] = float(group == word)
         return {patient: tuple(row.tolist()) for patient, row in counts.items()}
 
@@ -220,7 +245,7 @@ class LungTask(SoundTask):
     def evaluate(self, model: CnnLstm, thresholds: Mapping[str, float], names: Names) -> Evaluation:
         """Cycles, four classes, diagnosis; by device, place and patient."""
         words = ", ".join(f"{name} {value:g}" for name, value in thresholds.items())
-        predictions = predictions_of(self.heard(model, names), thresholds)
+        predictions = predictions_of(self.heard(model, names), thresholds, self.recipe.data.diagnoses)
         maps = map_counts(model, self.records(names), self.steps, self.window_steps)
         return describe(predictions, maps, [f"thresholds: {words}"])
 
@@ -238,7 +263,7 @@ class LungTask(SoundTask):
             window_s=self.recipe.data.window_s,
             step_s=self.steps.step_s,
             step_classes=LABELS,
-            window_classes=(*LABELS, *DIAGNOSES),
+            window_classes=(*LABELS, *self.diagnoses),
             normalisation=(
                 f"log-mel bands less their running mean of {self.mel.memory_s:g} s (causal), divided by 3"
             ),
