@@ -28,6 +28,16 @@ EVENTS: Final[dict[str, tuple[SignalKind, str]]] = {
     "apnoea": (SignalKind.LUNG_SOUND, "no breaths"),
     "murmur": (SignalKind.HEART_SOUND, "systolic murmur"),
     "spike-wave": (SignalKind.EEG, "3 Hz spike-and-wave discharge"),
+    "seizure": (SignalKind.EEG, "focal seizure: waves that grow, slow down from 6 to 2 Hz and spread"),
+    "burst-suppression": (SignalKind.EEG, "bursts of a second or two between flat stretches"),
+    "suppression": (SignalKind.EEG, "hardly any EEG"),
+    "blinks": (SignalKind.EEG, "eye blinks"),
+    "chewing": (SignalKind.EEG, "slow waves and muscle over the temples, 1.5 times a second"),
+    "muscle": (SignalKind.EEG, "tense muscles of jaw and forehead"),
+    "percussion": (SignalKind.EEG, "4 to 5 Hz waves of patting the chest, without evolution"),
+    "electrode-pop": (SignalKind.EEG, "one electrode jumps again and again"),
+    "electrode-off": (SignalKind.EEG, "one electrode off: flag and flat line"),
+    "eeg-mains": (SignalKind.EEG, "50 Hz hum on all electrodes"),
 }
 """Name → signal it shows in, and what it is."""
 
