@@ -68,6 +68,10 @@ def open_task(recipe: Recipe, data: Path, cache: Path = CACHE) -> Task:
         from training.eeg_task import EegTask
 
         return EegTask(recipe, data, cache)
+    if recipe.task == "eeg-pretrain":
+        from training.eeg_pretrain_task import EegPretrainTask
+
+        return EegPretrainTask(recipe, data, cache)
     if recipe.task == "sound-pretrain":
         from training.sound_pretrain_task import PretrainTask
 
