@@ -25,7 +25,7 @@ class EegData(Part):
     window_s: float = Field(default=16.0, gt=0, le=300, description="of EEG in an item of a batch")
     behind_steps: int = Field(default=2, ge=0, le=60, description="steps awaited before one is judged")
     channels: tuple[int, int] = Field(
-        default=(3, 12), description="derivations of an item: drawn between these"
+        default=(3, 10), description="derivations of an item: drawn between these"
     )
     draw: dict[str, float] = {"background": 0.45, "seizure": 0.25, "made": 0.3}
     blurred_s: float = Field(
