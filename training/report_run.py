@@ -128,8 +128,8 @@ def gather(
     began = time.monotonic()
     evaluation = scored.evaluation
     summaries = summaries_of(evaluation)
-    # Strips are cut from WFDB records; sounds have none.
-    if not evaluation.strips and scored.spec.signal != "sound":
+    # Strips are cut from WFDB records; sounds and EEG have none.
+    if not evaluation.strips and scored.spec.signal not in ("sound", "eeg"):
         evaluation = replace(evaluation, strips=worst_strips(summaries, signals or data, scored.spec))
     facts = Facts(
         f"{side} patients",
