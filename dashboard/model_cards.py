@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dashboard import model_sounds
 from dashboard.system_state import SystemSnapshot
 from dashboard.trust import name_of, speaks
 from models import cards, curves, verdict
@@ -225,6 +226,8 @@ def class_word(name: str, spec: ModelSpec | VerdictSpec) -> str:
 
 def key_figures(spec: ModelSpec | VerdictSpec) -> str:
     """The few figures that tell most."""
+    if isinstance(spec, ModelSpec) and model_sounds.of_sound(spec):
+        return model_sounds.key_figures(spec)
     whole = ""
     for name, figure in headlines(dict(spec.metrics)).items():
         words = " ".join(SHORT.get(word, word) for word in name.split("_"))

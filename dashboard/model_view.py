@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from dashboard import model_cards
+from dashboard import model_cards, model_sounds
 from dashboard.model_cards import Card, class_word, percent, plain
 from dashboard.model_charts import calibration_chart, confusion_chart, curve_chart
 from dashboard.system_state import SystemSnapshot
@@ -92,6 +92,9 @@ def _use(spec: ModelSpec | VerdictSpec) -> None:
 def _in_words(card: Card) -> None:
     """What the figures mean for a physician, class by class."""
     judges = isinstance(card.spec, VerdictSpec)
+    if isinstance(card.spec, ModelSpec) and model_sounds.of_sound(card.spec):
+        _sounds_in_words(card.spec)
+        return
     st.markdown(
         f"**How well it does, {'cross-validated' if judges else 'on patients that it never trained on'}**"
     )
@@ -118,6 +121,21 @@ def _in_words(card: Card) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", alt="How well it does")
     if words := model_cards.shockable_words(card.spec.metrics):
         st.text(words)
+
+
+def _sounds_in_words(spec: ModelSpec) -> None:
+    """What the figures of a network for sounds mean, and by which device they were recorded."""
+    pooled = model_sounds.best(spec.metrics)[1]
+    whose = "cross-validated by patient" if pooled else "on patients that it never trained on"
+    st.markdown(f"**How well it does, {whose}**")
+    # A table, not a grid: whole words, that wrap.
+    st.table(model_sounds.rows(spec) or [{"What": "No figures."}])
+    devices = model_sounds.device_rows(spec)
+    if devices:
+        st.markdown("**By recording device**")
+        st.table(devices)
+    elif spec.task == "lung":
+        st.caption("By recording device: not in this card (docs/results/lung.md).")
 
 
 def _figures(card: Card) -> None:

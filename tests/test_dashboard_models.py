@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import model_cards, model_charts, page_models, shared
+from dashboard import model_cards, model_charts, model_sounds, page_models, shared
 from dashboard.feed import Feed
 from dashboard.model_cards import Card, Damaged
 from dashboard.system_state import SystemSnapshot, SystemState
@@ -217,3 +217,85 @@ def test_the_page_names_a_damaged_card(
     assert not app.exception
     assert [one.value.startswith("The card bad.json cannot be read") for one in app.error] == [True]
     assert app.subheader[0].value == "ecg-beats-1"
+
+
+def sound_spec(**figures: tuple[float, float, float]) -> ModelSpec:
+    """The card of the lungs' network with other figures."""
+    spec = cards.read_spec(cards.WEIGHTS / "lung-sounds-1.json")
+    metrics = {
+        name: Interval(value=value, low=low, high=high, n=9) for name, (value, low, high) in figures.items()
+    }
+    return spec.model_copy(update={"metrics": metrics})
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"cv_crackle_auroc": (0.70, 0.6, 0.8)}, "WEAK: do not rely on it (asked: 0.85)"),
+        ({"cv_crackle_auroc": (0.80, 0.6, 0.9)}, "short of what is asked: 0.85"),
+        ({"cv_crackle_auroc": (0.86, 0.8, 0.9)}, "reaches what is asked: 0.85, not for certain"),
+        ({"cv_crackle_auroc": (0.93, 0.9, 0.95)}, "reaches what is asked: 0.85"),
+        ({"cv_wheeze_map_ratio": (1.2, 0.9, 1.5)}, "WEAK: do not rely on it: not shown to beat chance (1)"),
+        ({"cv_wheeze_map_ratio": (1.2, 1.1, 1.5)}, "better than chance"),
+        (
+            {"patient_diagnosis_balanced_accuracy": (0.99, 0.9, 1.0)},
+            "WEAK: do not rely on it: device and disease go together in the data",
+        ),
+        ({"icbhi_specificity": (0.9, 0.8, 1.0)}, ""),
+        ({"crackle_auroc": (float("nan"), float("nan"), float("nan"))}, ""),
+    ],
+)
+def test_a_weak_figure_of_a_network_for_sounds_is_called_so(
+    figures: dict[str, tuple[float, float, float]], said: str
+) -> None:
+    (row,) = model_sounds.rows(sound_spec(**figures))
+    assert row["What to make of it"] == said
+
+
+def test_pooled_folds_go_before_the_test_side_of_one() -> None:
+    spec = sound_spec(crackle_auroc=(0.95, 0.9, 1.0), cv_crackle_auroc=(0.6, 0.5, 0.7))
+    assert [row["Figure (95 %)"] for row in model_sounds.rows(spec)] == ["0.600 (0.500 to 0.700)"]
+    assert model_cards.key_figures(spec) == "WEAK: crackle AUROC 0.600"
+    strong = sound_spec(cv_crackle_auroc=(0.6, 0.5, 0.7), cv_wheeze_auroc=(0.9, 0.8, 1.0))
+    assert model_cards.key_figures(strong) == "crackle AUROC 0.600 (weak), wheeze AUROC 0.900"
+
+
+def test_figures_by_device_stand_in_a_table_where_the_card_has_them() -> None:
+    spec = sound_spec(
+        cv_device_Meditron_crackle_auroc=(0.7, 0.6, 0.8),
+        cv_device_Meditron_icbhi_score=(0.5, 0.4, 0.6),
+        cv_device_Litt3200_wheeze_auroc=(0.38, float("nan"), float("nan")),
+    )
+    assert model_sounds.device_rows(spec) == [
+        {
+            "Device": "Litt3200",
+            "Crackles (AUROC)": "–",
+            "Wheezes (AUROC)": "0.380 (too few patients for an interval)",
+            "ICBHI Score": "–",
+            "Breaths": 9,
+        },
+        {
+            "Device": "Meditron",
+            "Crackles (AUROC)": "0.700 (0.600 to 0.800)",
+            "Wheezes (AUROC)": "–",
+            "ICBHI Score": "0.500 (0.400 to 0.600)",
+            "Breaths": 9,
+        },
+    ]
+    assert model_sounds.device_rows(sound_spec(cv_crackle_auroc=(0.7, 0.6, 0.8))) == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "sounds" in name])
+def test_the_shipped_networks_for_sounds_are_told_in_words(name: str) -> None:
+    spec = by_name(model_cards.read_cards())[name].spec
+    assert isinstance(spec, ModelSpec)
+    words = {row["What"] for row in model_sounds.rows(spec)}
+    asked = {
+        "lung": {
+            "Breaths with crackles told from those without (AUROC)",
+            "ICBHI Score: mean of the next two",
+        },
+        "heart": {"Patients with a murmur told from those without (AUROC)", "S1 and S2 found to 40 ms (F1)"},
+    }[spec.task]
+    assert asked <= words
+    assert len(model_cards.key_figures(spec)) <= model_cards.LONGEST_FIGURES
