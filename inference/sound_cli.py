@@ -26,6 +26,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="MODEL",
         help="with --icbhi: score what this network says live, nothing else",
     )
+    score.add_argument(
+        "--stretch-s", type=float, metavar="S", help="make each recording so long, its cycles again and again"
+    )
+    score.add_argument(
+        "--made",
+        action="store_true",
+        help="with --icbhi: cases made of its train side (apnoeas, sensors off, loud wheezes), nothing else",
+    )
     score.add_argument("--circor", type=Path, metavar="DIR", help="CirCor 2022: .flac and .tsv")
     score.set_defaults(run=run_score)
 
@@ -42,7 +50,10 @@ def run_score(args: argparse.Namespace) -> int:
         records = sound_score.icbhi(args.icbhi)
         if args.lung_model is not None:
             return _score_network(records, args.lung_model)
-        for group, score in sorted(sound_score.score_rates(SignalKind.LUNG_SOUND, records).items()):
+        if args.made:
+            return _score_made(records)
+        rates = sound_score.score_rates(SignalKind.LUNG_SOUND, records, args.stretch_s)
+        for group, score in sorted(rates.items()):
             print(f"breaths, ICBHI {group}: {_words(score)}")
         silence = sound_score.score_silence(records)
         print(
@@ -51,7 +62,8 @@ def run_score(args: argparse.Namespace) -> int:
         )
     if args.circor is not None:
         records = sound_score.circor(args.circor)
-        for group, score in sorted(sound_score.score_rates(SignalKind.HEART_SOUND, records).items()):
+        rates = sound_score.score_rates(SignalKind.HEART_SOUND, records, args.stretch_s)
+        for group, score in sorted(rates.items()):
             print(f"beats, CirCor {group}: {_words(score)}")
     return 0
 
@@ -67,6 +79,27 @@ def _score_network(records: Sequence[Annotated], name: str) -> int:
         print(
             f"{label}, ICBHI {group}: {score.pieces} pieces, {score.positive} with, AUROC {score.auroc:.3f}"
         )
+    return 0
+
+
+def _score_made(records: Sequence[Annotated]) -> int:
+    from inference.sound_made import score_tails, score_wheezes
+    from inference.sound_models import SHIPPED
+    from inference.sound_score import sounds_of
+    from ingest.types import SignalKind
+    from models.sounds import SoundModel
+
+    kind = SignalKind.LUNG_SOUND
+    sounds = list(sounds_of(kind, [record for record in records if record.group == "train"]))
+    told = score_tails(sounds)
+    network = SoundModel.load(SHIPPED[kind])
+    for above_db in (12.0, 18.0, 24.0):
+        name = f"wheezes {above_db:g} dB above the cycles without"
+        told[name] = score_wheezes(sounds, above_db, network)
+    for name, one in told.items():
+        alarms = ", ".join(f"{alarm} {count}" for alarm, count in sorted(one.alarms.items())) or "none"
+        seconds = f"; {one.disturbed} of {one.loud} s of wheezing not judged" if one.loud else ""
+        print(f"{name}: {one.made} made; alarms: {alarms}{seconds}")
     return 0
 
 

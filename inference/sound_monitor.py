@@ -15,8 +15,10 @@ import numpy as np
 
 from inference import sound_records
 from inference.monitor import Outcome
+from inference.sound_contact import is_off, low_of
 from inference.sound_listener import Listener, Pieces, SoundNetwork
 from inference.sound_rhythm import BEATS, BREATHS, Rhythm, RhythmSpec, loudness, rhythm_of
+from inference.sound_sensors import Sensors
 from inference.sound_signs import (
     DISTURBED_DB,
     HUM_DB,
@@ -29,6 +31,7 @@ from inference.sound_signs import (
     UsualLoudness,
     measure,
 )
+from inference.sound_tones import is_tone
 from inference.types import Alarm, Prediction
 from inference.windows import CLEAN, WindowMonitor, Windows
 from ingest.bank import Bank, Due, Restart, layers
@@ -48,6 +51,7 @@ SIGNS: Final = ("lost", "clipped", "hum", "noise")
 """Classes of the alarms' windows that say that a second cannot be trusted."""
 
 SILENCE: Final = "silence"
+OFF: Final = "off"
 _DB_PER_NEPER: Final = 10.0 / np.log(10.0)
 
 
@@ -84,8 +88,9 @@ class SoundMonitor:
         self.clean = np.zeros((n_slots, self.rhythm.span_s), dtype=np.bool_)
         """Ring: which of these seconds can be trusted."""
         self.listener = None if network is None else Listener(kind, network, self.mel, n_slots)
+        self.sensors = Sensors(n_slots)
         self._names: dict[int, str] = {}
-        self._classes = (*SIGNS, SILENCE) if kind is SignalKind.LUNG_SOUND else SIGNS
+        self._classes = (*SIGNS, SILENCE, OFF) if kind is SignalKind.LUNG_SOUND else SIGNS
 
     def slot(self, bed: str) -> int:
         """Slot of a bed, with room for it everywhere."""
@@ -104,6 +109,7 @@ class SoundMonitor:
         self.usual.resize(n_slots)
         self.loudness = np.pad(self.loudness, ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
         self.clean = np.pad(self.clean, ((0, extra), (0, 0)))
+        self.sensors.resize(n_slots)
         if self.listener is not None:
             self.listener.resize(n_slots)
 
@@ -112,11 +118,12 @@ class SoundMonitor:
         slot = self.bank.beds[bed]
         self.bank.remove(bed)
         del self._names[slot]
+        self.sensors.forget(slot)
+        self.usual.reset(np.array([slot]))
         self._reset(slot)
 
     def _reset(self, slot: int) -> None:
         slots = np.array([slot])
-        self.usual.reset(slots)
         self.loudness[slot], self.clean[slot] = np.nan, False
         if self.listener is not None:
             self.listener.reset(slots)
@@ -133,7 +140,9 @@ class SoundMonitor:
         return outcome
 
     def _restart(self, restart: Restart) -> None:
-        """A new stream: another sensor, gain or place perhaps. What was usual is learned anew."""
+        """A stream begins anew. What was usual is kept over a gap of the same sensor: an apnoea goes on."""
+        if not self.sensors.goes_on(restart):
+            self.usual.reset(np.array([restart.slot]))
         self._reset(restart.slot)
 
     def _judge(self, due: Due) -> Outcome:
@@ -144,13 +153,18 @@ class SoundMonitor:
         none = -(-self.mel.early * self.rhythm.points // round(self.mel.frame_hz))
         points[seconds == 1, :none] = np.nan
         loudest_db = np.nanmax(points, axis=1) * _DB_PER_NEPER
-        signs, usual = measure(self.bank, due, sound), self.usual.of(slots)
-        flags, silent = self._flags(signs, usual), self._silent(usual, loudest_db)
-        clean = (signs.present >= LEAST_PRESENT) & ~flags.any(axis=1)
-        self.usual.learn(slots, signs, loudest_db, ~clean | silent)
+        signs = measure(self.bank, due, sound, low_of(frames, self.mel), loudest_db)
+        usual = self.usual.of(slots)
+        flags, silent = self._flags(signs, usual, frames), self._silent(signs, usual)
+        # A sensor that fell off and a chest that fell silent sound alike: an apnoea is still looked for.
+        off = self._off(signs, usual)
+        plain = (signs.present >= LEAST_PRESENT) & ~flags.any(axis=1)
+        clean = plain & ~self.sensors.stay_off(slots, off)
+        self.usual.learn(slots, signs, ~plain | off | silent)
         rhythm = self._follow(slots, seconds, points, clean)
         ends_ns = self.bank.time_ns(slots, due.ends)
-        said = np.column_stack([flags, silent])[:, : len(self._classes)].astype(np.float64)
+        self.sensors.note(slots, ends_ns, silent, plain)
+        said = np.column_stack([flags, silent, off])[:, : len(self._classes)].astype(np.float64)
         outcome = Outcome()
         told, trusted = None, np.zeros(0, dtype=np.bool_)
         heard: dict[int, dict[str, bool]] = {}
@@ -176,7 +190,7 @@ class SoundMonitor:
             )
         )
         # Nothing is known of a silence, nor of what is heard in it, while it is learned what is usual.
-        judged = clean & ~np.isnan(usual.level_db)
+        judged = plain & ~np.isnan(usual.level_db)
         outcome.alarms.extend(self._alarms(due, ends_ns, said, judged, told, trusted))
         return outcome
 
@@ -185,7 +199,7 @@ class SoundMonitor:
         n_times = round(HOP_S * mel.rate_hz) + mel.early * mel.hop
         return log_mel(sound[:, -n_times:], mel)
 
-    def _flags(self, signs: Seconds, usual: Usual) -> BoolArray:
+    def _flags(self, signs: Seconds, usual: Usual, frames: FloatArray) -> BoolArray:
         """Which of :data:`SIGNS` hold of the last second; none by level while that is learned."""
         learning = np.isnan(usual.level_db)
         below_db = np.where(learning, 0.0, usual.level_db - signs.level_db)
@@ -197,11 +211,21 @@ class SoundMonitor:
         hum = (signs.hum_share >= HUM_SHARE) & (hum_db >= HUM_DB)
         # What is cut or hums is loud, too, and says so itself.
         noise = (above_db >= DISTURBED_DB) & ~signs.clipped & ~hum
+        if self.bank.kind is SignalKind.LUNG_SOUND:
+            # A wheeze may be as loud as a voice: it is for the network to hear.
+            loud = np.flatnonzero(noise)
+            noise[loud] = ~is_tone(frames[loud], self.mel)
         return np.stack([lost, signs.clipped, hum, noise], axis=1)
 
-    def _silent(self, usual: Usual, loudest_db: WideFloatArray) -> BoolArray:
+    def _silent(self, signs: Seconds, usual: Usual) -> BoolArray:
         """Where no breath was heard in the last second; nowhere while it is learned what breath is."""
-        return np.asarray(usual.peak_db - loudest_db >= SILENT_DB, dtype=np.bool_)
+        return np.asarray(usual.peak_db - signs.peak_db >= SILENT_DB, dtype=np.bool_)
+
+    def _off(self, signs: Seconds, usual: Usual) -> BoolArray:
+        """Where a lung sensor no longer hears a chest."""
+        if self.bank.kind is SignalKind.HEART_SOUND:
+            return np.zeros(len(signs.present), dtype=np.bool_)
+        return is_off(signs.low, usual.low)
 
     def _follow(self, slots: IntArray, seconds: IntArray, points: WideFloatArray, clean: BoolArray) -> Rhythm:
         """Append a second's loudness; say what recurs in that of the last ones."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -141,33 +141,77 @@ def _chosen_on(folder: Path) -> set[str]:
 
 def play(kind: SignalKind, sound: FloatArray, fs_hz: float, network: SoundNetwork | None = None) -> Outcome:
     """Play one sound, a second a chunk, through a monitor of its own."""
+    return play_together(kind, {"bed": sound}, fs_hz, network)
+
+
+def play_together(
+    kind: SignalKind, sounds: Mapping[str, FloatArray], fs_hz: float, network: SoundNetwork | None = None
+) -> Outcome:
+    """Play a sound at each bed, a second a chunk, through one monitor."""
     monitor = SoundMonitor(kind, WindowMonitor(kind, AlarmBook(), lambda: T0), network)
     outcome, n = Outcome(), round(fs_hz)
-    for second in range(len(sound) // n):
-        samples = sound[second * n : (second + 1) * n, None]
-        chunk = Chunk("bed", "record", kind, ("sound",), fs_hz, T0 + second * NS_PER_S, second, samples)
-        piece = Piece(chunk, second, samples, chunk.start_ns, 0, second == 0)
-        outcome.extend(monitor.push([("bed", piece)]))
+    for second in range(max(len(sound) for sound in sounds.values()) // n):
+        pieces = []
+        for bed, sound in sounds.items():
+            samples = sound[second * n : (second + 1) * n, None]
+            if len(samples) == n:
+                start_ns = T0 + second * NS_PER_S
+                chunk = Chunk(bed, "record", kind, ("sound",), fs_hz, start_ns, second, samples)
+                pieces.append((bed, Piece(chunk, second, samples, start_ns, 0, second == 0)))
+        outcome.extend(monitor.push(pieces))
     return outcome
 
 
-def _sounds(kind: SignalKind, records: Iterable[Annotated]) -> Iterator[tuple[Annotated, FloatArray, float]]:
+def sounds_of(
+    kind: SignalKind, records: Iterable[Annotated]
+) -> Iterator[tuple[Annotated, FloatArray, float]]:
+    """Each recording with its first channel and rate."""
     for record in records:
         (own,) = read_signal_files(record.path, kind=kind).signals
         yield record, np.ascontiguousarray(own.samples[:, 0], dtype=np.float32), own.fs_hz
 
 
-def score_rates(kind: SignalKind, records: Sequence[Annotated]) -> dict[str, RateScore]:
-    """Hold each second's rate against the cycles in the span that it was made of, by group."""
+def stretched(
+    record: Annotated, sound: FloatArray, fs_hz: float, length_s: float
+) -> tuple[Annotated, FloatArray]:
+    """A recording's annotated cycles again and again, as long as asked for; each joined over 20 ms."""
+    begin_s, end_s = record.cycles_s[0, 0], min(record.cycles_s[-1, 1], len(sound) / fs_hz)
+    edge = round(0.02 * fs_hz)
+    fade = np.linspace(0.0, 1.0, edge)
+    part = sound[round(begin_s * fs_hz) : round(end_s * fs_hz)].astype(np.float64)
+    step = len(part) - edge
+    n_times = -(-round(length_s * fs_hz) // step)
+    part[:edge] *= fade
+    part[-edge:] *= fade[::-1]
+    line = np.zeros(n_times * step + edge)
+    for nth in range(n_times):
+        line[nth * step : nth * step + len(part)] += part
+    cycles = [record.cycles_s - begin_s + nth * step / fs_hz for nth in range(n_times)]
+    labels = {name: np.tile(label, n_times) for name, label in record.labels.items()}
+    long = replace(record, cycles_s=np.concatenate(cycles), labels=labels)
+    return long, line[: round(length_s * fs_hz)].astype(np.float32)
+
+
+def score_rates(
+    kind: SignalKind, records: Sequence[Annotated], stretched_s: float | None = None
+) -> dict[str, RateScore]:
+    """Hold each second's rate against the cycles in the span that it was made of, by group.
+
+    With ``stretched_s`` of recordings that are made so long (:func:`stretched`), from the time on when all of
+    a rate's span is heard.
+    """
     rhythm = SPECS[kind][1]
     scores: dict[str, RateScore] = defaultdict(RateScore)
-    for record, sound, fs_hz in _sounds(kind, records):
-        score = scores[record.group]
+    for record, sound, fs_hz in sounds_of(kind, records):
+        score, least_s = scores[record.group], rhythm.least_s
+        if stretched_s is not None:
+            record, sound = stretched(record, sound, fs_hz, stretched_s)
+            least_s = rhythm.span_s
         outcome = play(kind, sound, fs_hz)
         score.technical.update(alarm.kind for alarm in outcome.alarms if alarm.ended_ns is None)
         for second, vital in enumerate(outcome.vitals, 1):
             lengths = cycles_within(record.cycles_s, max(0, second - rhythm.span_s), second)
-            if second < rhythm.least_s or lengths is None:
+            if second < least_s or lengths is None:
                 continue
             errors = score.errors.setdefault(record.patient, [])
             score.n_seconds += 1
@@ -195,7 +239,7 @@ def score_pieces(records: Sequence[Annotated], network: SoundNetwork) -> dict[tu
     A piece holds a crackle where half of it, or of a cycle with one, lies in the other.
     """
     said: dict[tuple[str, str], list[tuple[bool, float]]] = defaultdict(list)
-    for record, sound, fs_hz in _sounds(SignalKind.LUNG_SOUND, records):
+    for record, sound, fs_hz in sounds_of(SignalKind.LUNG_SOUND, records):
         for one in play(SignalKind.LUNG_SOUND, sound, fs_hz, network).predictions:
             begin_s, end_s = (one.start_ns - T0) / NS_PER_S, (one.end_ns - T0) / NS_PER_S
             begins, ends = record.cycles_s.T
@@ -220,7 +264,7 @@ def score_silence(records: Sequence[Annotated]) -> SilenceScore:
     """Breathing of each recording, a made apnoea, and breathing again: what was told of it."""
     told = false = 0
     made = seconds = 0
-    for _, sound, fs_hz in _sounds(SignalKind.LUNG_SOUND, records):
+    for _, sound, fs_hz in sounds_of(SignalKind.LUNG_SOUND, records):
         line = with_apnoea(sound, fs_hz)
         outcome = play(SignalKind.LUNG_SOUND, line, fs_hz)
         raised_s = [

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from inference.sound_contact import Low
 from ingest.bank import Bank, Due
 from ingest.filters import NOTCH_HZ
 from ingest.types import BoolArray, FloatArray, IntArray, WideFloatArray
@@ -69,6 +70,10 @@ class Seconds:
         The device says that its sensor is off; the tops are cut.
     hum_share, hum_db : ndarray of float64
         Share of the power that is mains hum, and its power.
+    low : Low
+        What is heard below 150 Hz.
+    peak_db : ndarray of float64
+        Loudest breath.
     """
 
     present: WideFloatArray
@@ -78,6 +83,8 @@ class Seconds:
     clipped: BoolArray
     hum_share: WideFloatArray
     hum_db: WideFloatArray
+    low: Low
+    peak_db: WideFloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +93,11 @@ class Usual:
 
     level_db: WideFloatArray
     whole_db: WideFloatArray
+    low: Low
     peak_db: WideFloatArray
 
 
-def measure(bank: Bank, due: Due, sound: FloatArray) -> Seconds:
+def measure(bank: Bank, due: Due, sound: FloatArray, low: Low, peak_db: WideFloatArray) -> Seconds:
     """Measure the last second of due windows' first channels.
 
     Parameters
@@ -100,6 +108,8 @@ def measure(bank: Bank, due: Due, sound: FloatArray) -> Seconds:
         Which streams.
     sound : ndarray of float32, shape (n, n_times)
         Filtered samples, at least a second.
+    low, peak_db
+        As :class:`Seconds` has them.
     """
     n_times = round(bank.spec.rate_hz)
     every_raw, every_present, every_flag = bank.recent(due, n_times, 1)
@@ -114,6 +124,8 @@ def measure(bank: Bank, due: Due, sound: FloatArray) -> Seconds:
         _clipped(raw),
         hum / np.maximum(total, _FLOOR),
         10.0 * np.log10(hum + _FLOOR),
+        low,
+        peak_db,
     )
 
 
@@ -136,7 +148,7 @@ def _hum_power(raw: FloatArray, rate_hz: float) -> tuple[WideFloatArray, WideFlo
 
 
 class UsualLoudness:
-    """What is usual for each bed: loudness of a second, and the loudest breath within one.
+    """What is usual for each bed: loudness of a second, what lies below 150 Hz, and the loudest breath.
 
     Parameters
     ----------
@@ -145,8 +157,9 @@ class UsualLoudness:
     """
 
     def __init__(self, n_slots: int) -> None:
-        self.seconds = np.full((n_slots, REMEMBERED, 3), np.nan)
-        """Ring of (level, whole level, loudest breath), dB; NaN where nothing stands yet."""
+        self.seconds = np.full((n_slots, REMEMBERED, 5), np.nan)
+        """Ring of (level, whole level, loudest and swing below 150 Hz, loudest breath), dB; NaN where nothing
+        stands yet."""
         self.counts = np.zeros((n_slots, 2), dtype=np.int64)
         """Seconds that were remembered, and remarkable ones that were seen."""
 
@@ -168,17 +181,18 @@ class UsualLoudness:
         rows, last = np.arange(len(slots)), np.maximum(held - 1, 0)
         enough = held >= LEAST_REMEMBERED
         middle = (ordered[rows, last // 2] + ordered[rows, (last + 1) // 2]) / 2
-        peak = ordered[rows, np.round(PEAK_QUANTILE * last).astype(np.int64), 2]
-        return Usual(*(np.where(enough, one, np.nan) for one in (middle[:, 0], middle[:, 1], peak)))
+        peak = ordered[rows, np.round(PEAK_QUANTILE * last).astype(np.int64), 4]
+        middles = np.column_stack([middle[:, :4], peak])
+        level, whole, loudest, swing, peak = np.where(enough[:, None], middles, np.nan).T
+        return Usual(level, whole, Low(loudest, swing), peak)
 
-    def learn(
-        self, slots: IntArray, signs: Seconds, loudest_db: WideFloatArray, remarkable: BoolArray
-    ) -> None:
+    def learn(self, slots: IntArray, signs: Seconds, remarkable: BoolArray) -> None:
         """Remember a second of some beds where it was heard, each once; of remarkable ones every tenth."""
         heard = signs.present >= LEAST_PRESENT
         self.counts[slots, 1] += remarkable & heard
         takes = heard & (~remarkable | (self.counts[slots, 1] % EVERY_REMARKABLE == 0))
         at = slots[takes]
         place = self.counts[at, 0] % REMEMBERED
-        self.seconds[at, place] = np.stack([signs.level_db, signs.whole_db, loudest_db], axis=1)[takes]
+        own = (signs.level_db, signs.whole_db, signs.low.loudest_db, signs.low.swing_db, signs.peak_db)
+        self.seconds[at, place] = np.stack(own, axis=1)[takes]
         self.counts[at, 0] += 1

@@ -8,6 +8,7 @@ import numpy as np
 from inference.errors import SnapshotError
 from inference.packed import Array, PackedStream, pack, pack_stream, unpack, unpack_stream
 from inference.sound_monitor import SoundMonitor
+from inference.sound_sensors import Sensor
 
 
 class SoundState(msgspec.Struct, frozen=True):
@@ -16,6 +17,9 @@ class SoundState(msgspec.Struct, frozen=True):
     stream: PackedStream
     arrays: dict[str, Array]
     model_sha256: str | None
+    device: str = ""
+    silent: bool = False
+    off_s: int = 0
 
 
 def take_sound(monitor: SoundMonitor, bed: str) -> SoundState | None:
@@ -34,7 +38,12 @@ def take_sound(monitor: SoundMonitor, bed: str) -> SoundState | None:
         arrays |= {"frames": pack(listener.frames[slot]), "level": pack(listener.level.state(slot))}
         arrays["seconds"] = pack(listener.seconds[slot : slot + 1])
     return SoundState(
-        pack_stream(monitor.bank.state(bed)), arrays, None if listener is None else listener.card.sha256
+        pack_stream(monitor.bank.state(bed)),
+        arrays,
+        None if listener is None else listener.card.sha256,
+        monitor.sensors.of[slot].device,
+        bool(monitor.sensors.silent[slot]),
+        int(monitor.sensors.off_s[slot]),
     )
 
 
@@ -64,6 +73,10 @@ def _put(monitor: SoundMonitor, bed: str, state: SoundState) -> None:
     monitor.bank.restore(bed, unpack_stream(state.stream))
     monitor.usual.seconds[slot], monitor.usual.counts[slot] = arrays["usual"], arrays["counts"]
     monitor.loudness[slot], monitor.clean[slot] = arrays["loudness"], arrays["clean"]
+    monitor.sensors.of[slot] = Sensor(state.device, state.stream.fs_hz, state.stream.channels)
+    hop, slots = monitor.bank.hop, np.array([slot])
+    monitor.sensors.last_ns[slot] = monitor.bank.time_ns(slots, monitor.bank.count[slots] // hop * hop)[0]
+    monitor.sensors.silent[slot], monitor.sensors.off_s[slot] = state.silent, state.off_s
     listener = monitor.listener
     if listener is None:
         return

@@ -44,6 +44,8 @@ class Restart:
     slot: int
     start_ns: int
     channels: tuple[str, ...]
+    device: str
+    fs_hz: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,10 @@ class Bank:
         for (layout, _, _), members in groups.items():
             self._append(layout, members)
         restarts = tuple(
-            Restart(slot, part.start_ns, part.piece.chunk.channels)
+            Restart(slot, part.start_ns, chunk.channels, chunk.device, chunk.fs_hz)
             for (slot, part), begun in zip(parts, begins, strict=True)
             if begun
+            for chunk in (part.piece.chunk,)
         )
         return Round(restarts, self._due(slots, before))
 

@@ -20,6 +20,7 @@ from ingest.types import FloatArray, SignalKind, WideFloatArray
 
 FS_HZ: Final = 4_000.0
 GAIN: Final = 32_767.0
+HEART_IN_LUNG: Final = 0.01
 _BLOCK_S: Final = 2.0
 
 
@@ -64,7 +65,7 @@ def breaths(seed: int, bed: str, events: Sequence[Event]) -> Iterator[Breath]:
 
 
 class LungSound(BlockStream):
-    """Breathing heard at the chest of one bed, full scale ±1."""
+    """Breathing heard at the chest of one bed, and faintly the heart of its ECG; full scale ±1."""
 
     def __init__(self, seed: int, bed: str, events: Sequence[Event] = ()) -> None:
         from scipy.signal import butter
@@ -77,6 +78,7 @@ class LungSound(BlockStream):
         self._sos = butter(2, (90, 550), "bandpass", fs=FS_HZ, output="sos")
         self._state = np.zeros((len(self._sos), 2))
         self._loudness = rng.uniform(0.05, 0.09)
+        self._beats = _beats_of(seed, bed, events)
 
     def _render(self, start: int, n_samples: int) -> FloatArray:
         from scipy.signal import sosfilt
@@ -98,6 +100,9 @@ class LungSound(BlockStream):
             if breath.wheeze is not None:
                 extra += _wheeze(times_s, *breath.wheeze)
         sound = 2.5 * self._loudness * loud * flow + extra + 0.002 * white[:, 1]
+        for beat in self._beats.between(times_s[0] - 1.0, times_s[-1] + 0.1):
+            for at_s, pitch_hz in zip(sound_times(beat), (65.0, 80.0), strict=True):
+                sound += _thump(times_s, at_s, pitch_hz, HEART_IN_LUNG, 0.03)
         return _quantised(sound)
 
 
@@ -143,6 +148,11 @@ def lung_truth(seed: int, bed: str, events: Sequence[Event], until_s: float) -> 
     return spans
 
 
+def _beats_of(seed: int, bed: str, events: Sequence[Event]) -> Beats:
+    """Return the beats that give the bed's ECG."""
+    return Beats(seed, bed, segments_of([e for e in events if e.kind is SignalKind.ECG], "sinus"))
+
+
 class HeartSound(BlockStream):
     """S1 and S2 of the same heart that gives the bed's ECG, with a systolic murmur where scripted."""
 
@@ -151,7 +161,7 @@ class HeartSound(BlockStream):
 
         rng = np.random.default_rng(seed_of(seed, bed, "heart sound"))
         super().__init__(FS_HZ, 1, _BLOCK_S, float(rng.random()))
-        self._beats = Beats(seed, bed, segments_of([e for e in events if e.kind is SignalKind.ECG], "sinus"))
+        self._beats = _beats_of(seed, bed, events)
         self._murmurs = [(e.at_s, e.end_s) for e in events if e.name == "murmur"]
         self._noise = np.random.default_rng(seed_of(seed, bed, "heart noise"))
         self._sos = butter(2, (120, 320), "bandpass", fs=FS_HZ, output="sos")
