@@ -1,9 +1,10 @@
-"""What the EEG page receives: samples as they come, montages as weights, spectra, marks.
+"""What the EEG page receives: samples as they come, montages as weights, spectra, trends, marks.
 
 A feed is laid out as in :mod:`dashboard.payload`: length of the header, header (:class:`EegFeed`), then int16
-samples, channel after channel, newest and past; then the columns of spectra as bytes. Samples are counted
-from the begin of a stream's ``epoch``. A feed repeats what the one before it held, so one that the browser
-skips leaves no gap; what it lacks all the same (it begins anew, it was hidden) it asks for in pieces.
+samples, channel after channel, newest and past; then the columns of spectra as bytes, and trends. Samples
+are counted from the begin of a stream's ``epoch``. A feed repeats what the one before it held, so one that
+the browser skips leaves no gap; what it lacks all the same (it begins anew, it was hidden) it asks for in
+pieces.
 """
 
 from __future__ import annotations
@@ -11,21 +12,25 @@ from __future__ import annotations
 import struct
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
 
+from dashboard.eeg_headers import Ask, EegFeed, Samples, Spectrum, Stream, Trends
 from dashboard.eeg_layout import MontageRows, montages_of
 from dashboard.eeg_marks import Said
+from dashboard.eeg_seconds import MOST_CHARACTERS, NAMES, Seconds
 from dashboard.eeg_spectra import Columns
 from dashboard.snapshots import LeadOff, StreamSnapshot, TraceWindow, WardSnapshot
 from ingest.types import MISSING_INT16, NS_PER_S, FloatArray, SignalKind
 
 FIRST_S: Final = 4.0
 """Sent at first; the browser asks for what fills its page."""
-PAST_S: Final = 40.0
-"""Sent at once of what the browser asks for: 430 kB of 21 channels."""
+PAST_S: Final = 60.0
+"""Sent at once of what the browser asks for: 650 kB of 21 channels."""
+WHOLE_FEEDS: Final = 2
+"""Feeds that bring everything but the past samples: the browser may skip one."""
 LEAST_STEP_UV: Final = 0.02
 FULL_SCALE: Final = 32_000
 
@@ -51,61 +56,13 @@ class EegSource(Protocol):
         """Copy columns of spectra from a count of an epoch on."""
         ...
 
+    def eeg_seconds(self, bed: str, epoch: int, count: int) -> Seconds | None:
+        """Copy trends from a count of an epoch on."""
+        ...
+
     def eeg_marks(self, bed: str, epoch: int, count: int) -> Said | None:
         """Return what a network said after a count of an epoch."""
         ...
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """What the browser asks for: all but samples anew, or the samples before index ``until`` of an epoch."""
-
-    do: Literal["whole", "past"]
-    epoch: int = 0
-    until: int = 0
-
-
-class Samples(msgspec.Struct, frozen=True):
-    """Samples ``[first, first + count)``; µV are ``digital * scale + offset``, channel by channel."""
-
-    first: int
-    count: int
-    scale: list[float]
-    offset: list[float]
-
-
-class Stream(msgspec.Struct, frozen=True, rename="camel"):
-    """The EEG. ``head_s`` is the device time after the newest sample, ``off`` (channel, from, to) in s."""
-
-    epoch: int
-    fs: float
-    source_hz: float
-    device: str
-    n_channels: int
-    head_s: float
-    age: float
-    held_from: int
-    off: list[tuple[int, float, float]]
-    newest: Samples
-    past: Samples | None
-
-
-class Spectrum(msgspec.Struct, frozen=True):
-    """Columns ``[first, first + count)`` of spectra, each sides x bins bytes."""
-
-    epoch: int
-    first: int
-    count: int
-
-
-class EegFeed(msgspec.Struct, frozen=True):
-    """Header of a feed; ``layout`` comes where it changed and when it is asked for."""
-
-    view: str
-    seq: int
-    stream: Stream | None
-    layout: list[MontageRows] | None
-    spectrum: Spectrum | None
-    marks: Said | None
 
 
 @dataclass(slots=True)
@@ -139,7 +96,9 @@ class EegSession:
     asked: Ask | None = None
     off: frozenset[str] = frozenset()
     layouts_left: int = 0
+    wholes_left: int = WHOLE_FEEDS
     spectra: Told = field(default_factory=Told)
+    trends: Told = field(default_factory=Told)
     marks: Told = field(default_factory=Told)
 
     def answer(self, asked: Ask) -> None:
@@ -147,14 +106,18 @@ class EegSession:
         if asked.do == "past":
             self.asked = asked
             return
-        self.layouts_left = 2
-        self.spectra.forget()
-        self.marks.forget()
+        self.wholes_left = WHOLE_FEEDS
 
 
 def build_eeg_feed(source: EegSource, session: EegSession) -> bytes:
     """Return the next feed of this view and move its cursors on."""
     session.seq += 1
+    whole = session.wholes_left > 0
+    if whole:
+        session.wholes_left -= 1
+        session.layouts_left = 1
+        for told in (session.spectra, session.trends, session.marks):
+            told.forget()
     bodies: list[bytes] = []
     window = source.window(
         session.bed, SignalKind.EEG, session.epoch, session.sent[0] if session.sent else 0, FIRST_S
@@ -163,9 +126,11 @@ def build_eeg_feed(source: EegSource, session: EegSession) -> bytes:
     feed = EegFeed(
         session.view,
         session.seq,
+        whole,
         stream,
         _layout(session, window.stream) if window is not None else None,
         _spectrum(source, session, bodies),
+        _trends(source, session, bodies),
         _marks(source, session),
     )
     text = msgspec.json.encode(feed)
@@ -178,7 +143,7 @@ def _layout(session: EegSession, shown: StreamSnapshot) -> list[MontageRows] | N
     flags = shown.lead_off or ()
     off = frozenset(name for name, is_off in zip(shown.channels, flags, strict=False) if is_off)
     if off != session.off:
-        session.off, session.layouts_left = off, 2
+        session.off, session.layouts_left = off, WHOLE_FEEDS
     if not session.layouts_left:
         return None
     session.layouts_left -= 1
@@ -191,7 +156,7 @@ def _stream(source: EegSource, session: EegSession, window: TraceWindow, bodies:
         session.epoch = shown.epoch
         session.sent.clear()
         session.sent.append(window.first_index)
-        session.layouts_left = 2
+        session.layouts_left = WHOLE_FEEDS
         session.asked = None
     session.sent.append(shown.head_index)
     newest = _samples(window.first_index, window.samples, bodies)
@@ -201,7 +166,7 @@ def _stream(source: EegSource, session: EegSession, window: TraceWindow, bodies:
         fs=shown.fs_hz,
         source_hz=shown.source_hz,
         device=shown.device,
-        n_channels=len(shown.channels),
+        channels=[name[:MOST_CHARACTERS] for name in shown.channels],
         head_s=shown.head_ns / NS_PER_S,
         age=round(shown.age_s, 2),
         held_from=shown.first_index,
@@ -253,6 +218,17 @@ def _spectrum(source: EegSource, session: EegSession, bodies: list[bytes]) -> Sp
     told.step(found.epoch, found.first + count)
     bodies.append(found.levels.tobytes())
     return Spectrum(found.epoch, found.first, count)
+
+
+def _trends(source: EegSource, session: EegSession, bodies: list[bytes]) -> Trends | None:
+    told = session.trends
+    found = source.eeg_seconds(session.bed, told.epoch, told.counts[0])
+    if found is None:
+        return None
+    count = len(found.times_s)
+    told.step(found.epoch, found.first + count)
+    bodies += [found.times_s.astype("<f8").tobytes(), found.values.astype("<f4").tobytes()]
+    return Trends(found.epoch, found.first, count, NAMES, found.signs)
 
 
 def _marks(source: EegSource, session: EegSession) -> Said | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dashboard.eeg_marks import EegMarks
+from dashboard.eeg_seconds import EegSeconds
 from dashboard.eeg_spectra import Spectra
 from dashboard.heard_sounds import SOUNDS, HeardSounds
 from dashboard.history import HeardBeats, VitalRing
@@ -84,6 +85,7 @@ class HeldBed:
     heard: dict[str, HeardSounds] = field(default_factory=_nothing_heard)
     eeg_marks: EegMarks = field(default_factory=EegMarks)
     eeg_spectra: Spectra = field(default_factory=Spectra)
+    eeg_seconds: EegSeconds = field(default_factory=EegSeconds)
     status: Bed | None = None
     watch: AnalysisWatch = field(default_factory=AnalysisWatch)
 
@@ -93,7 +95,7 @@ class HeldBed:
         if held is not None and _patient(held) != _patient(status):
             self.beats = HeardBeats(history_s)
             self.heard = _nothing_heard()
-            self.eeg_marks, self.eeg_spectra = EegMarks(), Spectra()
+            self.eeg_marks, self.eeg_spectra, self.eeg_seconds = EegMarks(), Spectra(), EegSeconds()
             self.vitals.clear()
             self.past_vitals.clear()
             self.predictions.clear()

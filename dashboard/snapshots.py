@@ -11,7 +11,8 @@ from ingest.types import FloatArray, IntArray, SignalKind, WideFloatArray
 LIVE_S: Final = 5.0
 """Raw chunks newer than this: the signal comes."""
 
-_SOUNDS: Final = (SignalKind.LUNG_SOUND.value, SignalKind.HEART_SOUND.value)
+_BESIDE: Final = (SignalKind.LUNG_SOUND.value, SignalKind.HEART_SOUND.value, SignalKind.EEG.value)
+"""Signals whose numbers stand beside them, not large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class BedSnapshot:
     @property
     def vital(self) -> VitalSnapshot | None:
         """The vital signs to show large: the freshest, not those of a sound where the bed has others."""
-        large = (vital for vital in self.vitals if vital.signal not in _SOUNDS)
+        large = (vital for vital in self.vitals if vital.signal not in _BESIDE)
         found = min(large, key=lambda vital: vital.age_s, default=None)
         kind = self.sound_only
         return found or next(

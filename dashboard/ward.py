@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dashboard.eeg_marks import Said
+from dashboard.eeg_seconds import Seconds
 from dashboard.eeg_spectra import Columns
 from dashboard.heard_sounds import SOUNDS, Heard
 from dashboard.held_bed import HeldBed
@@ -114,9 +115,10 @@ class Ward:
             held = bed.vitals.get(vital.signal)
             if held is None or not _supersedes(held[0].time_ns, held[0], vital.time_ns, vital):
                 bed.vitals[vital.signal] = (vital, fresh_at)
+                bed.eeg_seconds.add(vital)
                 # Trends are of heart rates.
                 room = vital.signal in bed.past_vitals or len(bed.past_vitals) < MAX_SIGNALS
-                if room and vital.signal != SignalKind.LUNG_SOUND:
+                if room and vital.signal not in (SignalKind.LUNG_SOUND, SignalKind.EEG):
                     bed.past_vitals.setdefault(vital.signal, VitalRing(vital.signal)).add(vital)
 
     def add_prediction(self, prediction: Prediction, age_s: float = 0.0) -> None:
@@ -271,6 +273,12 @@ class Ward:
         with self._lock:
             held = self._beds.get(bed)
             return held.eeg_spectra.since(epoch, column) if held else None
+
+    def eeg_seconds(self, bed: str, epoch: int, count: int) -> Seconds | None:
+        """Copy trends of an EEG that workers sent (see :meth:`EegSeconds.since`)."""
+        with self._lock:
+            held = self._beds.get(bed)
+            return held.eeg_seconds.since(epoch, count) if held else None
 
     def eeg_marks(self, bed: str, epoch: int, count: int) -> Said | None:
         """Return what a network said of an EEG (see :meth:`EegMarks.since`)."""

@@ -14,12 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard.eeg_pane import eeg_table
 from dashboard.shared import Missing
 from dashboard.snapshots import BedSnapshot, VitalHistory, WardSnapshot
 from dashboard.trend_charts import Trend, charts, line_table
-from dashboard.trend_points import MOST_BUCKETS, Numbers, Series, of_history, thinned
-from dashboard.trends import age_line, read_trend
+from dashboard.trend_points import MOST_BUCKETS, Numbers, Series, of_history, of_minutes, thinned
+from dashboard.trends import age_line, read_trend, signals_of
 from dashboard.ward import Ward
 from inference.errors import StoreError
 from inference.store import Store, TrendPoint
@@ -40,7 +39,9 @@ def a_series(times_s: np.ndarray, values: np.ndarray) -> Series:
 def a_history(times_s: np.ndarray, rate: np.ndarray | None = None, begin_ns: int = T0_NS) -> VitalHistory:
     times_ns = begin_ns + np.round(times_s * NS_PER_S).astype(np.int64)
     ones = np.ones(len(times_s))
-    return VitalHistory("ecg", times_ns, 72.0 * ones if rate is None else rate, 0.0 * ones, 0.9 * ones)
+    heard = {name: np.nan * ones for name in ("wheeze", "crackle", "murmur")}
+    rate = 72.0 * ones if rate is None else rate
+    return VitalHistory("ecg", times_ns, rate, 0.0 * ones, 0.9 * ones, np.nan * ones, heard)
 
 
 def an_alarm(onset_ns: int, priority: Priority = Priority.HIGH, message: str = "*** VTACH") -> Alarm:
@@ -269,32 +270,57 @@ def test_a_bed_without_numbers_says_so_and_several_signals_are_offered() -> None
     assert not app.exception
 
 
-def test_a_bed_without_eeg_says_so_and_channels_stand_under_each_other_at_their_scale() -> None:
-    def script(ward):  # type: ignore[no-untyped-def]
-        from dashboard import eeg_pane
+def a_breath(second: int, rate: float | None, heard: dict[str, bool] | None = None) -> Vital:
+    time_ns = T0_NS + second * NS_PER_S
+    return Vital(f"b{second}", "bed-01", "lung_sound", time_ns, None, None, 1.0, True, second, 0, rate, heard)
 
-        eeg_pane.show_eeg(ward, "bed-01")
 
+def titles(trend: Trend) -> list[str]:
+    return [chart.to_dict()["layer"][0]["encoding"]["y"]["title"] for chart in charts(trend)]
+
+
+def test_breaths_a_minute_and_what_is_heard_stand_in_the_trends_of_a_bed() -> None:
     ward = Ward()
-    app = AppTest.from_function(script, args=(ward,), default_timeout=30).run()
-    assert [item.value for item in app.caption] == ["This bed sends no EEG."]
+    chunk = np.zeros((4_000, 1), np.float32)
+    ward.add_chunk(Chunk("bed-01", "s", SignalKind.LUNG_SOUND, ("a",), 4_000.0, T0_NS, 0, chunk))
+    assert signals_of(ward, "bed-01") == ["lung_sound"]
+    for second in range(180):
+        judged = {"wheeze": second < 60, "crackle": False} if second % 3 == 0 else None
+        ward.add_vital(a_breath(second, None if second % 2 else 16.0, judged))
+    trend = read_trend(ward, MISSING, "bed-01", "lung_sound", "1 h", T0_NS + 180 * NS_PER_S)
+    assert titles(trend) == ["RR (/min)", "Wheezes (%)", "Crackles (%)", "Quality (%)"]
+    breaths = trend.numbers.breaths.mean
+    assert (np.nanmin(breaths), np.nanmax(breaths), np.isnan(breaths).sum()) == (16.0, 16.0, 90)
+    wheezes = of_minutes(trend.numbers.heard["wheeze"])
+    assert wheezes.mean.tolist() == [1.0, 0.0, 0.0]
+    assert np.diff(wheezes.times_ns).tolist() == [60 * NS_PER_S] * 2
 
-    samples = np.zeros((2_560, 2), np.float32)
-    samples[1_000:1_100] = np.nan
-    samples[2_000:2_010, 1] = 100.0
-    chunk = Chunk("bed-01", "<i>eeg</i>", SignalKind.EEG, ("Fp1", "<b>"), 256.0, T0_NS, 0, samples)
-    ward.add_chunk(chunk)
-    app.run()
-    assert not app.exception
-    assert "Not there yet" in app.caption[0].value
-    assert "10 µV/mm" in app.caption[0].value
-    assert "\\<i\\>eeg" in app.caption[0].value
 
-    window = ward.window("bed-01", SignalKind.EEG, 0, 0, 10.0)
-    assert window is not None
-    table = eeg_table(window, 10.0)
-    first, second = (table[table.row == row].mm for row in (0, 1))
-    assert first.max() == first.min() == -6.0
-    assert first.isna().any()
-    assert second.max() - second.min() == pytest.approx(10.0)  # 100 µV at 10 µV/mm
-    assert 1_999 <= second.idxmin() <= 2_010  # negative up
+def test_beats_of_heart_sounds_have_trends_of_their_own_beside_the_ecg_s() -> None:
+    ecg = a_history(np.arange(60.0))
+    heart = replace(ecg, signal="heart_sound", heart_rate_bpm=ecg.heart_rate_bpm + 1)
+    ward = Held(heart, ecg)
+    assert signals_of(ward, "bed-01") == ["ecg", "heart_sound"]
+    trend = read_trend(ward, MISSING, "bed-01", "heart_sound", "1 h", T0_NS + 60 * NS_PER_S)
+    assert titles(trend) == ["HR (/min)", "Murmur (%)", "Quality (%)"]
+    assert trend.numbers.heart_rate.mean.max() == 73.0
+
+
+def test_breaths_of_a_day_come_from_the_store(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    engine = connect(url, writes=True)
+    upgrade(engine)
+    vitals = [
+        a_breath(second, 14.0 + second % 2, {"wheeze": second % 4 == 0, "crackle": True})
+        for second in range(0, 240, 2)
+    ]
+    writer = StoreWriter(engine)
+    writer.write(Batch(vitals=vitals))
+    writer.aggregate(Batch(vitals=vitals).minutes())
+    with Store(url) as store:
+        trend = read_trend(Held(), store, "bed-01", "lung_sound", "24 h", T0_NS + 300 * NS_PER_S)
+    engine.dispose()
+    assert trend.problem is None
+    assert trend.numbers.breaths.mean.tolist() == [14.0] * 4
+    assert of_minutes(trend.numbers.heard["wheeze"]).mean.tolist() == [0.5] * 4
+    assert of_minutes(trend.numbers.heard["crackle"]).mean.tolist() == [1.0] * 4
