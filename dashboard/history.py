@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from dashboard.heard_sounds import ABNORMAL
 from dashboard.snapshots import LeadOff, VitalHistory
 from inference.types import Beat, Prediction, Vital
 from ingest.types import MISSING_INT16, NS_PER_S, FloatArray, WideFloatArray
@@ -171,16 +172,17 @@ class VitalRing:
     def __init__(self, signal: str) -> None:
         self._signal = signal
         self._times = np.zeros(VITALS_S, dtype=np.int64)
-        self._numbers: FloatArray = np.full((VITALS_S, 3), np.nan, dtype=np.float32)
+        self._numbers: FloatArray = np.full((VITALS_S, 4 + len(ABNORMAL)), np.nan, dtype=np.float32)
         self._count = 0
 
     def add(self, vital: Vital) -> None:
         """Take in a vital that is newer than those held; an unusable one holds no number."""
-        rate, ventricular = vital.heart_rate_bpm, vital.ventricular_per_min
-        shown = [np.nan if number is None or not vital.usable else number for number in (rate, ventricular)]
+        rates = (vital.heart_rate_bpm, vital.ventricular_per_min, vital.respiratory_rate_bpm)
+        shown = [np.nan if number is None or not vital.usable else number for number in rates]
+        judged = vital.heard or {}
         at = self._count % VITALS_S
         self._times[at] = vital.time_ns
-        self._numbers[at] = (*shown, vital.quality)
+        self._numbers[at] = (vital.quality, *shown, *(judged.get(name, np.nan) for name in ABNORMAL))
         self._count += 1
 
     def read(self) -> VitalHistory:
@@ -189,4 +191,13 @@ class VitalRing:
         times = self._times[at]
         at = at[times > times[-1] - VITALS_S * NS_PER_S] if len(at) else at
         numbers: WideFloatArray = self._numbers[at].astype(np.float64)
-        return VitalHistory(self._signal, self._times[at], numbers[:, 0], numbers[:, 1], numbers[:, 2])
+        quality, rate, ventricular, breaths, *heard = numbers.T
+        return VitalHistory(
+            self._signal,
+            self._times[at],
+            rate,
+            ventricular,
+            quality,
+            breaths,
+            dict(zip(ABNORMAL, heard, strict=True)),
+        )

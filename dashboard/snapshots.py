@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,7 +89,8 @@ class BedHistory:
 class VitalHistory:
     """Numbers of one signal over the last hour, oldest first; NaN where there was no valid number.
 
-    Shapes (n,): ``times_ns`` device time, rates per minute, ``quality`` 0 to 1.
+    Shapes (n,): ``times_ns`` device time, rates per minute, ``quality`` 0 to 1. ``heard``: 1 where a network
+    judged a piece of sound and heard that, 0 where it judged one and did not.
     """
 
     signal: str
@@ -96,6 +98,8 @@ class VitalHistory:
     heart_rate_bpm: WideFloatArray
     ventricular_per_min: WideFloatArray
     quality: WideFloatArray
+    respiratory_rate_bpm: WideFloatArray
+    heard: Mapping[str, WideFloatArray]
 
 
 @dataclass(frozen=True, slots=True)

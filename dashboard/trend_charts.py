@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import altair as alt
 import pandas as pd
 
 from dashboard.summary import alarm_text
-from dashboard.trend_points import Line, Numbers, Series, thinned
+from dashboard.trend_points import Line, Numbers, Series, of_minutes, thinned
 from inference.types import Alarm, Priority, Setting
+from ingest.types import SignalKind
 
 # Each stands 3:1 against the background of both themes; the shape says it again to the colour-blind.
 _PRIORITY_COLOURS: Final = {
@@ -28,6 +29,17 @@ _PRIORITY_SHAPES: Final = {
 }
 
 
+HEARD_IN: Final = {
+    SignalKind.LUNG_SOUND.value: {
+        "wheeze": ("Wheezes (%)", "#2a86c8"),
+        "crackle": ("Crackles (%)", "#c07a00"),
+    },
+    SignalKind.HEART_SOUND.value: {"murmur": ("Murmur (%)", "#b5568f")},
+}
+"""Of the pieces of a sound that a network judged in a minute: the share in which it heard that."""
+
+_SHARES: Final = alt.Scale(domain=[0, 100])
+
 Layers = alt.LayerChart | alt.FacetChart
 
 
@@ -42,26 +54,34 @@ class Trend:
     alarms: tuple[Alarm, ...]
     limits: tuple[Setting, ...]
     problem: str | None
+    signal: str = SignalKind.ECG.value
 
 
 def charts(trend: Trend) -> list[Layers]:
-    """Return the charts: heart rate with limits and alarms, ventricular beats, quality."""
-    numbers = trend.numbers
-    percent = Series(
-        numbers.quality.times_ns,
-        100 * numbers.quality.mean,
-        100 * numbers.quality.least,
-        100 * numbers.quality.most,
-    )
-    rate = _band(trend, numbers.heart_rate, "HR (/min)", "#1fa055", alt.Scale(zero=False))
+    """Return the charts: rate with limits and alarms, what is counted or heard beside it, quality."""
+    numbers, heard = trend.numbers, HEARD_IN.get(trend.signal)
+    if trend.signal == SignalKind.LUNG_SOUND:
+        rate = _band(trend, numbers.breaths, "RR (/min)", "#b07a10", alt.Scale(zero=False))
+    else:
+        rate = _band(trend, numbers.heart_rate, "HR (/min)", "#1fa055", alt.Scale(zero=False))
+    if heard is None:
+        beside = [_band(trend, numbers.ventricular, "PVC (/min)", "#cf6412", alt.Scale(domainMin=0))]
+    else:
+        minutes = replace(trend, step_s=max(trend.step_s, 60))
+        beside = [
+            _band(minutes, _percent(of_minutes(numbers.heard[name])), title, colour, _SHARES)
+            for name, (title, colour) in heard.items()
+        ]
+    quality = _band(trend, _percent(numbers.quality), "Quality (%)", "#6a7be0", _SHARES)
     marks = _alarm_marks(trend.alarms) if trend.alarms else []
-    ventricular = _band(trend, numbers.ventricular, "PVC (/min)", "#cf6412", alt.Scale(domainMin=0))
-    quality = _band(trend, percent, "Quality (%)", "#6a7be0", alt.Scale(domain=[0, 100]))
     return [
         _chart(rate + _limit_lines(trend.limits) + marks, 200),
-        _chart(ventricular, 90),
-        _chart(quality, 90),
+        *(_chart(one, 90) for one in [*beside, quality]),
     ]
+
+
+def _percent(share: Series) -> Series:
+    return Series(share.times_ns, 100 * share.mean, 100 * share.least, 100 * share.most)
 
 
 def _chart(layers: list[alt.Chart], height: int) -> Layers:

@@ -5,18 +5,20 @@ Shapes: all arrays (n_points,), oldest first; NaN where there was no valid numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from dashboard.heard_sounds import ABNORMAL
 from dashboard.snapshots import VitalHistory
 from inference.store_trends import TrendPoint
 from ingest.types import NS_PER_S, IntArray, WideFloatArray
 
 MOST_BUCKETS: Final = 720
 """Points of a line in a chart: about one for two pixels."""
+MINUTE_NS: Final = 60 * NS_PER_S
 GAP_STEPS: Final = 1.5
 """Points further apart than so many of their steps have a gap between them."""
 
@@ -33,11 +35,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What a trend shows of one signal: rates per minute, quality 0 to 1."""
+    """What a trend shows of one signal: rates per minute, quality 0 to 1.
+
+    ``heard`` are shares, 0 to 1, of the pieces of sound that a network judged, by what it heard in them.
+    """
 
     heart_rate: Series
     ventricular: Series
     quality: Series
+    breaths: Series
+    heard: Mapping[str, Series]
 
     @property
     def newest_ns(self) -> int | None:
@@ -80,6 +87,13 @@ def of_points(points: Sequence[TrendPoint]) -> Numbers:
         Series(times_ns, rate, values("heart_rate_least_bpm"), values("heart_rate_most_bpm")),
         Series(times_ns, ventricular, ventricular, values("ventricular_most_per_min")),
         Series(times_ns, quality, values("quality_least"), quality),
+        Series(
+            times_ns,
+            values("respiratory_rate_bpm"),
+            values("respiratory_rate_least_bpm"),
+            values("respiratory_rate_most_bpm"),
+        ),
+        {name: Series(times_ns, share, share, share) for name in ABNORMAL for share in (values(name),)},
     )
 
 
@@ -90,7 +104,11 @@ def of_history(history: VitalHistory) -> Numbers:
         return Series(history.times_ns, values, values, values)
 
     return Numbers(
-        series(history.heart_rate_bpm), series(history.ventricular_per_min), series(history.quality)
+        series(history.heart_rate_bpm),
+        series(history.ventricular_per_min),
+        series(history.quality),
+        series(history.respiratory_rate_bpm),
+        {name: series(values) for name, values in history.heard.items()},
     )
 
 
@@ -112,7 +130,21 @@ def joined(older: Numbers, newer: Numbers) -> Numbers:
         join(older.heart_rate, newer.heart_rate),
         join(older.ventricular, newer.ventricular),
         join(older.quality, newer.quality),
+        join(older.breaths, newer.breaths),
+        {name: join(older.heard[name], newer.heard[name]) for name in ABNORMAL},
     )
+
+
+def of_minutes(series: Series) -> Series:
+    """Average a series over each minute: of single pieces of sound a share says nothing."""
+    known = ~np.isnan(series.mean)
+    times_ns, values = series.times_ns[known], series.mean[known]
+    minutes = times_ns // MINUTE_NS
+    first = np.flatnonzero(np.diff(minutes, prepend=-1))
+    if len(first) == 0:
+        return Series(times_ns, values, values, values)
+    mean = np.add.reduceat(values, first) / np.diff(first, append=len(values))
+    return Series(minutes[first] * MINUTE_NS + MINUTE_NS // 2, mean, mean, mean)
 
 
 def thinned(series: Series, begin_ns: int, end_ns: int, step_s: float) -> Line:

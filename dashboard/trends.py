@@ -24,6 +24,7 @@ DAY_S: Final = 86_400
 SPANS: Final = {"1 h": (HOUR_S, 1), "24 h": (DAY_S, 60)}
 """Name → length and step of the points, both in seconds."""
 MOST_ALARMS: Final = 1_000
+_COUNTED: Final = {kind.value for kind in (SignalKind.ECG, SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)}
 
 
 class NumberSource(Protocol):
@@ -75,6 +76,7 @@ def read_trend(
         ),
         limits=tuple(one for one in settings if one.signal == signal and one.kind in ("hr_low", "hr_high")),
         problem=problem,
+        signal=signal,
     )
 
 
@@ -98,13 +100,24 @@ def show_trends(ward: NumberSource, read_store: Callable[[], Store | Missing], b
     trends()
 
 
+def signals_of(ward: NumberSource, bed: str) -> list[str]:
+    """Return the signals that a bed has numbers of, or may have in the store: those that it sends.
+
+    The ECG comes first; a bed that sends none of them is asked for its ECG's.
+    """
+    shown = ward.snapshot().bed(bed)
+    sent = {stream.kind.value for stream in shown.streams} if shown else set()
+    found = {one.signal for one in ward.vital_history(bed)} | (sent & _COUNTED)
+    return sorted(found or {SignalKind.ECG.value})
+
+
 def _trends(ward: NumberSource, store: Store | Missing, bed: str) -> None:
-    signals = {one.signal for one in ward.vital_history(bed)} | {SignalKind.ECG.value}
+    signals = signals_of(ward, bed)
     left, middle, right = st.columns([2, 2, 6], vertical_alignment="bottom")
     span = left.segmented_control("Span", list(SPANS), default="1 h", required=True, key="trend-span")
-    signal = SignalKind.ECG.value
+    signal = signals[0]
     if len(signals) > 1:
-        signal = middle.selectbox("Numbers of", sorted(signals), key=f"trend-signal-{bed}")
+        signal = middle.selectbox("Numbers of", signals, format_func=_signal_words, key=f"trend-signal-{bed}")
     now_ns = time.time_ns()
     trend = read_trend(ward, store, bed, signal, span or "1 h", now_ns)
     with right:
@@ -122,6 +135,10 @@ def _trends(ward: NumberSource, store: Store | Missing, bed: str) -> None:
         return
     for chart in charts(trend):
         st.altair_chart(chart, width="stretch")
+
+
+def _signal_words(signal: str) -> str:
+    return signal.replace("_", " ")
 
 
 def age_line(trend: Trend, now_ns: int) -> str:

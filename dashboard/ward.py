@@ -116,9 +116,8 @@ class Ward:
             if held is None or not _supersedes(held[0].time_ns, held[0], vital.time_ns, vital):
                 bed.vitals[vital.signal] = (vital, fresh_at)
                 bed.eeg_seconds.add(vital)
-                # Trends are of heart rates.
                 room = vital.signal in bed.past_vitals or len(bed.past_vitals) < MAX_SIGNALS
-                if room and vital.signal not in (SignalKind.LUNG_SOUND, SignalKind.EEG):
+                if room and vital.signal != SignalKind.EEG:
                     bed.past_vitals.setdefault(vital.signal, VitalRing(vital.signal)).add(vital)
 
     def add_prediction(self, prediction: Prediction, age_s: float = 0.0) -> None:
