@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 MODEL = "ecg-cnn-lstm-1"
@@ -26,15 +27,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     annotate.add_argument("--annotator", default="ww", help="suffix of the annotation (ww)")
     annotate.set_defaults(run=run_annotate)
     explain = subparsers.add_parser(
-        "explain", help="why a model says what it says at a moment of a WFDB record, as an overlay figure"
+        "explain", help="why a model says what it says at a moment of a WFDB record or a sound, as an overlay"
     )
     explain.add_argument("model", help="name of a shipped model, or path of a card")
-    explain.add_argument("record", type=Path, help="path of a WFDB record, without its suffix")
+    explain.add_argument("record", type=Path, help="path of a WFDB record without its suffix, or of a sound")
     explain.add_argument("--at", type=float, required=True, metavar="SECONDS", help="moment of the recording")
     explain.add_argument("--class", dest="label", help="class to explain, of either head (the likeliest)")
-    explain.add_argument("--lead", help="channel (the first ECG lead in mV)")
+    explain.add_argument("--lead", help="channel (the first ECG lead in mV; of a sound the first)")
     explain.add_argument(
-        "--method", choices=("hires_cam", "grad_cam"), default="hires_cam", help="hires_cam keeps the place"
+        "--method",
+        choices=("hires_cam", "grad_cam"),
+        default="hires_cam",
+        help="hires_cam keeps the place (sounds: this one)",
     )
     explain.add_argument(
         "--out", type=Path, default=Path("explanation.png"), help=".png, .svg, .pdf, .html or .npz (arrays)"
@@ -65,12 +69,34 @@ def run_annotate(args: argparse.Namespace) -> int:
 
 def run_explain(args: argparse.Namespace) -> int:
     """Explain a model's output at a moment of a recording and write the overlay."""
-    from training.explain_run import explain_moment, write
+    from models import cards
+    from training import explain_run
+    from training.explain_out import check_ending, write_sheet
 
-    one = explain_moment(
+    check_ending(args.out)
+    if cards.read_spec(args.model).signal == "sound":
+        return _explain_sound(args)
+    one = explain_run.explain_moment(
         args.model, args.record, args.at, label=args.label, lead=args.lead, method=args.method
     )
-    path = write(one, args.out)
-    shown = ", ".join(f"{name} {100 * p:.1f} %" for name, p in one.probabilities.items())
-    print(f"{path}: {one.label} explained; {shown}")
+    path = write_sheet(explain_run.sheet_of(one), args.out)
+    print(f"{path}: {one.label} explained; {_shares(one.probabilities)}")
     return 0
+
+
+def _explain_sound(args: argparse.Namespace) -> int:
+    from models.errors import CannotExplain
+    from training.explain_out import write_sheet
+    from training.explain_sound import explain_sound, said_of_map, sheet_of
+
+    if args.method != "hires_cam":
+        raise CannotExplain(f"--method {args.method}: sounds are explained by hires_cam")
+    one = explain_sound(args.model, args.record, args.at, label=args.label, channel=args.lead)
+    path = write_sheet(sheet_of(one), args.out)
+    print(f"{path}: {one.found.label} explained; {_shares(one.found.probabilities)}")
+    print(said_of_map(one))
+    return 0
+
+
+def _shares(probabilities: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {100 * p:.1f} %" for name, p in probabilities.items())

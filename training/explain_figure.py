@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -79,9 +78,3 @@ def draw(example: Example, explanation: Explanation, title: str, at_s: float) ->
     below.legend(loc="upper left", fontsize="small", frameon=False, ncols=2)
     top.set_xlim(time_s[0], time_s[-1])
     return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write as PNG, SVG or PDF, by the suffix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +14,12 @@ from models.cnn_lstm import CnnLstm
 from models.errors import CannotExplain
 from models.explain import Explanation, Method, explain
 from models.spec import ModelSpec
-from training.evaluation import Table
-from training.explain_figure import along_signal, draw, save
+from training.explain_figure import along_signal, draw
 from training.explain_input import Example, example_of
-from training.report_page import facts, page, table
+from training.explain_out import Sheet
 
 REACH_S: Final = 0.25
 """How far from the moment a step may lie that is explained for it."""
-
-FIGURES: Final = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,41 +125,16 @@ def title_of(one: Explained) -> str:
     )
 
 
-def write(one: Explained, out: Path) -> Path:
-    """Write the overlay as PNG, SVG or PDF, as a page (``.html``), or the arrays (``.npz``).
-
-    Raises
-    ------
-    CannotExplain
-        Another suffix.
-    """
-    figure = draw(one.example, one.explanation, title_of(one), one.at_s)
-    if out.suffix in FIGURES:
-        save(figure, out)
-    elif out.suffix == ".html":
-        held = io.BytesIO()
-        figure.savefig(held, format="png", dpi=150)
-        image = base64.b64encode(held.getvalue()).decode()
-        rows = tuple((name, f"{100 * p:.2f}") for name, p in one.probabilities.items())
-        where = (
-            "the window" if one.head == "window" else f"{one.example.step_s[one.explanation.step[0]]:.2f} s"
-        )
-        body = [
-            f"<h1>{escape(title_of(one))}</h1>",
-            facts([("model", one.spec.description), ("weights", one.spec.sha256), ("explained", where)]),
-            f'<img alt="{escape(title_of(one))}" src="data:image/png;base64,{image}">',
-            table(Table("Probabilities", ("class", "percent"), rows)),
-        ]
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page(title_of(one), body), encoding="utf-8")
-    elif out.suffix == ".npz":
-        out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(
-            out, signal=one.example.signal, start_s=one.example.start_s, fs_hz=one.example.fs_hz,
-            along_signal=along_signal(one.example, one.explanation), step_s=one.example.step_s,
-            cam=one.explanation.cam[0], attention=one.explanation.attention[0],
-            self_attention=one.explanation.self_attention[0],
-        )  # fmt: skip
-    else:
-        raise CannotExplain(f"--out {out}: {', '.join((*FIGURES, '.html', '.npz'))} can be written")
-    return out
+def sheet_of(one: Explained) -> Sheet:
+    """Figure and numbers, ready to be written."""
+    found = one.explanation
+    where = "the window" if one.head == "window" else f"{one.example.step_s[found.step[0]]:.2f} s"
+    arrays = {
+        "signal": one.example.signal, "start_s": np.array(one.example.start_s),
+        "fs_hz": np.array(one.example.fs_hz), "along_signal": along_signal(one.example, found),
+        "step_s": one.example.step_s, "cam": found.cam[0], "attention": found.attention[0],
+        "self_attention": found.self_attention[0],
+    }  # fmt: skip
+    rows = (("model", one.spec.description), ("weights", one.spec.sha256), ("explained", where))
+    title = title_of(one)
+    return Sheet(title, draw(one.example, found, title, one.at_s), rows, one.probabilities, arrays)
