@@ -1,7 +1,8 @@
 """Amplitude of each EEG channel taken off by its own running scale: causal, never per window.
 
-The scale follows the typical amplitude of minutes. A second that is far louder than it counts as only a
-little louder, so that a seizure or an artefact does not become its own measure.
+The scale follows the typical amplitude of minutes, after some seconds in which it settles. A second that is
+louder counts for less, and one that is far louder as only a little louder, so that a seizure or an artefact
+does not become its own measure.
 
 Shape legend: S streams, C channels, N samples of one step.
 """
@@ -53,7 +54,7 @@ class RunningScale:
         self._log[stream], self._weight[stream] = state
 
     def push(self, streams: IntArray, x_SCN: FloatArray) -> FloatArray:
-        """Scale the next step of several streams by what is known before it.
+        """Scale the next step of several streams by what is known at its end.
 
         Parameters
         ----------
@@ -68,8 +69,7 @@ class RunningScale:
             In units of the typical amplitude, NaN where missing.
         """
         spec = self.spec
-        log = np.clip(self._log[streams], np.log(spec.low_uv), np.log(spec.high_uv))
-        weight = self._weight[streams]
+        log, weight = self._log[streams], self._weight[streams]
         finite = np.isfinite(x_SCN)
         count = finite.sum(-1)
         there = count >= FEWEST_FINITE * x_SCN.shape[-1]
@@ -77,10 +77,14 @@ class RunningScale:
         size = 1.2533 * np.where(finite, np.abs(x_SCN), 0.0).sum(-1) / np.maximum(count, 1)
         # A flat channel says nothing of how loud its signal is.
         there &= size > spec.flat_uv
-        change = np.clip(np.log(np.maximum(size, 1e-9)) - log, -spec.most_log, spec.most_log)
+        change = np.log(np.maximum(size, 1e-9)) - log
+        settled = weight >= spec.settle_s
+        held = np.clip(change, -spec.most_log, spec.most_log)
+        change = np.where(settled, np.where(held > 0, spec.rise, 1.0) * held, change)
         weight = np.where(there, np.minimum(weight + 1.0, spec.memory_s), weight)
-        self._log[streams] = np.where(there, log + change / weight, log)
-        self._weight[streams] = weight
+        log = np.where(there, log + change / weight, log)
+        log = np.clip(log, np.log(spec.low_uv), np.log(spec.high_uv))
+        self._log[streams], self._weight[streams] = log, weight
         scaled = np.clip(x_SCN * np.exp(-log)[..., None], -spec.most, spec.most)
         return np.asarray(scaled, dtype=np.float32)
 

@@ -206,13 +206,15 @@ class RunningScaleSpec(Frozen):
 
     memory_s: float = Field(default=120.0, gt=0, description="time constant of the typical amplitude")
     prior_uv: float = Field(default=20.0, gt=0, description="typical amplitude before anything was seen")
-    prior_s: float = Field(default=4.0, ge=0, description="seconds that this counts for")
+    prior_s: float = Field(default=0.5, gt=0, description="seconds that this counts for")
     low_uv: float = Field(default=4.0, gt=0, description="least scale: a channel below it is quiet")
     high_uv: float = Field(default=200.0, gt=0)
     flat_uv: float = Field(default=0.5, ge=0, description="a second below it does not move the scale")
     most_log: float = Field(
-        default=1.0, gt=0, description="a second counts as at most so much louder or quieter (log ratio)"
+        default=0.7, gt=0, description="a second counts as at most so much louder or quieter (log ratio)"
     )
+    rise: float = Field(default=0.4, gt=0, le=1, description="weight of a second that is louder than typical")
+    settle_s: float = Field(default=5.0, gt=0, description="so long every second counts in full")
     most: float = Field(default=30.0, gt=0, description="scaled samples are held within plus and minus this")
 
 

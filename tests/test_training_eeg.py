@@ -277,7 +277,9 @@ def sampler(records: list[EegRecord], **draw: float) -> EegSampler:
     front_end = override(eeg_seizure_1(), SMALL).architecture.front_end
     assert front_end.kind == "channels"
     data = EegData(draw=draw, channels=(6, 6))
-    return EegSampler(records, front_end, 8, data, EegAugment(stretch=0, artefact=0, missing=0), None)
+    return EegSampler(
+        records, front_end, 8, data, EegAugment(stretch=0, artefact=0, missing=0, device=0, late=0)
+    )
 
 
 def test_windows_hold_their_labels_and_gaps_are_not_learned() -> None:

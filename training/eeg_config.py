@@ -27,7 +27,7 @@ class EegData(Part):
     channels: tuple[int, int] = Field(
         default=(3, 10), description="derivations of an item: drawn between these"
     )
-    draw: dict[str, float] = {"background": 0.45, "seizure": 0.25, "made": 0.3}
+    draw: dict[str, float] = {"background": 0.2, "before": 0.2, "seizure": 0.2, "made": 0.4}
     blurred_s: float = Field(
         default=1.0,
         ge=0,
@@ -50,6 +50,8 @@ class EegAugment(Part):
     stretch: float = Field(default=0.15, ge=0, lt=0.5, description="time stretched by at most this share")
     missing: float = Field(default=0.1, ge=0, le=1, description="probability that a channel is missing")
     artefact: float = Field(default=0.4, ge=0, le=1, description="probability of an artefact in an item")
+    device: float = Field(default=0.5, ge=0, le=1, description="probability of another amplifier's spectrum")
+    late: float = Field(default=0.2, ge=0, le=1, description="probability that a window begins with nothing")
     noise: float = Field(default=0.1, ge=0, description="SD of white noise added to every channel, at most")
 
 

@@ -22,6 +22,9 @@ LAG_S = 0.03
 """Channels of one discharge lag behind each other by up to so much."""
 
 
+STRETCHED = 1.15
+"""Borrowed seizures are played at most so much faster."""
+
 SEEN = 0.3
 """Share of its size from which a discharge that rises can be seen."""
 
@@ -48,15 +51,19 @@ def rhythm(n: int, rng: np.random.Generator) -> WideArray:
     return np.asarray(wave / max(1e-6, float(wave.std())), dtype=np.float64)
 
 
-def borrowed(segments: FloatArray, n: int, rng: np.random.Generator) -> WideArray:
-    """A stretch of one of Bonn's ictal segments (100, N), its time stretched, of unit size; shape (n,)."""
-    segment = segments[int(rng.integers(len(segments)))].astype(np.float64)
-    speed = rng.uniform(0.8, 1.25)
-    length = min(len(segment) - 1, round(n * speed))
-    first = int(rng.integers(0, len(segment) - length))
+def borrowed(segment: FloatArray, n: int, n_channels: int, rng: np.random.Generator) -> WideArray:
+    """A stretch of a real seizure, its time stretched, of about unit size; shape (n_channels, n).
+
+    Channels are dealt from those of the seizure, so that they keep what they have in common.
+    """
+    length = min(segment.shape[1] - 1, round(n * rng.uniform(0.8, STRETCHED)))
+    first = int(rng.integers(0, segment.shape[1] - length))
     at = first + np.linspace(0, length - 1, n)
-    wave = np.interp(at, np.arange(len(segment)), segment)
-    return np.asarray((wave - wave.mean()) / max(1e-6, float(wave.std())), dtype=np.float64)
+    left = at.astype(np.int64)
+    rows = segment[rng.integers(0, len(segment), n_channels)].astype(np.float64)
+    wave = rows[:, left] + (at - left) * (rows[:, left + 1] - rows[:, left])
+    wave -= wave.mean(axis=1, keepdims=True)
+    return np.asarray(wave / max(1e-6, float(wave.std())), dtype=np.float64)
 
 
 def field(n_channels: int, rng: np.random.Generator) -> tuple[WideArray, WideArray]:
@@ -73,7 +80,7 @@ def field(n_channels: int, rng: np.random.Generator) -> tuple[WideArray, WideArr
 
 
 def add_seizure(
-    x_CN: FloatArray, first: int, last: int, segments: FloatArray | None, rng: np.random.Generator
+    x_CN: FloatArray, first: int, last: int, segment: FloatArray | None, rng: np.random.Generator
 ) -> tuple[FloatArray, int]:
     """A window with a made seizure from sample ``first`` to ``last``, and the sample at which it can be seen.
 
@@ -83,13 +90,12 @@ def add_seizure(
         Background; missing samples stay missing.
     first, last : int
         Where it begins and ends; a seizure that began before the window has a negative ``first``.
-    segments : ndarray or None
-        Bonn's ictal segments, where those shall be used.
+    segment : ndarray or None, shape (R, n)
+        R channels of a real seizure to borrow from; None: it is drawn.
     rng : Generator
         Of the batch.
     """
     n, rate = last - first, RATE_HZ
-    wave = rhythm(n, rng) if segments is None else borrowed(segments, n, rng)
     gain, arrival_s = field(len(x_CN), rng)
     size = rng.uniform(1.3, 5.0)
     rise_s, fall_s = rng.uniform(0.3, 6.0), rng.uniform(0.2, 2.0)
@@ -97,9 +103,13 @@ def add_seizure(
     lag = rng.uniform(0, LAG_S, len(x_CN))
     since_CN = t[None] - arrival_s[:, None]
     envelope_CN = np.clip(since_CN / rise_s, 0, 1) * np.clip((t[-1] - t) / fall_s, 0, 1)[None]
-    # All channels have the same wave, each a little late.
-    at_CN = np.clip(np.arange(n)[None] - rate * lag[:, None], 0, n - 1).astype(np.int64)
-    made_CN = size * gain[:, None] * envelope_CN * wave[at_CN]
+    if segment is None:
+        # All channels have the same wave, each a little late.
+        at_CN = np.clip(np.arange(n)[None] - rate * lag[:, None], 0, n - 1).astype(np.int64)
+        wave_CN = rhythm(n, rng)[at_CN]
+    else:
+        wave_CN = borrowed(segment, n, len(x_CN), rng)
+    made_CN = size * gain[:, None] * envelope_CN * wave_CN
     inside = slice(max(0, first), min(x_CN.shape[1], last))
     cut = slice(inside.start - first, inside.stop - first)
     out = x_CN.copy()
@@ -178,6 +188,16 @@ def _slow_waves(n: int, rng: np.random.Generator) -> WideArray:
     pole = np.exp(-2 * np.pi * rng.uniform(0.5, 1.5) / RATE_HZ)
     slow = lfilter([1.0], [1.0, -1.9 * pole, 0.9 * pole**2 + 0.02], rng.standard_normal(n))
     return np.asarray(slow / max(1e-6, float(slow.std())))
+
+
+def other_device(x_CN: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """A window as another amplifier would give it: fast or slow waves a little larger or smaller."""
+    missing = ~np.isfinite(x_CN)
+    pole = np.exp(-2 * np.pi * rng.uniform(3.0, 20.0) / RATE_HZ)
+    slow = lfilter([1 - pole], [1.0, -pole], np.where(missing, 0.0, x_CN), axis=1)
+    size = np.exp(rng.uniform(-0.5, 0.5))
+    changed = slow + size * (x_CN - slow) if rng.random() < 0.5 else size * slow + (x_CN - slow)
+    return np.asarray(np.where(missing, np.nan, changed), dtype=np.float32)
 
 
 ARTEFACTS = (

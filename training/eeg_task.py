@@ -136,9 +136,10 @@ class EegTask(Task):
         return [self._sides({patient for patient, fold in dealt.items() if fold == i}) for i in range(k)]
 
     @cached_property
-    def _segments(self) -> FloatArray | None:
+    def _segments(self) -> list[FloatArray]:
         name = self.recipe.data.bonn
-        return read_bonn(self.data / name, "S") if name and (self.data / name).is_dir() else None
+        there = name and (self.data / name).is_dir()
+        return [segment[None] for segment in read_bonn(self.data / name, "S")] if there else []
 
     def sampler(self, names: Names) -> EegSampler:
         """Windows of these recordings."""

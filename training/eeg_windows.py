@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from models.spec import ChannelsFrontEnd
 from training.eeg_config import EegAugment
-from training.eeg_made import add_artefact
+from training.eeg_made import add_artefact, other_device
 from training.eeg_records import EegRecord
 from training.eeg_signal import FloatArray
 
@@ -114,6 +114,8 @@ def varied(x: FloatArray, augment: EegAugment, rng: np.random.Generator) -> Floa
     n = len(x)
     if rng.random() < augment.artefact:
         x = add_artefact(x, rng)
+    if rng.random() < augment.device:
+        x = other_device(x, rng)
     gain = np.exp(augment.gain * rng.standard_normal() + augment.channel_gain * rng.standard_normal(n))
     x = x * (gain * rng.choice((-1.0, 1.0), n))[:, None]
     x = x + rng.uniform(0, augment.noise) * rng.standard_normal(x.shape, dtype=np.float32)
