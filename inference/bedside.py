@@ -12,6 +12,7 @@ from inference.alarm_book import AlarmBook
 from inference.beat_predictor import BeatPredictor
 from inference.beds import Beds
 from inference.catalog import load_catalogue
+from inference.eeg_listener import SeizureNetwork
 from inference.eeg_monitor import EegMonitor
 from inference.monitor import Clock, EcgMonitor, Outcome
 from inference.predictor import Predictor
@@ -48,6 +49,8 @@ class Bedside:
         What the site's file sets.
     sounds : mapping or None
         Networks that listen to lung and heart sounds; without one the sensor and the rate are watched.
+    eeg : SeizureNetwork or None
+        The network that looks for seizures; without it electrodes and trends are watched.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Bedside:
         beats: BeatPredictor | None = None,
         site: Site | None = None,
         sounds: Mapping[SignalKind, SoundNetwork] | None = None,
+        eeg: SeizureNetwork | None = None,
     ) -> None:
         self._clock = clock
         self.book = AlarmBook()
@@ -64,9 +68,10 @@ class Bedside:
         self.pulses = PulseMonitor()
         self.ecg = EcgMonitor(predictor, clock, beats, self.book, self.beds.settings, self.pulses)
         networks = sounds or {}
-        self.watch = StreamWatch({SignalKind.ECG, *networks}, self.beds.settings)
+        analysed = {SignalKind.ECG, *networks} | ({SignalKind.EEG} if eeg is not None else set())
+        self.watch = StreamWatch(analysed, self.beds.settings)
         self.windows = {kind: WindowMonitor(kind, self.book, clock, self.beds.settings) for kind in WINDOWED}
-        self.eeg = EegMonitor(self.windows[SignalKind.EEG])
+        self.eeg = EegMonitor(self.windows[SignalKind.EEG], eeg)
         self.sounds = {kind: SoundMonitor(kind, self.windows[kind], networks.get(kind)) for kind in SOUNDS}
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:

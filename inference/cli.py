@@ -31,6 +31,16 @@ def add_sound_models(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def add_eeg_model(parser: argparse.ArgumentParser) -> None:
+    """Add what says which network looks for seizures."""
+    parser.add_argument(
+        "--eeg-model",
+        metavar="MODEL",
+        help="model that looks for seizures in an EEG: name or path of a card; default: the shipped one; "
+        "'none': no network",
+    )
+
+
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the inference side's subcommands."""
     infer = subparsers.add_parser(
@@ -40,6 +50,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_models(infer)
     add_sound_models(infer)
+    add_eeg_model(infer)
     infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
     infer.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
@@ -61,6 +72,7 @@ def run_infer(args: argparse.Namespace) -> int:
     import torch
 
     from inference.beat_predictor import BeatPredictor
+    from inference.eeg_models import load_eeg
     from inference.predictor import Predictor, describe
     from inference.sound_models import load_sounds
     from inference.worker import Worker, WorkerOptions
@@ -76,12 +88,13 @@ def run_infer(args: argparse.Namespace) -> int:
     predictor = Predictor(args.model, args.device)
     beats = None if args.beats_model == NO_MODEL else BeatPredictor(args.beats_model, args.device)
     sounds = load_sounds(args.lung_model, args.heart_model, predictor.device)
-    for network in (predictor, beats, *sounds.values()):
+    eeg = load_eeg(args.eeg_model, predictor.device)
+    for network in (predictor, beats, *sounds.values(), eeg):
         if network is not None:
             logging.getLogger(__name__).info("model %s on %s", describe(network.spec), predictor.device)
     kafka.ensure_topics(settings)
     options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats, str(predictor.device))
-    Worker(settings, predictor, options, beats, sounds).run(stop.is_set)
+    Worker(settings, predictor, options, beats, sounds, eeg).run(stop.is_set)
     return 0
 
 

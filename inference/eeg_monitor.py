@@ -1,8 +1,9 @@
 """From the EEG of many beds to trends and alarms. Knows nothing of Kafka.
 
 Every second of every bed: the longitudinal derivations that its channels give (:mod:`ingest.montage`), what
-is wrong with its electrodes (:mod:`inference.eeg_quality`), and trends (:mod:`inference.eeg_trends`). All of
-it goes to the alarms as one window.
+is wrong with its electrodes (:mod:`inference.eeg_quality`), trends (:mod:`inference.eeg_trends`) and, where
+there is a network, what that sees (:mod:`inference.eeg_listener`). All of it goes to the alarms as one
+window.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from inference import eeg_records
+from inference.eeg_listener import SEIZURE, EegListener, Judged, SeizureNetwork
 from inference.eeg_quality import ChannelSigns, measure
 from inference.eeg_trends import LEFT, RATE, RIGHT, SPAN_S, Trends, TrendValues
 from inference.monitor import Outcome
@@ -48,15 +50,23 @@ class EegMonitor:
     ----------
     alarms : WindowMonitor
         The alarms of the EEG.
+    network : SeizureNetwork or None
+        What looks for seizures; without it electrodes and trends are watched all the same.
+
+    Raises
+    ------
+    UnfitModel
+        The network asks for what this worker does not do.
     """
 
-    def __init__(self, alarms: WindowMonitor) -> None:
+    def __init__(self, alarms: WindowMonitor, network: SeizureNetwork | None = None) -> None:
         self.alarms = alarms
         self.bank = Bank(SignalKind.EEG, EEG, float(SPAN_S), 1.0, n_channels=len(SITES_10_20))
         n_slots, n_pairs = len(self.bank.count), len(LONGITUDINAL)
         self.trends = Trends(n_slots)
         self.clean = np.zeros((n_slots, SPAN_S, n_pairs), dtype=np.bool_)
         """Which derivations could be trusted in the last seconds, the newest last."""
+        self.listener = None if network is None else EegListener(network, n_slots)
         self._weights = np.zeros((n_slots, n_pairs, len(SITES_10_20)), dtype=np.float32)
         self._planned = np.zeros((n_slots, n_pairs), dtype=np.bool_)
         self._mirrored = np.zeros((n_slots, n_pairs), dtype=np.bool_)
@@ -75,6 +85,8 @@ class EegMonitor:
         more = max(0, n_channels - self._weights.shape[2])
         if extra:
             self.trends.resize(n_slots)
+            if self.listener is not None:
+                self.listener.resize(n_slots)
             self.clean = np.pad(self.clean, ((0, extra), (0, 0), (0, 0)))
             self._planned = np.pad(self._planned, ((0, extra), (0, 0)))
             self._mirrored = np.pad(self._mirrored, ((0, extra), (0, 0)))
@@ -91,6 +103,8 @@ class EegMonitor:
     def _reset(self, slot: int) -> None:
         self.trends.reset(np.array([slot]))
         self.clean[slot] = False
+        if self.listener is not None:
+            self.listener.reset(slot)
 
     def plan(self, slot: int, channels: tuple[str, ...]) -> None:
         """Take up what the channels of a stream can give."""
@@ -129,19 +143,24 @@ class EegMonitor:
         muscle = self._made_of(slots, signs.muscle)
         clean = trusted & ~muscle
         self.clean[slots] = np.concatenate([self.clean[slots, 1:], clean[:, None]], axis=1)
-        values = self.trends.push(
-            slots, seconds, self._weights[slots] @ filtered, self.clean[slots], self._mirrored[slots]
-        )
+        derived = self._weights[slots] @ filtered
+        values = self.trends.push(slots, seconds, derived, self.clean[slots], self._mirrored[slots])
         counts = np.stack([self._planned[slots].sum(axis=1), trusted.sum(axis=1)], axis=1)
         usable = np.asarray(counts[:, 1] >= np.maximum(LEAST_TRUSTED * counts[:, 0], 1))
         ends_ns = self.bank.time_ns(slots, due.ends)
+        outcome = Outcome(
+            vitals=eeg_records.vitals(self._names, self.bank, due, ends_ns, values, signs, counts, usable)
+        )
         said = self._said(signs, values, counts, usable, muscle)
-        return Outcome(
-            vitals=eeg_records.vitals(
-                self._names, self.bank, due, ends_ns, values, signs, counts, usable
-            ),
-            alarms=self._alarms(due, ends_ns, said, usable),
-        )  # fmt: skip
+        judged = None
+        if self.listener is not None:
+            last = np.where(trusted[:, :, None], derived[:, :, -RATE:], np.float32(np.nan))
+            judged = self.listener.push(slots, last, counts[:, 1] / np.maximum(counts[:, 0], 1))
+            outcome.predictions.extend(
+                eeg_records.predictions(self._names, due, judged, self.listener, ends_ns)
+            )
+        outcome.alarms.extend(self._alarms(due, ends_ns, said, usable, judged))
+        return outcome
 
     def _filtered(self, due: Due) -> FloatArray:
         """Conditioned samples of the last seconds of every channel; shape (n, n_channels, 3 * rate)."""
@@ -177,16 +196,42 @@ class EegMonitor:
             axis=1,
         ).astype(np.float32)
 
-    def _alarms(self, due: Due, ends_ns: IntArray, said: FloatArray, usable: BoolArray) -> list[Alarm]:
+    def _alarms(
+        self, due: Due, ends_ns: IntArray, said: FloatArray, usable: BoolArray, judged: Judged | None
+    ) -> list[Alarm]:
+        """Judge the last second of each stream, and what the network says with it."""
+        asked = np.zeros(len(due.slots), dtype=np.bool_)
+        alarms: list[Alarm] = []
+        if judged is not None:
+            # What it says of a second that could not be read counts for nothing; the other signs do.
+            trusted = judged.quality >= LEAST_TRUSTED
+            rows = judged.rows[trusted]
+            asked[rows] = True
+            both = np.column_stack([said[rows], judged.speaks[trusted]])
+            alarms += self._push(due, rows, ends_ns, both, (*SIGNS, SEIZURE), usable)
+        alone = np.flatnonzero(~asked)
+        return alarms + self._push(due, alone, ends_ns, said[alone], SIGNS, usable)
+
+    def _push(
+        self,
+        due: Due,
+        rows: IntArray,
+        ends_ns: IntArray,
+        said: FloatArray,
+        classes: tuple[str, ...],
+        usable: BoolArray,
+    ) -> list[Alarm]:
+        if len(rows) == 0:
+            return []
         return self.alarms.push(
             Windows(
-                tuple(self._names[slot] for slot in due.slots.tolist()),
-                ends_ns - NS_PER_S,
-                ends_ns,
+                tuple(self._names[slot] for slot in due.slots[rows].tolist()),
+                ends_ns[rows] - NS_PER_S,
+                ends_ns[rows],
                 said.astype(np.float64),
-                SIGNS,
-                usable.astype(np.float64),
-                due.offsets,
+                classes,
+                usable[rows].astype(np.float64),
+                due.offsets[rows],
             )
         )
 

@@ -1,4 +1,4 @@
-"""What the EEG monitor publishes: arrays of one second as vitals of each bed."""
+"""What the EEG monitor publishes: arrays of one second as vitals and predictions of each bed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from inference.eeg_listener import SEIZURE, EegListener, Judged
 from inference.eeg_quality import ChannelSigns
 from inference.eeg_trends import TrendValues
-from inference.types import EegSide, EegTrends, Vital
+from inference.types import EegSide, EegTrends, Prediction, SoundEvent, Vital
 from ingest.bank import Bank, Due
-from ingest.types import BoolArray, IntArray, WideFloatArray
+from ingest.montage import Montage
+from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArray
 
 SIGNS = ("off", "missing", "flat", "saturated", "pop", "muscle", "mains")
 """Signs of a channel, in the order in which they are named."""
@@ -73,6 +75,45 @@ def vitals(
                 raw_offset=offset,
                 revision=0,
                 eeg=trends,
+            )
+        )
+    return made
+
+
+def predictions(
+    names: Mapping[int, str], due: Due, judged: Judged, listener: EegListener, ends_ns: IntArray
+) -> list[Prediction]:
+    """What the network says of a second, some seconds after it; ``due`` and times are of all asked about.
+
+    While a seizure goes on each second is one of its spans; that of the second that raised it reaches back to
+    where it began.
+    """
+    rows = judged.rows
+    until_ns = ends_ns[rows] - listener.behind * NS_PER_S
+    said = zip(
+        due.slots[rows].tolist(), until_ns.tolist(), judged.probability.round(4).tolist(),
+        judged.quality.round(4).tolist(), judged.since_s.tolist(), judged.raised.tolist(),
+        due.offsets[rows].tolist(), strict=True,
+    )  # fmt: skip
+    signal = SignalKind.EEG.value
+    made = []
+    for slot, end_ns, probability, quality, since_s, raised, offset in said:
+        start_ns = end_ns - (since_s if raised else 1) * NS_PER_S
+        made.append(
+            Prediction(
+                id=f"{names[slot]}:{signal}:prediction:{end_ns}",
+                bed=names[slot],
+                signal=signal,
+                model=listener.card.name,
+                channel=Montage.LONGITUDINAL.value,
+                start_ns=end_ns - NS_PER_S,
+                end_ns=end_ns,
+                probabilities={SEIZURE: probability},
+                beats=[],
+                quality=quality,
+                raw_offset=offset,
+                revision=0,
+                events=[SoundEvent(SEIZURE, start_ns, end_ns, probability)] if since_s else [],
             )
         )
     return made

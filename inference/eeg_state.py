@@ -14,6 +14,8 @@ class EegState(msgspec.Struct, frozen=True):
 
     stream: PackedStream
     arrays: dict[str, Array]
+    network: dict[str, Array] = {}
+    model_sha256: str | None = None
 
 
 def take_eeg(monitor: EegMonitor, bed: str) -> EegState | None:
@@ -28,11 +30,16 @@ def take_eeg(monitor: EegMonitor, bed: str) -> EegState | None:
         "blocks": pack(trends.blocks[slot]),
         "suppressed": pack(trends.suppressed[slot]),
     }
-    return EegState(pack_stream(monitor.bank.state(bed)), arrays)
+    stream, listener = pack_stream(monitor.bank.state(bed)), monitor.listener
+    if listener is None:
+        return EegState(stream, arrays)
+    return EegState(stream, arrays, listener.state(slot), listener.card.sha256)
 
 
 def put_eeg(monitor: EegMonitor, bed: str, state: EegState) -> None:
     """Give a bed the state that :func:`take_eeg` took.
+
+    What another network has seen is left out: this one looks from the next second on.
 
     Raises
     ------
@@ -58,3 +65,10 @@ def _put(monitor: EegMonitor, bed: str, state: EegState) -> None:
     trends = monitor.trends
     trends.power[slot], trends.blocks[slot] = arrays["power"], arrays["blocks"]
     trends.suppressed[slot] = arrays["suppressed"]
+    listener = monitor.listener
+    if listener is None:
+        return
+    if state.model_sha256 == listener.card.sha256:
+        listener.restore(slot, state.network)
+    else:
+        listener.reset(slot)

@@ -38,7 +38,7 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class SoundEvent(msgspec.Struct, frozen=True):
-    """Something heard: crackle, wheeze, S1, S2; device times and mean probability."""
+    """Something heard or seen: crackle, wheeze, S1, S2, seizure; device times and mean probability."""
 
     label: str
     start_ns: int
@@ -50,7 +50,8 @@ class Prediction(msgspec.Struct, frozen=True):
     """What the network says of one window of one bed.
 
     ``events`` are what was heard in it, sounds alone. One that goes on into the next window stands in both,
-    each time as far as it lies in that window.
+    each time as far as it lies in that window. A seizure in an EEG stands in each of its seconds; in that
+    which raised it, from where it began.
     """
 
     id: str

@@ -20,6 +20,7 @@ from kafka.structs import OffsetAndMetadata
 from inference.beat_predictor import BeatPredictor
 from inference.bedside import Bedside
 from inference.catalog import load_catalogue
+from inference.eeg_listener import SeizureNetwork
 from inference.gauges import Gauges
 from inference.intake import Taken, unreadable
 from inference.monitor import Outcome
@@ -80,6 +81,8 @@ class Worker:
         The network that says what each beat is.
     sounds : mapping or None
         Networks that listen to lung and heart sounds.
+    eeg : SeizureNetwork or None
+        The network that looks for seizures.
     """
 
     def __init__(
@@ -89,12 +92,13 @@ class Worker:
         options: WorkerOptions,
         beats: BeatPredictor | None = None,
         sounds: Mapping[SignalKind, SoundNetwork] | None = None,
+        eeg: SeizureNetwork | None = None,
     ) -> None:
         self._settings = settings
         self._options = options
         path = settings.alarms_file
         site = load_site(Path(path) if path else None, load_catalogue())
-        self._bedside = Bedside(predictor, time.time_ns, beats, site, sounds)
+        self._bedside = Bedside(predictor, time.time_ns, beats, site, sounds, eeg)
         self._snapshot_due_s: dict[int, float] = {}
         self._consumer = kafka.consumer(
             settings, settings.topics.raw, group_id=settings.kafka.group_id, max_poll_records=MAX_RECORDS
@@ -107,7 +111,7 @@ class Worker:
         """Beds whose alarms changed by no raw record."""
         self._reader = RawReader(self._consumer, self._unreadable)
         self._ticked_s = -math.inf
-        networks = (predictor, beats, *(sounds or {}).values())
+        networks = (predictor, beats, *(sounds or {}).values(), eeg)
         models = [LoadedModel(one.spec.name, one.spec.sha256) for one in networks if one is not None]
         self._gauges = Gauges(settings, models, options.device, options.stats)
         self.stats = self._gauges.stats

@@ -1,0 +1,260 @@
+"""A network that looks for seizures in the monitor: what becomes of what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from inference.alarm_book import AlarmBook
+from inference.eeg_listener import SeizureNetwork
+from inference.eeg_monitor import EegMonitor
+from inference.eeg_state import EegState, put_eeg, take_eeg
+from inference.errors import SnapshotError, UnfitModel
+from inference.monitor import Outcome
+from inference.windows import WindowMonitor
+from ingest.sim_eeg import CHANNELS
+from ingest.sim_events import Event
+from ingest.types import NS_PER_S, SignalKind
+from models.cnn_lstm import CnnLstm
+from models.eeg import EegModel, SeenSecond
+from models.eeg import EegState as NetworkState
+from models.eeg_events import EventRule, EventWatch
+from models.spec import Cost, ModelSpec
+from tests.eeg_playing import T0, pieces, play, raised, simulated
+from training.eeg_recipes import eeg_seizure_1
+
+BEHIND = 2
+RULE = EventRule(threshold=0.6, within_s=10, least_s=6, release=0.5, off_s=6)
+LOUD_UV = 60.0
+
+
+def card(**changes: object) -> ModelSpec:
+    values = {
+        "name": "eeg-test", "task": "eeg", "description": "", "signal": "eeg", "unit": "uV", "fs_hz": 128.0,
+        "window_s": 16.0, "step_s": 1.0, "right_context_s": float(BEHIND),
+        "step_classes": ("none", "seizure"), "window_classes": ("seizure",), "band_hz": (0.5, 40.0),
+        "thresholds": {"seizure": 0.6, "within_s": 10, "least_s": 6, "release": 0.5, "off_s": 6},
+        "normalisation": "", "architecture": eeg_seizure_1().architecture, "data": "", "split": {},
+        "metrics": {}, "cost": Cost(parameters=0, mflop_per_window=0, recurrent_share=0), "training": {},
+        "code_commit": "",
+    }  # fmt: skip
+    return ModelSpec.model_validate(values | changes)
+
+
+class LoudWatch:
+    """Any second that is loud somewhere is of a seizure: a threshold in the place of a network."""
+
+    def __init__(self, n_beds: int) -> None:
+        self.waiting = np.full((n_beds, BEHIND + 1), np.nan, dtype=np.float32)
+        self.events = EventWatch(RULE, n_beds)
+
+    def push(self, beds: np.ndarray, x_BCN: np.ndarray) -> SeenSecond:
+        there = np.isfinite(x_BCN).any(axis=(1, 2))
+        size = np.sqrt(np.nanmax(np.where(np.isfinite(x_BCN), x_BCN, 0) ** 2, axis=1).mean(axis=1))
+        now = np.where(there, np.where(size > LOUD_UV, 0.9, 0.1), np.nan).astype(np.float32)
+        self.waiting[beds] = np.concatenate([self.waiting[beds, 1:], now[:, None]], axis=1)
+        asked = self.waiting[beds, 0]
+        return SeenSecond(asked, self.waiting[beds], np.zeros((len(beds), 18)), self.events.push(beds, asked))
+
+    def reset(self, bed: int) -> None:
+        self.waiting[bed] = np.nan
+        self.events.reset(bed)
+
+    def state(self, bed: int) -> NetworkState:
+        nothing = np.zeros(0, dtype=np.float32)
+        return NetworkState(
+            np.zeros(0), self.waiting[bed], nothing, nothing, np.zeros(0, np.bool_), self.events.state(bed)
+        )
+
+    def restore(self, bed: int, state: NetworkState) -> None:
+        self.waiting[bed] = state.before
+        self.events.restore(bed, state.events)
+
+
+@dataclass
+class Loud:
+    """A card over :class:`LoudWatch`."""
+
+    spec: ModelSpec = field(default_factory=card)
+    channels: int = 18
+    samples: int = 128
+    behind: int = BEHIND
+    rule: EventRule = RULE
+
+    def watch(self, n_beds: int = 1) -> LoudWatch:
+        return LoudWatch(n_beds)
+
+
+def monitor(network: SeizureNetwork | None = None) -> EegMonitor:
+    return EegMonitor(WindowMonitor(SignalKind.EEG, AlarmBook(), lambda: T0), network or Loud())
+
+
+def loud(seconds: int, *spans: tuple[int, int]) -> np.ndarray:
+    """A simulated EEG with stretches of 4 Hz waves of 300 µV."""
+    eeg = simulated(seconds)
+    at = np.arange(len(eeg)) / 256
+    for begin, end in spans:
+        waves = 300 * np.sin(2 * np.pi * 4 * at)[:, None] * np.random.default_rng(1).uniform(-1, 1, 19)
+        eeg = eeg + waves * ((at >= begin) & (at < end))[:, None]
+    return eeg
+
+
+def seconds(values: Sequence[int]) -> list[float]:
+    return [(value - T0) / NS_PER_S for value in values]
+
+
+def times_of(outcome: Outcome, kind: str) -> list[tuple[str, float]]:
+    return [
+        (alarm.state.value, ((alarm.ended_ns or alarm.raised_ns) - T0) / NS_PER_S)
+        for alarm in outcome.alarms
+        if alarm.kind == kind
+    ]
+
+
+def test_a_seizure_is_one_latched_alarm_that_ends_with_it() -> None:
+    outcome = play(monitor(), pieces(loud(90, (30, 60))))
+    begun, ended = times_of(outcome, "seizure")
+    # Six seconds over the threshold, known two seconds after they ended.
+    assert begun == ("active", pytest.approx(38, abs=1.1))
+    assert ended == ("latched", pytest.approx(73, abs=6))
+    (alarm,) = {alarm.onset_ns for alarm in outcome.alarms if alarm.kind == "seizure"}
+    assert seconds([alarm])[0] == pytest.approx(31, abs=2.1)
+    assert raised(outcome) == ["seizure"]
+
+
+def test_every_second_is_told_with_its_own_time_and_a_seizure_as_one_span() -> None:
+    outcome = play(monitor(), pieces(loud(60, (20, 40))))
+    told = outcome.predictions
+    ends = seconds([one.end_ns for one in told])
+    np.testing.assert_allclose(np.diff(ends), 1.0)
+    assert ends[0] == pytest.approx(1.0, abs=0.1)
+    assert ends[-1] == pytest.approx(58.0, abs=0.1)
+    assert {(one.model, one.signal, one.channel) for one in told} == {("eeg-test", "eeg", "longitudinal")}
+    high = [end for one, end in zip(told, ends, strict=True) if one.probabilities["seizure"] > 0.5]
+    assert high[0] == pytest.approx(21, abs=1.1)
+    assert high[-1] == pytest.approx(40, abs=1.1)
+    spans = [(*seconds([event.start_ns, event.end_ns]), event.label) for one in told for event in one.events]
+    assert {label for *_, label in spans} == {"seizure"}
+    assert min(start for start, *_ in spans) == pytest.approx(20, abs=1.1)
+    joins = sorted(spans)
+    assert all(second[0] <= first[1] + 1e-3 for first, second in zip(joins[:-1], joins[1:], strict=True))
+
+
+def test_a_few_loud_seconds_raise_nothing() -> None:
+    assert raised(play(monitor(), pieces(loud(60, (10, 14), (30, 34))))) == []
+
+
+def test_five_minutes_without_a_break_are_status_epilepticus() -> None:
+    outcome = play(monitor(), pieces(loud(350, (15, 345))), 10)
+    assert raised(outcome) == ["seizure", "status_epilepticus"]
+    assert times_of(outcome, "status_epilepticus")[0] == ("active", pytest.approx(318, abs=6))
+
+
+def test_without_enough_derivations_nothing_is_raised_nor_ended() -> None:
+    off = CHANNELS[:12]
+    outcome = play(monitor(), pieces(loud(60, (20, 50)), off=off))
+    assert raised(outcome) == ["unusable"]
+    assert all(one.quality < 0.5 for one in outcome.predictions)
+    assert all(not one.quality >= 0.5 for one in outcome.predictions if one.events)
+
+
+def test_a_stream_that_begins_anew_forgets_what_the_network_had_seen() -> None:
+    into = monitor()
+    play(into, pieces(loud(25, (19, 25))))
+    parts = pieces(loud(25, (0, 4)), begin_s=25.0, first=25)
+    assert play(into, parts).predictions == play(monitor(), parts).predictions
+
+
+def test_a_successor_goes_on_where_the_network_was() -> None:
+    eeg = loud(70, (30, 60))
+    whole = play(monitor(), pieces(eeg))
+    parts = pieces(eeg)
+    for at in (20, 34, 37, 50):
+        old, new = monitor(), monitor()
+        before = play(old, parts[:at])
+        state, alarms = take_eeg(old, "bed"), old.alarms.state("bed")
+        assert state is not None
+        assert alarms is not None
+        play(new, pieces(simulated(3, bed="other"), bed="other"))
+        put_eeg(new, "bed", msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=EegState))
+        new.alarms.restore("bed", alarms)
+        new.alarms.book.restore("bed", old.alarms.book.state("bed", "eeg"))
+        after = play(new, parts[at:])
+        assert before.predictions + after.predictions == whole.predictions
+        assert [one.id for one in before.alarms + after.alarms] == [one.id for one in whole.alarms]
+
+
+def test_what_another_network_has_seen_is_left_out() -> None:
+    old = monitor()
+    play(old, pieces(loud(25, (19, 25))))
+    state = take_eeg(old, "bed")
+    assert state is not None
+    new = monitor(Loud(card(name="other", sha256="f" * 64)))
+    put_eeg(new, "bed", state)
+    outcome = play(new, pieces(loud(40)[25 * 256 :], begin_s=25.0, restart=False, first=25))
+    assert len(outcome.predictions) == 40 - 25 - BEHIND
+    assert raised(outcome) == []
+
+
+def test_more_beds_than_there_was_room_for_keep_what_the_network_has_seen() -> None:
+    eeg = loud(45, (30, 45))
+    into, whole = monitor(), play(monitor(), pieces(eeg))
+    got = play(into, pieces(eeg[: 35 * 256]))
+    for number in range(70):
+        play(into, pieces(eeg[:256], bed=f"bed-{number}"))
+    rest = play(into, pieces(eeg[35 * 256 :], begin_s=35.0, restart=False, first=35))
+    assert got.predictions + rest.predictions == whole.predictions
+    assert raised(rest) == ["seizure"]
+
+
+@pytest.fixture(scope="module")
+def network() -> EegModel:
+    torch.manual_seed(3)
+    return EegModel(CnnLstm(eeg_seizure_1().architecture).eval(), card())
+
+
+def test_the_real_network_runs_on_what_the_monitor_makes(network: EegModel) -> None:
+    eeg = simulated(30, Event("bed", "electrode-off", 10.0, 8.0))
+    outcome = play(monitor(network), pieces(eeg))
+    assert len(outcome.predictions) == 30 - BEHIND
+    assert all(0 <= one.probabilities["seizure"] <= 1 for one in outcome.predictions)
+    assert min(one.quality for one in outcome.predictions) < 1 == outcome.predictions[-1].quality
+
+
+def test_the_real_networks_state_goes_to_a_successor(network: EegModel) -> None:
+    eeg = simulated(30)
+    whole, parts = play(monitor(network), pieces(eeg)).predictions, pieces(eeg)
+    old, new = monitor(network), monitor(network)
+    before = play(old, parts[:17]).predictions
+    state = take_eeg(old, "bed")
+    assert state is not None
+    put_eeg(new, "bed", msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=EegState))
+    assert before + play(new, parts[17:]).predictions == whole
+
+
+@pytest.mark.parametrize(
+    ("network", "complaint"),
+    [
+        (Loud(channels=23), "it takes 23 channels of 128 samples a second, the worker makes 18 of 128"),
+        (Loud(samples=256), "it takes 18 channels of 256 samples"),
+        (Loud(card(band_hz=(1.0, 30.0))), r"its band is \(1.0, 30.0\) Hz"),
+    ],
+)
+def test_a_network_for_another_signal_is_refused(network: Loud, complaint: str) -> None:
+    with pytest.raises(UnfitModel, match=complaint):
+        monitor(network)
+
+
+def test_a_torn_state_of_the_network_begins_the_bed_anew() -> None:
+    old, new = monitor(), monitor()
+    play(old, pieces(simulated(5)))
+    state = take_eeg(old, "bed")
+    assert state is not None
+    with pytest.raises(SnapshotError, match="bed 'bed'"):
+        put_eeg(new, "bed", msgspec.structs.replace(state, network={}))
+    assert "bed" not in new.bank.beds
