@@ -25,6 +25,7 @@ COMMANDS = {
     "schemas": "inference.cli",
     "record": "inference.recorder_cli",
     "strips": "inference.recorder_cli",
+    "trends": "inference.recorder_trends_cli",
     "labels": "inference.labels_cli",
     "judge-alarms": "inference.judge_cli",
     "train": "training.cli",
