@@ -23,11 +23,12 @@ from training.lung_config import LungData
 from training.lung_recipes import lung_sounds_1
 from training.lung_records import list_recordings, parse_name
 from training.lung_sampling import KINDS, LungSampler, Steps, kind_of
-from training.lung_scores import choose_thresholds, four_class_figures
+from training.lung_scores import best_thresholds, four_class_figures
 from training.lung_task import LungTask, pooled_steps
 from training.overrides import override
 from training.session import check_sides, fit, open_task
 from training.sound_augment import added
+from training.sound_calibration import fit_platt
 from training.sound_config import SoundAugment
 from training.sound_frames import load_frames, read_sound
 from training.sound_pretrain_config import PretrainData, sound_pretrain_1
@@ -47,7 +48,7 @@ SMALL = [
     "run.validate_every=8",
 ]
 LUNG = [*SMALL, 'data.sources=["icbhi2017"]']
-PICTURES = ["architecture.front_end.mel.long=1024", "architecture.front_end.mel.short=32"]
+LEVELS = ["architecture.front_end.mel.long=0", "architecture.front_end.mel.short=0"]
 
 
 @pytest.fixture(scope="module")
@@ -194,14 +195,14 @@ def test_two_sounds_together_give_the_pictures_of_their_sum() -> None:
     assert summed < heard < alone - 0.5
 
 
-def test_a_recipe_with_more_pictures_trains_on_them_all(task: LungTask) -> None:
-    recipe = override(lung_sounds_1(), [*LUNG, *PICTURES])
-    pictured = LungTask(recipe, task.data, task.cache)
-    batch = pictured.sampler(pictured.split().train).batch(1, 0, 8)
-    assert batch["x"].shape == (8, 1, 144, 256)
+@pytest.mark.parametrize(("pictures", "rows"), [([], 144), (LEVELS, 48)], ids=["three", "levels"])
+def test_a_recipe_trains_on_all_its_pictures(task: LungTask, pictures: list[str], rows: int) -> None:
+    own = LungTask(override(lung_sounds_1(), [*LUNG, *pictures]), task.data, task.cache)
+    batch = own.sampler(own.split().train).batch(1, 0, 8)
+    assert batch["x"].shape == (8, 1, rows, 256)
     assert np.isfinite(batch["x"]).all()
-    model = pictured.network()
-    losses = pictured.loss(model, {name: torch.from_numpy(np.asarray(one)) for name, one in batch.items()})
+    model = own.network()
+    losses = own.loss(model, {name: torch.from_numpy(np.asarray(one)) for name, one in batch.items()})
     losses["loss"].backward()
     (gradient,) = [p.grad for name, p in model.named_parameters() if name == "front_end.maps.0.weight"]
     assert gradient is not None
@@ -212,7 +213,7 @@ def test_windows_carry_the_labels_of_their_cycles(task: LungTask) -> None:
     recipe = override(lung_sounds_1(), [*LUNG, "data.whole_share=0"])
     sampler = LungTask(recipe, task.data, task.cache).sampler(task.split().train)
     batch = {key: np.asarray(value) for key, value in sampler.batch(1, 0, 24).items()}
-    assert batch["x"].shape == (24, 1, 48, 256)
+    assert batch["x"].shape == (24, 1, 144, 256)
     for where, label, cycle, cycle_label in zip(
         batch["where"], batch["label"], batch["cycle"], batch["cycle_label"], strict=True
     ):
@@ -255,13 +256,36 @@ def test_icbhi_scores_count_the_exact_class() -> None:
     assert figures["score"] == pytest.approx((0.8 + 0.625) / 2)
 
 
-def test_thresholds_part_what_can_be_parted() -> None:
-    labels = np.array([[0, 0], [1, 0], [0, 1], [1, 1]] * 5)
-    p = np.where(labels == 1, 0.6, 0.2)
-    found = choose_thresholds(p, labels)
-    assert 0.2 < found["crackle"] <= 0.6
-    assert 0.2 < found["wheeze"] <= 0.6
-    assert kind_of(labels[:4]).tolist() == [0, 1, 2, 3]
+def test_no_other_threshold_scores_better_with_calibrated_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.beta(1, 3, 40_000)
+    labels = np.stack([rng.random(len(p)) < p, np.zeros(len(p), dtype=np.bool_)], axis=1).astype(np.int64)
+
+    def score(threshold: float) -> float:
+        table = np.zeros((4, 4))
+        np.add.at(table, (kind_of(labels), (p >= threshold).astype(np.int64)), 1)
+        return four_class_figures(table)["score"]
+
+    best = best_thresholds(labels)
+    assert best["crackle"] == best["wheeze"] == pytest.approx(0.25, abs=0.01)
+    assert score(best["crackle"]) > max(score(one) for one in np.arange(0.05, 0.96, 0.05)) - 0.005
+
+
+def test_a_side_of_one_kind_gives_thresholds_to_live_with() -> None:
+    assert best_thresholds(np.zeros((9, 2), dtype=np.int64)) == {"crackle": 0.2, "wheeze": 0.2}
+    assert best_thresholds(np.ones((9, 2), dtype=np.int64)) == {"crackle": 0.5, "wheeze": 0.5}
+
+
+def test_few_patients_move_the_calibration_but_little() -> None:
+    rng = np.random.default_rng(1)
+    truth = (rng.random(160) < 0.2).astype(np.float64)
+    logit = rng.normal(0, 1, 160)
+    held = {"scale_prior": 4.0, "offset_prior": 3.0, "offset": -0.75}
+    of_eight = fit_platt(logit, truth, items_per_patient=20.0, **held)
+    of_many = fit_platt(logit, truth, **held)
+    assert abs(of_eight[1] + 0.75) < abs(of_many[1] + 0.75)
+    assert abs(of_eight[0] - 1) < abs(of_many[0] - 1)
+    assert fit_platt(logit, np.zeros(160), **held) == (1.0, -0.75)
 
 
 def test_a_model_is_trained_scored_and_heard(task: LungTask, tmp_path: Path) -> None:

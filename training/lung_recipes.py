@@ -17,8 +17,9 @@ def lung_sounds_1() -> LungRecipe:
             front_end=Conv2dFrontEnd(
                 rows=48,
                 hop=80,
-                mel=MelFrames(),
-                widths=(16, 32, 48, 64),
+                # Wheezes are lines of a quarter of a second, crackles clicks of some milliseconds.
+                mel=MelFrames(long=1_024, short=32),
+                widths=(12, 24, 32, 48),
                 row_pools=(2, 2, 2, 2),
                 strides=(2, 2, 1, 1),
                 features=64,
@@ -33,9 +34,9 @@ def lung_sounds_1() -> LungRecipe:
             window_steps=64,
         ),
         optimizer=OptimizerConfig(
-            steps=900, batch=32, lr=2e-3, warmup_steps=80, weight_decay=0.05, average_decay=0.99
+            steps=600, batch=32, lr=2e-3, warmup_steps=80, weight_decay=0.05, average_decay=0.99
         ),
         augment=SoundAugment(mixup=0.3),
         # A handful of patients chooses no checkpoint: the average at the end is what is kept.
-        run=RunConfig(threads=1, validate_every=900, checkpoint_every=100, log_every=25, rehearse=False),
+        run=RunConfig(threads=1, validate_every=600, checkpoint_every=100, log_every=25, rehearse=False),
     )
