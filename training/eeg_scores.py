@@ -26,6 +26,9 @@ FEWEST_SEIZURE_PATIENTS: Final = 3
 LEAST_THRESHOLD: Final = 0.5
 """Least threshold that background alone may choose."""
 EVENTS: Final = "Seizures (SzCORE)"
+NONE: Final = "–"
+PROMPT_S: Final = 15.0
+"""An alarm so soon after the onset, and not before it, is prompt."""
 
 
 def rule_of(threshold: float, events: EegEvents) -> EventRule:
@@ -125,17 +128,18 @@ def _row(one: Tally) -> tuple[float, ...]:
     return (one.reference, one.hits, one.false, one.duration_s)
 
 
+Item = tuple[str, str, float, bool]
+
+
+def _items(segments: Predictions) -> list[Item]:
+    """Name, patient, score and truth of each segment."""
+    score, truth = segments.probabilities[:, 1].tolist(), (segments.truth == 1).tolist()
+    return list(zip(segments.item, segments.patient, score, truth, strict=True))
+
+
 def _areas(segments: Predictions) -> dict[str, Interval]:
     """ROC areas over the patients that have seizures: pooled, and the mean of each one's own."""
-    items = list(
-        zip(
-            segments.item,
-            segments.patient,
-            segments.probabilities[:, 1].tolist(),
-            (segments.truth == 1).tolist(),
-            strict=True,
-        )
-    )
+    items = _items(segments)
     with_seizure = {patient for _, patient, _, truth in items if truth}
     kept = [item for item in items if item[1] in with_seizure]
     if not kept:
@@ -150,25 +154,14 @@ def _areas(segments: Predictions) -> dict[str, Interval]:
     }
 
 
-def _own_area(items: Sequence[tuple[str, str, float, bool]], patient: str) -> float:
+def _own_area(items: Sequence[Item], patient: str) -> float:
     own = [item for item in items if item[1] == patient]
     return auroc(np.array([item[2] for item in own]), np.array([item[3] for item in own], dtype=np.float64))
 
 
-def _patients_table(
-    seen: Sequence[SeenEeg], segments: Predictions, rule: EventRule, delay_s: float
-) -> tuple[Table, list[float]]:
+def _patients_table(seen: Sequence[SeenEeg], segments: Predictions, rule: EventRule, delay_s: float) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    late: list[float] = []
-    items = list(
-        zip(
-            segments.item,
-            segments.patient,
-            segments.probabilities[:, 1].tolist(),
-            (segments.truth == 1).tolist(),
-            strict=True,
-        )
-    )
+    items = _items(segments)
     quiet: dict[str, Tally] = {}
     for patient in dict.fromkeys(one.record.about.patient for one in seen):
         own = [one for one in seen if one.record.about.patient == patient]
@@ -177,15 +170,6 @@ def _patients_table(
             source = own[0].record.about.name.split("/", 1)[0]
             quiet[source] = quiet.get(source, Tally()) + events
             continue
-        delays = [
-            delay
-            for one in own
-            for delay in latencies(
-                one.record.seizures, [found.raised_s for found in one.events(rule, delay_s)]
-            )
-            if delay is not None
-        ]
-        late += delays
         area = _own_area(items, patient)
         rows.append(
             (
@@ -195,36 +179,41 @@ def _patients_table(
                 events.reference,
                 events.hits,
                 events.false,
-                round(float(np.median(delays)), 1) if delays else "–",
-                round(area, 3) if np.isfinite(area) else "–",
+                round(area, 3) if np.isfinite(area) else NONE,
             )
         )
     rows += [
-        (f"others of {source}", "–", round(one.duration_s / 3600, 3), 0, 0, 0, "–", "–")
+        (f"others of {source}", NONE, round(one.duration_s / 3600, 3), 0, 0, 0, NONE)
         for source, one in quiet.items()
     ]
-    head = ("patient", "records", "hours", "seizures", "found", "false", "median latency s", "ROC area")
-    return Table("By patient", head, tuple(rows)), late
+    head = ("patient", "records", "hours", "seizures", "found", "false", "ROC area")
+    return Table("By patient", head, tuple(rows))
 
 
 def _seizures_table(seen: Sequence[SeenEeg], rule: EventRule, delay_s: float) -> Table:
+    """Each seizure, with the first alarm that is counted for it; one before its onset has a minus."""
     rows: list[tuple[Cell, ...]] = []
     for one in seen:
         raised = [found.raised_s for found in one.events(rule, delay_s)]
-        rows += [
-            (
-                one.record.about.name,
-                round(start, 1),
-                round(end - start, 1),
-                "–" if late is None else round(late, 1),
-            )
-            for (start, end), late in zip(one.record.seizures, _each_latency(one, raised), strict=True)
-        ]
-    return Table("By seizure", ("record", "begins s", "lasts s", "alarm after s"), tuple(rows[:200]))
+        for start, end in one.record.seizures:
+            late = latencies([(start, end)], raised)[0]
+            row = (one.record.about.name, round(start, 1), round(end - start, 1))
+            rows.append((*row, NONE if late is None else round(late, 1)))
+    return Table("By seizure", ("record", "begins s", "lasts s", "alarm after s"), tuple(rows))
 
 
-def _each_latency(one: SeenEeg, raised: Sequence[float]) -> list[float | None]:
-    return [latencies([event], raised)[0] for event in one.record.seizures]
+def _late_figures(table: Table) -> dict[str, Interval]:
+    """Median latency of the seizures that were found, and the share with a prompt alarm."""
+    if not table.rows:
+        return {}
+    none = float("nan")
+    late = [float(row[3]) for row in table.rows if isinstance(row[3], float)]
+    prompt = sum(0 <= one <= PROMPT_S for one in late) / len(table.rows)
+    share = Interval(value=round(prompt, 4), low=none, high=none, n=len(table.rows))
+    median = Interval(
+        value=round(float(np.median(late)), 2) if late else none, low=none, high=none, n=len(late)
+    )
+    return {"prompt_share": share} | ({"median_latency_s": median} if late else {})
 
 
 def describe(seen: Sequence[SeenEeg], rule: EventRule, delay_s: float, notes: Sequence[str]) -> Evaluation:
@@ -247,25 +236,21 @@ def describe(seen: Sequence[SeenEeg], rule: EventRule, delay_s: float, notes: Se
         held = counts.setdefault(one.record.about.patient, np.zeros((2, 4)))
         held += both
     segments = segments_of(seen, rule.threshold)
-    table, late = _patients_table(seen, segments, rule, delay_s)
-    return _evaluation(segments, counts, (table, _seizures_table(seen, rule, delay_s)), late, notes)
+    tables = (_patients_table(seen, segments, rule, delay_s), _seizures_table(seen, rule, delay_s))
+    return _evaluation(segments, counts, tables, notes)
 
 
 def _evaluation(
     segments: Predictions,
     counts: dict[str, WideFloatArray],
     tables: tuple[Table, ...],
-    late: Sequence[float],
     notes: Sequence[str],
 ) -> Evaluation:
     total = np.sum(list(counts.values()), axis=0)
     metrics = bootstrap(counts, figures_of, n=round(float(total[0, 0]))) | _areas(segments)
     # Of recordings without any seizure nothing is said of how many are found.
     metrics = {name: figure for name, figure in metrics.items() if np.isfinite(figure.value)}
-    if late:
-        none = float("nan")
-        median = round(float(np.median(late)), 2)
-        metrics["median_latency_s"] = Interval(value=median, low=none, high=none, n=len(late))
+    metrics |= _late_figures(tables[1])
     predictions = (segments,) if len(segments.truth) else ()
     return Evaluation(
         predictions, tables, metrics, notes=tuple(notes), counts=(Counts(EVENTS, counts, figures_of),)
@@ -284,5 +269,4 @@ def joined(parts: Sequence[Evaluation]) -> Evaluation:
         )
         for i in range(2)
     )
-    late = [float(row[3]) for part in parts for row in part.tables[1].rows if isinstance(row[3], float)]
-    return _evaluation(segments, counts, tables, late, [note for part in parts for note in part.notes])
+    return _evaluation(segments, counts, tables, [note for part in parts for note in part.notes])
