@@ -1,0 +1,135 @@
+"""EEGs through the worker: a real broker, wrong units, refused chunks, a worker that hands over."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+import numpy as np
+import pytest
+from kafka import TopicPartition
+
+from inference.types import Alarm, DeadLetter, Prediction, PredictionBatch, Vital, VitalBatch
+from inference.worker import Worker, WorkerOptions
+from ingest import kafka as clients
+from ingest import wire
+from ingest.publisher import Publisher
+from ingest.settings import Settings
+from ingest.sim_eeg import CHANNELS
+from ingest.types import NS_PER_S
+from tests.eeg_networks import BEHIND, Loud, loud
+
+SECONDS = 70
+
+
+@contextmanager
+def working(settings: Settings, predictor: object) -> Iterator[Worker]:
+    worker = Worker(settings, predictor, WorkerOptions(), eeg=Loud())  # type: ignore[arg-type]
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop.is_set,))
+    thread.start()
+    try:
+        yield worker
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def read_until(settings: Settings, topic: str, enough: Callable[[list[bytes]], bool]) -> list[bytes]:
+    reader = clients.consumer(settings, group_id=None)
+    try:
+        reader.assign([TopicPartition(topic, number) for number in range(settings.kafka.partitions)])
+        reader.seek_to_beginning()
+        values: list[bytes] = []
+        deadline = time.monotonic() + 60
+        while not enough(values):
+            assert time.monotonic() < deadline, f"{topic}: {len(values)} records after 60 s"
+            for records in reader.poll(timeout_ms=200).values():
+                values.extend(record.value for record in records)
+        return values
+    finally:
+        reader.close(autocommit=False)
+
+
+def numbers(values: list[bytes], bed: str) -> list[Vital]:
+    found = [item for value in values for item in msgspec.json.decode(value, type=VitalBatch).items]
+    return sorted((one for one in found if one.bed == bed), key=lambda one: one.time_ns)
+
+
+def told(values: list[bytes]) -> list[Prediction]:
+    return [item for value in values for item in msgspec.json.decode(value, type=PredictionBatch).items]
+
+
+def alarms(values: list[bytes]) -> list[Alarm]:
+    return [msgspec.json.decode(value, type=Alarm) for value in values]
+
+
+@pytest.mark.kafka
+def test_eegs_go_through_the_broker_to_trends_and_alarms_and_from_one_worker_to_the_next(
+    kafka: Settings, plain_predictor: object
+) -> None:
+    start_ns = time.time_ns() - 200 * NS_PER_S
+    steps = np.rint(10 * np.clip(loud(SECONDS, (20, 45)), -3000, 3000)).astype(np.int16)
+
+    def send(publisher: Publisher, begin: int, end: int) -> None:
+        for second in range(begin, end):
+            # The second amplifier says mV where it means µV.
+            for bed, unit in (("bed-01", "uV"), ("bed-02", "mV")):
+                publisher.publish(
+                    bed=bed, kind="eeg", channels=CHANNELS, unit=unit, fs_hz=256.0, gain=10.0, baseline=0,
+                    start_ns=start_ns + second * NS_PER_S, samples=steps[second * 256 : (second + 1) * 256],
+                )  # fmt: skip
+        publisher.flush(30.0)
+
+    slow = wire.encode(
+        bed="bed-03", device="old", kind="eeg", channels=("Cz", "Pz"), unit="uV", fs_hz=60.0,
+        start_ns=start_ns, seq=0, samples=np.zeros((60, 2), np.int16), gain=10.0, baseline=0,
+    )  # fmt: skip
+    topics, producer = kafka.topics, clients.producer(kafka)
+    with Publisher(kafka, device="amp") as publisher:
+        with working(kafka, plain_predictor):
+            send(publisher, 0, 30)
+            read_until(kafka, topics.vitals, lambda got: len(numbers(got, "bed-01")) >= 28)
+        with working(kafka, plain_predictor):
+            send(publisher, 30, SECONDS)
+            producer.send(topics.raw, slow, key=b"bed-03", headers=wire.headers(wire.AVRO))
+            producer.flush()
+            vitals = read_until(kafka, topics.vitals, lambda got: len(ids(numbers(got, "bed-01"))) >= SECONDS)
+            rung = alarms(
+                read_until(
+                    kafka,
+                    topics.alarms,
+                    lambda got: {"seizure", "implausible"} <= {one.kind for one in alarms(got)},
+                )
+            )
+            (letter,) = read_until(kafka, topics.dead_letters, lambda got: len(got) >= 1)
+            made = read_until(
+                kafka,
+                topics.predictions,
+                lambda got: len({one.id for one in told(got) if one.bed == "bed-01"}) >= SECONDS - BEHIND,
+            )
+    producer.close()
+    first = numbers(vitals, "bed-01")
+    assert len(ids(first)) == SECONDS
+    last = first[-1].eeg
+    assert last is not None
+    assert (last.derivations, last.trusted, last.electrodes) == (18, 18, {})
+    assert last.whole.suppression == 0.0
+    assert last.left.aeeg_high_uv is not None
+    wrong = numbers(vitals, "bed-02")[-1]
+    assert not wrong.usable
+    assert wrong.eeg is not None
+    assert wrong.eeg.whole.edge_hz is None
+    assert {(one.bed, one.kind) for one in rung if one.kind != "no_data"} == {
+        ("bed-01", "seizure"), ("bed-02", "implausible"),
+    }  # fmt: skip
+    assert len({one.id for one in rung if one.kind == "seizure"}) == 1
+    assert "eeg up to 40 Hz needs at least 88 Hz" in msgspec.json.decode(letter, type=DeadLetter).detail
+    spans = [event for one in told(made) for event in one.events]
+    assert (min(span.start_ns for span in spans) - start_ns) / NS_PER_S == pytest.approx(20, abs=1.5)
+
+
+def ids(vitals: list[Vital]) -> set[str]:
+    return {one.id for one in vitals}
