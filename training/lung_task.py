@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ingest.conditioning import ConditioningSpec
 from models.cnn_lstm import CnnLstm
+from models.sounds_level import RATIO_SCALE, SCALE, USUAL_CLICK
 from training.errors import BadRecipe
 from training.evaluation import Evaluation
 from training.lung_config import LungRecipe
@@ -268,7 +269,10 @@ class LungTask(SoundTask):
             step_classes=LABELS,
             window_classes=(*LABELS, *self.diagnoses),
             normalisation=(
-                f"log-mel bands less their running mean of {self.mel.memory_s:g} s (causal), divided by 3"
+                f"log-mel bands less their running mean of {self.mel.memory_s:g} s (causal), "
+                f"divided by {SCALE:g}"
+                + f"; lines likewise, by {RATIO_SCALE:g}" * (self.mel.long > 0)
+                + f"; clicks less {USUAL_CLICK:g}, by {RATIO_SCALE:g}" * (self.mel.short > 0)
             ),
             data=f"ICBHI 2017: {', '.join(self.recipe.data.sources)}",
             caveats=CAVEATS,
