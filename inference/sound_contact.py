@@ -23,6 +23,10 @@ BEATING_DB: Final = 9.0
 STEADY_DB: Final = 7.0
 """Swing up to which nothing beats; noise has 3 to 7 dB."""
 
+EVEN_DB: Final = 6.0
+"""Between a second's faintest and loudest tenth, 150 to 800 Hz, up to which no breath swells: noise has 1 to
+5 dB."""
+
 FADED_DB: Final = 3.0
 """Below the usual loudest moment: a noise that comes on top of a chest hides its beats, but fades nothing."""
 
@@ -66,8 +70,16 @@ def low_of(frames: FloatArray, mel: MelSpec) -> Low:
     return Low(loudest, np.asarray(loudest - np.median(lines, axis=1)))
 
 
-def is_off(now: Low, usual: Low) -> BoolArray:
-    """Whether seconds no longer sound of a chest, where they usually do; NaN in ``usual`` says no."""
+def is_off(now: Low, usual: Low, breath_db: WideFloatArray) -> BoolArray:
+    """Whether seconds no longer sound of a chest, where they usually do.
+
+    Parameters
+    ----------
+    now, usual : Low
+        Of each second, and what is usual there; NaN where that is not known yet.
+    breath_db : ndarray, shape (n,)
+        Between a second's faintest and loudest tenth in the band of breath.
+    """
     beat = usual.swing_db >= BEATING_DB
     faded = usual.loudest_db - now.loudest_db >= FADED_DB
-    return np.asarray(beat & faded & (now.swing_db <= STEADY_DB))
+    return np.asarray(beat & faded & (now.swing_db <= STEADY_DB) & (breath_db <= EVEN_DB))

@@ -15,7 +15,6 @@ from scipy import fft
 from scipy import signal as dsp
 
 from inference.monitor import Outcome
-from inference.sound_contact import HIGHEST_HZ
 from inference.sound_listener import SoundNetwork
 from inference.sound_score import BEFORE_S, T0, Annotated, play_together, with_apnoea
 from inference.sound_tones import HIGHEST_HZ as HIGHEST_TONE_HZ
@@ -23,6 +22,9 @@ from inference.sound_tones import LOWEST_HZ
 from ingest.types import NS_PER_S, BoolArray, FloatArray, SignalKind, WideFloatArray
 
 AFTER_S: Final = 30
+HEART_HZ: Final = 110.0
+"""Up to which a heart is heard through a lung, with little breath."""
+
 FRAME, HOP = 256, 64
 """Samples at 4 kHz of the transform that cuts wheezes out."""
 
@@ -47,8 +49,8 @@ class Told:
 
 
 def breathless(sound: FloatArray, fs_hz: float) -> FloatArray:
-    """An apnoea in which the heart goes on: all above 150 Hz a hundredth as strong."""
-    low = dsp.sosfilt(dsp.butter(4, HIGHEST_HZ, fs=fs_hz, output="sos"), sound)
+    """An apnoea in which the heart goes on: all above it a hundredth as strong."""
+    low = dsp.sosfiltfilt(dsp.butter(4, HEART_HZ, fs=fs_hz, output="sos"), sound)
     return np.asarray(low + 0.1 * (sound - low), dtype=np.float32)
 
 

@@ -157,7 +157,7 @@ class SoundMonitor:
         usual = self.usual.of(slots)
         flags, silent = self._flags(signs, usual, frames), self._silent(signs, usual)
         # A sensor that fell off and a chest that fell silent sound alike: an apnoea is still looked for.
-        off = self._off(signs, usual)
+        off = self._off(signs, usual, loudest_db - np.nanmin(points, axis=1) * _DB_PER_NEPER)
         plain = (signs.present >= LEAST_PRESENT) & ~flags.any(axis=1)
         clean = plain & ~self.sensors.stay_off(slots, off)
         self.usual.learn(slots, signs, ~plain | off | silent)
@@ -221,11 +221,11 @@ class SoundMonitor:
         """Where no breath was heard in the last second; nowhere while it is learned what breath is."""
         return np.asarray(usual.peak_db - signs.peak_db >= SILENT_DB, dtype=np.bool_)
 
-    def _off(self, signs: Seconds, usual: Usual) -> BoolArray:
+    def _off(self, signs: Seconds, usual: Usual, breath_db: WideFloatArray) -> BoolArray:
         """Where a lung sensor no longer hears a chest."""
         if self.bank.kind is SignalKind.HEART_SOUND:
             return np.zeros(len(signs.present), dtype=np.bool_)
-        return is_off(signs.low, usual.low)
+        return is_off(signs.low, usual.low, breath_db)
 
     def _follow(self, slots: IntArray, seconds: IntArray, points: WideFloatArray, clean: BoolArray) -> Rhythm:
         """Append a second's loudness; say what recurs in that of the last ones."""
