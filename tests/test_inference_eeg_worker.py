@@ -101,7 +101,9 @@ def test_eegs_go_through_the_broker_to_trends_and_alarms_and_from_one_worker_to_
                 read_until(
                     kafka,
                     topics.alarms,
-                    lambda got: {"seizure", "implausible"} <= {one.kind for one in alarms(got)},
+                    lambda got: (
+                        {"seizure", "implausible", "unknown_rate"} <= {one.kind for one in alarms(got)}
+                    ),
                 )
             )
             (letter,) = read_until(kafka, topics.dead_letters, lambda got: len(got) >= 1)
@@ -123,7 +125,7 @@ def test_eegs_go_through_the_broker_to_trends_and_alarms_and_from_one_worker_to_
     assert wrong.eeg is not None
     assert wrong.eeg.whole.edge_hz is None
     assert {(one.bed, one.kind) for one in rung if one.kind != "no_data"} == {
-        ("bed-01", "seizure"), ("bed-02", "implausible"),
+        ("bed-01", "seizure"), ("bed-02", "implausible"), ("bed-03", "unknown_rate"),
     }  # fmt: skip
     assert len({one.id for one in rung if one.kind == "seizure"}) == 1
     assert "eeg up to 40 Hz needs at least 88 Hz" in msgspec.json.decode(letter, type=DeadLetter).detail
