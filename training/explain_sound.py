@@ -110,7 +110,7 @@ def explain_sound(
     signal = _channel(path, kind, channel)
     if not 0 <= at_s <= signal.duration_s:
         raise CannotExplain(f"--at {at_s:g}: {path} is {signal.duration_s:.1f} s long")
-    made = frames_of(signal)
+    made = frames_of(signal, network)
     found = explain_window(network, made.frames, made.begin_s, at_s, label)
     first = round((found.start_s - made.begin_s) * network.mel.frame_hz)
     annotated = [one for one in annotated_spans(path, kind) if _touches(found, one.begin_s, one.end_s)]
