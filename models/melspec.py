@@ -222,34 +222,55 @@ def _neighbourhood(spec: MelSpec) -> WideFloatArray:
 
 
 @lru_cache(maxsize=16)
+def _tapers(spec: MelSpec) -> WideFloatArray:
+    """Hann window of long frames, such that a sine of amplitude 1 has power 1 in its bin."""
+    return np.asarray(_hann(spec.long) * (2.0 / _hann(spec.long).sum()), dtype=np.float64)
+
+
+@lru_cache(maxsize=16)
 def _short_bank(spec: MelSpec) -> WideFloatArray:
     return _bank(spec.rate_hz, 4 * spec.short, spec.n_mels // SHORT_BANDS, spec.low_hz, spec.high_hz)
 
 
-def _power(framed: npt.NDArray[np.floating], n_fft: int) -> WideFloatArray:
-    """Power of the bins of frames (..., window) under a Hann window, zeros behind."""
-    frames = np.zeros((*framed.shape[:-1], n_fft))
-    np.multiply(framed, _hann(framed.shape[-1]), out=frames[..., : framed.shape[-1]])
-    spectrum = fft.rfft(frames, axis=-1, overwrite_x=True)
-    return np.asarray(spectrum.real**2 + spectrum.imag**2, dtype=np.float64)
+@lru_cache(maxsize=16)
+def _short_waves(spec: MelSpec) -> tuple[WideFloatArray, WideFloatArray]:
+    """Cosines and sines of short frames' bins under their Hann window, (short, 2 bins), and the bins' bands.
+
+    Of so few samples a product with them is quicker than a transform of each frame.
+    """
+    used = np.flatnonzero(_short_bank(spec).any(axis=1))
+    turns = np.outer(np.arange(spec.short), used) / (4 * spec.short)
+    waves = np.exp(-2j * np.pi * turns) * (_hann(spec.short) * (2.0 / _hann(spec.short).sum()))[:, None]
+    both = np.concatenate([waves.real, waves.imag], axis=1)
+    return np.asarray(both, dtype=np.float64), _short_bank(spec)[used]
 
 
 def _levels(columns: npt.NDArray[np.floating], spec: MelSpec) -> WideFloatArray:
     """Logarithm of the bands' power in columns (..., span), shape (..., bands)."""
     first = (spec.span - spec.window) // 2
-    power = _power(columns[..., first : first + spec.window], spec.n_fft)[..., _bins(spec)]
-    weights = _weights(spec)
+    frames = np.zeros((*columns.shape[:-1], spec.n_fft))
+    middle = columns[..., first : first + spec.window]
+    np.multiply(middle, _hann(spec.window), out=frames[..., : spec.window])
+    spectrum = fft.rfft(frames, axis=-1, overwrite_x=True)[..., _bins(spec)]
+    power, weights = spectrum.real**2 + spectrum.imag**2, _weights(spec)
     bands = np.log(power.reshape(-1, len(weights)) @ weights + spec.floor)
     return np.asarray(bands.reshape(*columns.shape[:-1], -1), dtype=np.float64)
 
 
+def _standing_out(strongest: WideFloatArray, mean: WideFloatArray) -> WideFloatArray:
+    """Ratio of powers in nepers; 0 where both are too faint."""
+    return np.asarray(np.log((strongest + FAINT) / (mean + FAINT)), dtype=np.float64)
+
+
 def _lines(columns: npt.NDArray[np.floating], spec: MelSpec) -> WideFloatArray:
     """How far the strongest bin of each band stands out of its neighbourhood, in nepers of power."""
-    power = _power(columns[..., : spec.long], spec.long) * (2.0 / _hann(spec.long).sum()) ** 2
+    frames = np.multiply(columns[..., : spec.long], _tapers(spec), dtype=np.float64)
+    spectrum = fft.rfft(frames, axis=-1, overwrite_x=True)
+    power = spectrum.real**2 + spectrum.imag**2
     borders, around = _borders(spec), _neighbourhood(spec)
     strongest = np.maximum.reduceat(power[..., : borders[-1]], borders[:-1], axis=-1)
     mean = (power.reshape(-1, len(around)) @ around).reshape(strongest.shape)
-    return np.asarray(np.log((strongest + FAINT) / (mean + FAINT)), dtype=np.float64)
+    return _standing_out(strongest, mean)
 
 
 def _clicks(columns: npt.NDArray[np.floating], spec: MelSpec) -> WideFloatArray:
@@ -258,11 +279,10 @@ def _clicks(columns: npt.NDArray[np.floating], spec: MelSpec) -> WideFloatArray:
     first = (spec.span - spec.hop + pace - spec.short) // 2
     part = columns[..., first : first + spec.short + spec.hop - pace]
     framed = np.lib.stride_tricks.sliding_window_view(part, spec.short, axis=-1)[..., ::pace, :]
-    bank = _short_bank(spec)
-    power = _power(framed, 4 * spec.short) * (2.0 / _hann(spec.short).sum()) ** 2
-    bands = (power.reshape(-1, len(bank)) @ bank).reshape(*framed.shape[:-1], -1)
-    ratio = np.log((bands.max(axis=-2) + FAINT) / (bands.mean(axis=-2) + FAINT))
-    return np.repeat(ratio, SHORT_BANDS, axis=-1)
+    waves, bank = _short_waves(spec)
+    squares = (framed.astype(np.float64).reshape(-1, spec.short) @ waves) ** 2
+    bands = ((squares[:, : len(bank)] + squares[:, len(bank) :]) @ bank).reshape(*framed.shape[:-1], -1)
+    return np.repeat(_standing_out(bands.max(axis=-2), bands.mean(axis=-2)), SHORT_BANDS, axis=-1)
 
 
 def log_mel(samples: npt.NDArray[np.floating], spec: MelSpec) -> FloatArray:
