@@ -45,7 +45,9 @@ QUESTIONS: Final = (
     Question("icbhi_score", "ICBHI Score: mean of the next two", 0.5, 0.65),
     Question("icbhi_sensitivity", "Of abnormal breaths it names the right kind", 0.0, 0.5),
     Question("icbhi_specificity", "Of normal breaths it leaves alone"),
-    Question("without_218_icbhi_score", "ICBHI Score without patient 218, who has most wheezes", 0.5, 0.65),
+    Question(
+        "without_218_icbhi_score", "ICBHI Score without patient 218, who is on both official sides", 0.5, 0.65
+    ),
     Question(
         "patient_diagnosis_balanced_accuracy",
         "Patients: healthy, chronic or acute (each counted alike; guessing: 0.333)",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from dashboard.summary import alarm_text
@@ -38,6 +39,7 @@ HEARD_IN: Final = {
 }
 """Of the pieces of a sound that a network judged in a minute: the share in which it heard that."""
 
+LEAST_BREATHS_AXIS: Final = 30.0
 _SHARES: Final = alt.Scale(domain=[0, 100])
 
 Layers = alt.LayerChart | alt.FacetChart
@@ -61,7 +63,9 @@ def charts(trend: Trend) -> list[Layers]:
     """Return the charts: rate with limits and alarms, what is counted or heard beside it, quality."""
     numbers, heard = trend.numbers, HEARD_IN.get(trend.signal)
     if trend.signal == SignalKind.LUNG_SOUND:
-        rate = _band(trend, numbers.breaths, "RR (/min)", "#b07a10", alt.Scale(zero=False))
+        # From zero: of a number that hardly moves the axis would show its rounding.
+        most = max(LEAST_BREATHS_AXIS, *numbers.breaths.most[~np.isnan(numbers.breaths.most)].tolist(), 0.0)
+        rate = _band(trend, numbers.breaths, "RR (/min)", "#b07a10", alt.Scale(domain=[0, most]))
     else:
         rate = _band(trend, numbers.heart_rate, "HR (/min)", "#1fa055", alt.Scale(zero=False))
     if heard is None:
