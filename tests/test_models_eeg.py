@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -253,8 +255,7 @@ def test_events_of_beds_are_those_of_each_alone(rows: list[list[float]], cut: in
         assert own == [bool(row[bed]) for row in active]
 
 
-def test_the_network_leaves_as_onnx(network: CnnLstm, tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = export_onnx(network, card(), Path(str(tmp_path)) / "eeg.onnx")
+@pytest.mark.slow
+def test_the_network_leaves_as_onnx(network: CnnLstm, tmp_path: Path) -> None:
+    path = export_onnx(network, card(), tmp_path / "eeg.onnx")
     assert check_onnx(network, card(), path) < 1e-4
