@@ -17,8 +17,9 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 
-from dashboard.eeg_headers import Ask, EegFeed, Samples, Spectrum, Stream, Trends
+from dashboard.eeg_headers import Ask, EegFeed, Looked, Samples, Spectrum, Stream, Trends
 from dashboard.eeg_layout import MontageRows, montages_of
+from dashboard.eeg_looked import looked
 from dashboard.eeg_marks import Said
 from dashboard.eeg_seconds import MOST_CHARACTERS, NAMES, Seconds
 from dashboard.eeg_spectra import Columns
@@ -29,6 +30,8 @@ FIRST_S: Final = 4.0
 """Sent at first; the browser asks for what fills its page."""
 PAST_S: Final = 60.0
 """Sent at once of what the browser asks for: 650 kB of 21 channels."""
+MOST_HELD_S: Final = 86_400.0
+"""More than any trace holds: all of it."""
 WHOLE_FEEDS: Final = 2
 """Feeds that bring everything but the past samples: the browser may skip one."""
 LEAST_STEP_UV: Final = 0.02
@@ -92,8 +95,9 @@ class EegSession:
     bed: str
     seq: int = 0
     epoch: int = 0
-    sent: deque[int] = field(default_factory=lambda: deque(maxlen=2))
+    sent: deque[int] = field(default_factory=lambda: deque(maxlen=3))
     asked: Ask | None = None
+    why: Ask | None = None
     off: frozenset[str] = frozenset()
     layouts_left: int = 0
     wholes_left: int = WHOLE_FEEDS
@@ -103,10 +107,15 @@ class EegSession:
 
     def answer(self, asked: Ask) -> None:
         """Take in what the browser asked for."""
-        if asked.do == "past":
-            self.asked = asked
-            return
-        self.wholes_left = WHOLE_FEEDS
+        match asked.do:
+            case "past":
+                self.asked = asked
+            case "whole":
+                self.wholes_left = WHOLE_FEEDS
+            case "explain":
+                self.why = asked
+            case "forget":
+                self.why = None
 
 
 def build_eeg_feed(source: EegSource, session: EegSession) -> bytes:
@@ -123,6 +132,8 @@ def build_eeg_feed(source: EegSource, session: EegSession) -> bytes:
         session.bed, SignalKind.EEG, session.epoch, session.sent[0] if session.sent else 0, FIRST_S
     )
     stream = _stream(source, session, window, bodies) if window is not None else None
+    marks = _marks(source, session)
+    explained = _explained(source, session, marks)
     feed = EegFeed(
         session.view,
         session.seq,
@@ -131,7 +142,8 @@ def build_eeg_feed(source: EegSource, session: EegSession) -> bytes:
         _layout(session, window.stream) if window is not None else None,
         _spectrum(source, session, bodies),
         _trends(source, session, bodies),
-        _marks(source, session),
+        marks,
+        *explained,
     )
     text = msgspec.json.encode(feed)
     text += b" " * (len(text) % 2)
@@ -237,3 +249,15 @@ def _marks(source: EegSource, session: EegSession) -> Said | None:
     if found is not None:
         told.step(found.epoch, found.count)
     return found
+
+
+def _explained(source: EegSource, session: EegSession, said: Said | None) -> tuple[Looked | None, str]:
+    """Return what spoke for a seizure where that was asked, of all that is held."""
+    if session.why is None or said is None:
+        return None, ""
+    return looked(
+        session.view,
+        session.why,
+        said.model,
+        lambda: source.window(session.bed, SignalKind.EEG, 0, 0, MOST_HELD_S),
+    )

@@ -12,11 +12,28 @@ from dashboard.eeg_seconds import Sign
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What the browser asks for: all but samples anew, or the samples before index ``until`` of an epoch."""
+    """What the browser asks for.
 
-    do: Literal["whole", "past"]
+    All but samples anew, the samples before index ``until`` of an epoch, or what spoke for a seizure at a
+    device time (s), until it is to be forgotten.
+    """
+
+    do: Literal["whole", "past", "explain", "forget"]
     epoch: int = 0
     until: int = 0
+    time_s: float = 0.0
+    number: int = 0
+
+
+class Looked(msgspec.Struct, frozen=True, rename="camel"):
+    """What spoke for a seizure in the second from ``at_s`` on: 0 to 1 by derivation and second."""
+
+    start_s: float
+    at_s: float
+    derivations: list[str]
+    cam: list[list[float]]
+    probability: float
+    model: str
 
 
 class Samples(msgspec.Struct, frozen=True):
@@ -73,3 +90,5 @@ class EegFeed(msgspec.Struct, frozen=True):
     spectrum: Spectrum | None
     trends: Trends | None
     marks: Said | None
+    looked: Looked | None = None
+    explanation: str = ""

@@ -72,9 +72,11 @@ def _montage(plan: Plan, off: frozenset[str]) -> MontageRows:
             plan.names, plan.matrix, plan.sides, plan.regions, plan.bridged, strict=True
         )
     ]
-    if plan.montage is Montage.AS_RECORDED:
+    if plan.montage is not Montage.LONGITUDINAL:
         rows = sorted(rows, key=lambda row: (Side.LEFT, Side.MIDLINE, Side.RIGHT).index(row.side))
-        rows = [msgspec.structs.replace(row, group=row.side) for row in rows] + _others(plan)
+        rows = [msgspec.structs.replace(row, group=row.side) for row in rows]
+    if plan.montage is Montage.AS_RECORDED:
+        rows += _others(plan)
     said = _said(plan)
     if off and plan.montage is Montage.AVERAGE:
         said = "; ".join(filter(None, (said, f"not in the mean, for they are off: {_listed(sorted(off))}")))

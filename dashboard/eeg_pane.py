@@ -36,6 +36,8 @@ _SCRIPTS: Final = (
     "eeg_marks.js",
     "eeg_trends.js",
     "eeg_lanes.js",
+    "eeg_view.js",
+    "eeg_words.js",
     "eeg_controls.js",
     "eeg_pane.js",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from scipy import signal as scipy_signal
 from streamlit.testing.v1 import AppTest
 
+from dashboard import eeg_looked
 from dashboard.decimation import SmoothDecimator
 from dashboard.eeg_feed import PAST_S, EegSession, build_eeg_feed
 from dashboard.eeg_headers import Ask, EegFeed, Samples
@@ -23,8 +25,9 @@ from dashboard.eeg_marks import EegMarks
 from dashboard.eeg_seconds import NAMES, EegSeconds
 from dashboard.eeg_spectra import BINS, COLUMN_S, FLOOR_DB, STEP_DB, Spectra
 from dashboard.ward import Ward
+from inference.explanation_eeg import EegExplained
 from inference.types import EegSide, EegTrends, Prediction, SoundEvent, Vital
-from ingest.sim_eeg import CHANNELS
+from ingest.electrodes import SITES_10_20 as CHANNELS
 from ingest.types import MISSING_INT16, NS_PER_S, Chunk, SignalKind
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -319,7 +322,7 @@ class TestFeed:
         for second in range(100, 106):
             ward.add_chunk(chunk(second, np.ones((256, 21), np.float32), tuple(f"c{n}" for n in range(21))))
             sizes.append(len(build_eeg_feed(ward, session)))
-        assert max(sizes[3:]) < 30_000
+        assert max(sizes[3:]) < 40_000
         header, _ = read(build_eeg_feed(ward, session))
         assert header.stream is not None
         session.answer(Ask("past", header.stream.epoch, 25_000))
@@ -369,6 +372,63 @@ class TestFeed:
         assert again.whole
         assert again.layout
         assert (again.trends.count, again.spectrum.count, len(again.marks.steps)) == (12, 2, 12)
+
+
+def asked_why(ward: Ward, session: EegSession, at_s: float) -> EegFeed:
+    """Ask what spoke for a seizure and return the feed that answers."""
+    session.answer(Ask("explain", time_s=T0_NS / NS_PER_S + at_s, number=session.seq))
+    for _ in range(400):
+        header, _ = read(build_eeg_feed(ward, session))
+        if header.looked or header.explanation != "The network is asked …":
+            return header
+        time.sleep(0.01)
+    raise AssertionError("no answer within 4 s")
+
+
+class TestWhy:
+    def bed(self) -> Ward:
+        ward = Ward(history_s=600.0)
+        for second in range(0, 150, 10):
+            ward.add_chunk(chunk(second, np.full((2_560, 19), second, np.float32), CHANNELS))
+        return ward
+
+    def test_only_a_network_that_is_shipped_is_asked(self) -> None:
+        ward = self.bed()
+        header = asked_why(ward, EegSession("a", "bed"), 5)
+        assert header.explanation == "No network has judged this EEG: there is nothing to explain"
+        ward.add_prediction(prediction(10, 0.9, []))
+        header = asked_why(ward, EegSession("b", "bed"), 5)
+        assert header.explanation == "The network that judged this EEG is not among those of this dashboard"
+
+    def test_what_spoke_for_a_seizure_is_at_its_time_and_shown_until_it_is_forgotten(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: list[tuple[np.ndarray, float]] = []
+
+        def explain(
+            samples: np.ndarray, fs_hz: float, channels: tuple[str, ...], at_s: float, model: str
+        ) -> EegExplained:
+            given.append((samples, at_s))
+            cam = np.array([[0.25, 1.0]], np.float32)
+            return EegExplained(model, 0.87, at_s, at_s - 1, ("Fp1-F7",), cam, cam, cam[0])
+
+        monkeypatch.setattr(eeg_looked, "explain_eeg", explain)
+        monkeypatch.setattr(eeg_looked.cards, "shipped", lambda: ["eeg-test"])
+        ward, session = self.bed(), EegSession("c", "bed")
+        ward.add_prediction(prediction(135, 0.9, []))
+        looked = asked_why(ward, session, 134.0).looked
+        assert looked is not None
+        assert (looked.at_s - T0_NS / NS_PER_S, looked.start_s - T0_NS / NS_PER_S) == (134.0, 133.0)
+        assert (looked.cam, looked.derivations, looked.probability) == ([[0.25, 1.0]], ["Fp1-F7"], 0.87)
+        ((samples, at_s),) = given
+        assert (at_s, len(samples), samples[round(at_s * 256), 0]) == (120.0, 130 * 256, 130.0)
+        asked_why(ward, session, 3.5)
+        assert given[-1][1] == 3.0
+        far = asked_why(ward, session, 900.0)
+        assert far.explanation == "No explanation: this moment is not held here any more"
+        session.answer(Ask("forget"))
+        header, _ = read(build_eeg_feed(ward, session))
+        assert (header.looked, header.explanation) == (None, "")
 
 
 def page(ward: Ward) -> AppTest:

@@ -10,6 +10,7 @@ const TREND_HOURS = [["0.5", "30 min"], ["1", "1 h"], ["2", "2 h"]];
 class EegControls {
   constructor(node, change) {
     this.node = node;
+    node.replaceChildren();
     this.change = change;
     this.values = {};
     this.selects = {};

@@ -25,6 +25,7 @@ class EegGround {
     Object.assign(this, { layout, signal, inks });
     this.#seconds();
     this.#missing();
+    this.#spoke(marks.spoke);
     marks.spans.forEach((span) => this.#span(span));
     marks.flags.forEach((flag) => this.#flag(flag));
     this.#names(marks.now);
@@ -71,6 +72,16 @@ class EegGround {
       context.textAlign = "center";
       context.textBaseline = "middle";
       context.fillText(text, (left + right) / 2, TOP + 14);
+    }
+  }
+
+  #spoke(cells) {
+    const { under: context, layout, inks } = this;
+    for (const [row, from, until, share] of cells) {
+      if (share < 0.05) continue;
+      context.fillStyle = `rgba(${inks.warm}, ${0.75 * share})`;
+      const top = layout.middles[row] - layout.rowHeight / 2;
+      for (const [left, right] of layout.places(from, until)) context.fillRect(left, top, right - left, layout.rowHeight);
     }
   }
 

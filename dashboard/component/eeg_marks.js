@@ -6,7 +6,7 @@ const NOW_S = 3; // workers tell of a second when it is over
 const RECENT_S = 30; // a seizure that ended so long ago is still named in the head
 
 // Spans across all rows, hatched stretches of single rows, and what holds of a row at the end.
-function eegMarks({ signal, montage, layout, trends }) {
+function eegMarks(signal, montage, layout, trends) {
   const shown = ([from, until]) => from < layout.until && until > layout.from;
   const spans = trends.marks.spans.filter(shown).map(([from, until, label, probability]) => ({
     from, until, kind: "seizure", text: `${label} ${probability.toFixed(2)}`,
@@ -27,7 +27,17 @@ function eegMarks({ signal, montage, layout, trends }) {
       if (from < end && until >= end - NOW_S && LOST_SIGNS.has(sign)) now.set(at, SIGN_WORDS[sign]);
     }
   });
-  return { spans, flags, now };
+  return { spans, flags, now, spoke: spokeFor(trends.looked, montage) };
+}
+
+// What spoke for a seizure, second by second: [row, from, until, share].
+function spokeFor(looked, montage) {
+  if (!looked) return [];
+  return looked.derivations.flatMap((name, at) => {
+    const row = montage.rows.findIndex((one) => one.name === name);
+    if (row < 0) return [];
+    return looked.cam[at].map((share, second) => [row, looked.startS + second, looked.startS + second + 1, share]);
+  });
 }
 
 // In words: what a network says of the newest seconds.

@@ -1,44 +1,42 @@
 // The EEG of one bed: mounted once a page; eeg_pane_pipe.js brings the feeds (dashboard/eeg_feed.py).
 
 const OLD_S = 3;
-const SHOWN_MARGIN_S = 6; // derived beyond the page's edges, so that scrolling is cheap
+const NOTICE_S = 5;
 
 class EegPage {
   constructor(root, settings, ask) {
-    this.view = settings.view;
-    this.pixelsPerMm = settings.pixelsPerMm;
+    this.token = settings.view;
     this.ask = ask;
     this.node = root.querySelector(".eeg");
     this.find = (name) => this.node.querySelector(name);
-    this.box = this.find(".sheet");
-    this.sheet = new EegSheet(this.find(".traces"));
-    this.ground = new EegGround(this.find(".ground"), this.find(".over"));
-    this.trends = { density: new DensityArray(), series: new TrendSeries(), marks: new SeizureMarks() };
+    this.trends = { density: new DensityArray(), series: new TrendSeries(), marks: new SeizureMarks(), looked: null };
     this.signal = null;
     this.montages = [];
     this.clock = new PlaybackClock();
     this.look = null; // index of the first sample of the page that is frozen; null while it is live
-    this.measure = null;
+    this.why = false; // whether it is shown what spoke for a seizure
+    this.explanation = "";
     this.age = Infinity;
     this.seq = this.bytes = this.frames = 0;
     this.receivedAt = performance.now() / 1000;
+    this.noticeUntil = 0;
     this.running = true;
+    this.controls = new EegControls(this.find(".controls"), (name) => this.#changed(name));
+    this.view = new EegView(this.find, this.controls, settings.pixelsPerMm);
     this.#build();
-    this.observer = new ResizeObserver(() => this.#layOut());
-    this.observer.observe(this.box);
+    this.observer = new ResizeObserver(() => this.view.layOut(this.montage));
+    this.observer.observe(this.view.box);
     // A timer besides the frames: what is lost must show even where no frame is drawn.
     this.timer = setInterval(() => this.refresh(), 250);
     requestAnimationFrame(() => this.frame());
   }
 
   #build() {
-    const bar = this.find(".controls");
-    bar.replaceChildren();
-    this.controls = new EegControls(bar, (name) => this.#changed(name));
     const { controls } = this;
     this.freezeButton = controls.button("freeze", "Freeze", "Hold this page; look back with the arrow keys", () => (this.look === null ? this.freeze() : this.live()));
     controls.button("back", "◀", "A page back", () => this.turn(-1));
     this.onButton = controls.button("on", "▶", "A page on", () => this.turn(1));
+    this.whyButton = controls.button("explain", "Why?", "What spoke for a seizure in this page, by derivation and second", () => this.#explain(!this.why));
     controls.choose("montage", "Montage", [["longitudinal", "Longitudinal bipolar"]], "longitudinal");
     controls.choose("sensitivity", "µV/mm", SENSITIVITIES.map((value) => [String(value), String(value)]), "7");
     controls.choose("base", "Time base", TIME_BASES, "10");
@@ -57,7 +55,7 @@ class EegPage {
     this.lanesNode = this.find(".lanes");
     this.lanes = new EegLanes(this.lanesNode);
     this.lanesNode.addEventListener("click", (event) => this.#jump(this.lanes.timeAt(event.offsetX)));
-    listenToEeg(this.box, {
+    listenToEeg(this.view.box, {
       sensitivity: (by) => controls.step(by),
       scroll: (seconds) => this.scroll(seconds),
       turn: (pages) => this.turn(pages),
@@ -68,7 +66,7 @@ class EegPage {
 
   receive(bytes) {
     const feed = decodeHeader(bytes);
-    if (feed.view !== this.view || feed.seq <= this.seq) return;
+    if (feed.view !== this.token || feed.seq <= this.seq) return;
     this.seq = feed.seq;
     this.bytes += bytes.byteLength;
     const body = bytes.slice(4 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)).buffer;
@@ -98,6 +96,8 @@ class EegPage {
       const times = take(Float64Array, count);
       whole = trends.series.push(feed.trends, times, take(Float32Array, count * names.length), feed.whole) && whole;
     }
+    trends.looked = this.why ? feed.looked : null;
+    this.explanation = this.why ? feed.explanation : "";
     if (feed.marks) whole = trends.marks.push(feed.marks, feed.whole) && whole;
     this.receivedAt = now;
     this.#askFor(whole, now);
@@ -112,13 +112,12 @@ class EegPage {
       this.ask({ do: "whole", number: this.seq });
       return;
     }
-    const wanted = this.signal?.wanted(now, this.look, this.layout?.span ?? 0);
+    const wanted = this.signal?.wanted(now, this.look, this.view.span);
     if (wanted) this.ask({ ...wanted, number: this.seq });
   }
 
   #begin(stream) {
     this.signal = new EegSignal(stream);
-    this.derived = null;
     this.live();
   }
 
@@ -128,7 +127,7 @@ class EegPage {
     const ids = montages.map(({ id }) => id);
     const kept = preference("eeg.montage", ids[0] ?? "", ids);
     if (ids.length) this.controls.set("montage", kept, false);
-    this.#layOut();
+    this.view.layOut(this.montage);
   }
 
   get montage() {
@@ -136,84 +135,40 @@ class EegPage {
   }
 
   #changed(name) {
-    if (name === "montage" || name === "base") this.#layOut();
-    else if (["low", "high", "mains"].includes(name)) this.derived = null;
-    this.sheet.forget();
-    this.pageDrawn = false;
+    const { view } = this;
+    if (name === "montage" || name === "base") view.layOut(this.montage);
+    else if (["low", "high", "mains"].includes(name)) view.anew();
+    view.measure = null;
+    view.redraw();
     this.refresh();
-  }
-
-  #layOut() {
-    this.layout = null;
-    this.derived = null;
-    this.pageDrawn = false;
-    const [width, height] = [this.box.clientWidth, this.box.clientHeight];
-    if (this.montage === null || width < 2 * LEFT || height < 50) return;
-    this.layout = new EegLayout(this.montage.rows, width, height, this.pixelsPerMm);
-    this.layout.setTimeBase(this.controls.values.base);
-    this.sheet.fit(width, height);
-    this.sheet.forget();
   }
 
   frame() {
     if (!this.running) return;
-    const { signal, layout, controls } = this;
+    const { signal, view } = this;
     const time = this.clock.tick(performance.now() / 1000);
-    if (signal !== null && layout && this.box.clientWidth && Number.isFinite(time)) {
+    if (signal !== null && view.layout && view.box.clientWidth && Number.isFinite(time)) {
       this.frames++;
-      const uvPerMm = Number(controls.values.sensitivity);
-      if (this.look === null) this.#sweep(Math.min(signal.head, signal.indexAt(time)), uvPerMm);
-      else if (!this.pageDrawn || this.derived?.stale) this.#page(uvPerMm);
+      if (this.look === null) view.sweep(signal, Math.min(signal.head, signal.indexAt(time)));
+      else if (view.page(signal, this.look)) view.drawGround(signal, this.trends);
     }
     requestAnimationFrame(() => this.frame());
   }
 
-  #sweep(end, uvPerMm) {
-    const { signal, layout } = this;
-    if (this.derived?.whole) this.derived = null;
-    if (this.derived === null || this.derived.stale) {
-      const from = end - Math.ceil(layout.span * signal.fs);
-      this.derived = new Derived(signal, this.montage.rows, this.controls.cuts, from, layout.span + SHOWN_MARGIN_S);
-      this.sheet.forget();
-    }
-    this.derived.run(signal.head);
-    layout.lap(signal.timeOf(end));
-    this.sheet.sweep(this.derived, layout, end, uvPerMm, this.inks);
-    this.shownTime = signal.timeOf(end);
-  }
-
-  #page(uvPerMm) {
-    const { signal, layout } = this;
-    const from = this.look;
-    const until = Math.min(signal.head, from + Math.ceil(layout.span * signal.fs) + 1);
-    const margin = Math.round(SHOWN_MARGIN_S * signal.fs);
-    const { derived } = this;
-    if (!derived?.whole || derived.stale || from < derived.first || until > derived.head) {
-      this.derived = new Derived(signal, this.montage.rows, this.controls.cuts, from - margin, layout.span + 2 * SHOWN_MARGIN_S);
-      this.derived.run(Math.min(signal.head, until + margin));
-      this.derived.whole = true; // worked out once: it does not go on with what comes
-    }
-    layout.page(signal.timeOf(from));
-    this.sheet.page(this.derived, layout, uvPerMm, this.inks);
-    // A page that is not full yet fills while it is looked at.
-    this.pageDrawn = from + Math.ceil(layout.span * signal.fs) < signal.head;
-    this.#drawGround();
-  }
-
   freeze() {
-    if (this.signal === null || !this.layout) return;
-    const end = this.signal.indexAt(this.shownTime ?? this.signal.headTime);
-    this.#lookAt(end - Math.ceil(this.layout.span * this.signal.fs));
+    if (this.signal === null) return;
+    const end = this.signal.indexAt(this.view.shownTime ?? this.signal.headTime);
+    this.#lookAt(end - Math.ceil(this.view.span * this.signal.fs));
   }
 
   live() {
-    this.look = this.measure = this.derived = null;
-    this.sheet.forget();
+    this.look = this.view.measure = null;
+    this.view.anew();
     this.refresh();
   }
 
   turn(pages) {
-    this.scroll(pages * (this.layout?.span ?? 0));
+    this.scroll(pages * this.view.span);
   }
 
   scroll(seconds) {
@@ -225,10 +180,10 @@ class EegPage {
   }
 
   #lookAt(index) {
-    if (this.signal === null || !this.layout) return;
+    if (this.signal === null || !this.view.layout) return;
     this.look = Math.max(this.#oldest, Math.min(this.#latest, index));
-    this.measure = null;
-    this.pageDrawn = false;
+    this.view.measure = null;
+    this.view.pageDrawn = false;
     this.refresh();
   }
 
@@ -237,39 +192,35 @@ class EegPage {
   }
 
   get #latest() {
-    return Math.max(this.#oldest, this.signal.head - Math.floor(this.layout.span * this.signal.fs));
+    return Math.max(this.#oldest, this.signal.head - Math.floor(this.view.span * this.signal.fs));
+  }
+
+  // What spoke for a seizure where a network found it likeliest: in the frozen page, or live in the newest one.
+  #explain(on) {
+    this.why = on;
+    this.trends.looked = null;
+    if (!on) this.ask({ do: "forget", number: this.seq });
+    else {
+      const { layout } = this.view;
+      const at = likeliest(this.trends.marks.steps, layout.from, layout.until);
+      this.explanation = at === null ? "No network has judged this page" : "The network is asked …";
+      if (at !== null) this.ask({ do: "explain", time_s: at, number: this.seq });
+    }
+    this.refresh();
   }
 
   #jump(time) {
-    if (time === null || this.signal === null || !this.layout) return;
-    if (time < this.signal.timeOf(this.signal.first)) {
-      show(this.find(".reading"), `${eegClock(time)} is older than the samples held here`);
-      return;
-    }
-    this.#lookAt(this.signal.indexAt(time - this.layout.span / 2));
+    if (time === null || this.signal === null) return;
+    if (time >= this.signal.timeOf(this.signal.first)) this.#lookAt(this.signal.indexAt(time - this.view.span / 2));
+    else [this.notice, this.noticeUntil] = [`${eegClock(time)} UTC is older than the samples held here`, performance.now() / 1000 + NOTICE_S];
   }
 
   // Duration, its frequency, and the height of a row between two places of a frozen page.
   #measureAt(from, until) {
-    if (this.look === null || !this.layout || this.derived === null) return;
-    const [begin, end] = [this.layout.timeAt(from.x), this.layout.timeAt(until.x)];
-    if (begin === null || end === null) return;
-    const row = this.layout.rowAt(from.y);
-    this.measure = { from: begin, until: end };
-    let [low, high] = [Infinity, -Infinity];
-    for (let index = this.signal.indexAt(Math.min(begin, end)); index <= this.signal.indexAt(Math.max(begin, end)); index++) {
-      const value = this.derived.value(row, index);
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-    const seconds = Math.abs(end - begin);
-    const height = low <= high ? `${(high - low).toFixed(0)} µV peak to peak in ${this.layout.rows[row].name}` : "no data";
-    show(this.find(".reading"), `${(1000 * seconds).toFixed(0)} ms · ${seconds > 0 ? (1 / seconds).toFixed(2) : "–"} Hz · ${height}`);
-    this.#drawGround();
-  }
-
-  get inks() {
-    return INKS[this.node.dataset.theme] ?? INKS.dark;
+    const { view } = this;
+    if (this.look === null || view.derived === null) return;
+    view.measure = measured(view.derived, view.layout, from, until) ?? view.measure;
+    this.refresh();
   }
 
   #theme() {
@@ -278,39 +229,24 @@ class EegPage {
     const theme = 0.3 * red + 0.6 * green + 0.1 * blue > 128 ? "light" : "dark";
     if (this.node.dataset.theme === theme) return;
     this.node.dataset.theme = theme;
-    this.sheet.forget();
-    this.pageDrawn = false;
-  }
-
-  #drawGround() {
-    const { signal, layout } = this;
-    if (!signal || !layout || layout.from === undefined) return;
-    this.ground.draw(layout, signal, eegMarks(this), { uvPerMm: Number(this.controls.values.sensitivity), measure: this.measure }, this.inks);
+    this.view.inks = INKS[theme];
+    this.view.redraw();
   }
 
   refresh() {
     this.#theme();
     const now = performance.now() / 1000;
-    const silence = now - this.receivedAt;
-    const age = this.age + silence;
-    const lost = silence > LOST_S ? `CONNECTION LOST ${Math.floor(silence)} s` : this.signal !== null && age > OLD_S ? `NO DATA ${Math.floor(age)} s` : "";
     const frozen = this.look !== null;
-    this.node.dataset.mode = frozen ? "frozen" : "live";
-    const badge = this.find(".badge");
-    badge.className = `badge ${frozen ? "frozen" : ""} ${lost && !frozen ? "lost" : ""}`;
-    show(badge, frozen ? [`FROZEN, ${eegClock(this.signal.timeOf(this.look))} UTC, not live`, lost].filter(Boolean).join("; ")
-      : lost || (this.signal === null ? "Waiting for the first samples" : `LIVE, ${Math.max(0, age).toFixed(1)} s`));
-    this.box.classList.toggle("old", !frozen && lost !== "");
-    show(this.find(".lost"), frozen ? "" : lost);
+    this.#badge(frozen, now - this.receivedAt);
     this.freezeButton.setAttribute("aria-pressed", String(frozen));
     show(this.freezeButton, frozen ? "● Back to live" : "Freeze");
     this.onButton.disabled = !frozen;
-    if (this.signal === null || !this.layout) return;
-    if (!frozen) show(this.find(".reading"), "");
+    if (this.signal === null || !this.view.layout) return;
+    show(this.find(".reading"), now < this.noticeUntil ? this.notice : this.view.measure?.text ?? "");
     this.slider.max = String(this.#latest - this.#oldest);
     this.slider.value = String((frozen ? this.look : this.#latest) - this.#oldest);
     this.#words();
-    this.#drawGround();
+    this.view.drawGround(this.signal, this.trends);
     this.#drawTrends();
     const held = (this.signal.head - this.signal.first) / this.signal.fs;
     Object.assign(this.node.dataset, {
@@ -319,29 +255,38 @@ class EegPage {
     });
   }
 
+  #badge(frozen, silence) {
+    const age = this.age + silence;
+    const lost = silence > LOST_S ? `CONNECTION LOST ${Math.floor(silence)} s` : this.signal !== null && age > OLD_S ? `NO DATA ${Math.floor(age)} s` : "";
+    this.node.dataset.mode = frozen ? "frozen" : "live";
+    const badge = this.find(".badge");
+    badge.className = `badge ${frozen ? "frozen" : ""} ${lost && !frozen ? "lost" : ""}`;
+    show(badge, frozen ? [`FROZEN, ${eegClock(this.signal.timeOf(this.look))} UTC, not live`, lost].filter(Boolean).join("; ")
+      : lost || (this.signal === null ? "Waiting for the first samples" : `LIVE, ${Math.max(0, age).toFixed(1)} s`));
+    this.view.box.classList.toggle("old", !frozen && lost !== "");
+    show(this.find(".lost"), frozen ? "" : lost);
+  }
+
   #words() {
-    const { stream, montage } = this;
-    const { sensitivity, base, low, high, mains } = this.controls.values;
-    const rate = stream.sourceHz === stream.fs ? `${stream.fs} Hz` : `${stream.sourceHz} Hz, shown at ${Math.round(stream.fs)}`;
-    show(this.find(".meta"), `${stream.device} · ${stream.channels.length} channels · ${rate} · held ${Math.floor((this.signal.head - this.signal.first) / this.signal.fs / 60)} min`);
-    const kept = [`${sensitivity} µV/mm`, base.startsWith("mm") ? `${base.slice(2)} mm/s at 96 dpi` : `${base} s a page`, "negative up"];
-    const high_ = stagesOf({ high: Number(high) }, stream.fs).length ? `${high} Hz` : `the rate's limit`;
-    kept.push(`display filters, causal: ${low} Hz (6 dB/octave) to ${high_}${mains === "0" ? "" : `, notch ${mains} Hz`}`);
-    if (montage.said) kept.push(montage.said);
-    if (montage.rows.some((row) => row.bridged)) kept.push("* another electrode than usual");
-    show(this.find(".said"), kept.join(" · "));
-    show(this.find(".found"), eegFound(this.trends.marks, this.signal.headTime));
-    this.box.setAttribute("aria-label", `EEG, ${montage.title}, ${montage.rows.length} derivations: arrows up and down change the sensitivity, left and right look back, space freezes`);
+    const { stream, signal, montage, trends } = this;
+    show(this.find(".meta"), eegStreamWords(stream, signal));
+    show(this.find(".said"), eegScaleWords(this.controls.values, stream, montage));
+    show(this.find(".found"), eegFound(trends.marks, signal.headTime));
+    show(this.find(".history"), trendWords(trends));
+    show(this.find(".why"), this.why ? lookedWords(trends.looked, montage) || this.explanation : "");
+    this.whyButton.setAttribute("aria-pressed", String(this.why));
+    this.whyButton.disabled = !this.why && trends.marks.steps.length === 0;
+    this.view.box.setAttribute("aria-label", `EEG, ${montage.title}, ${montage.rows.length} derivations: arrows up and down change the sensitivity, left and right look back, space freezes`);
   }
 
   // Once a second: they change no faster.
   #drawTrends() {
     const now = performance.now();
-    const cursor = this.look === null ? null : [this.signal.timeOf(this.look), this.signal.timeOf(this.look) + this.layout.span];
+    const cursor = this.look === null ? null : [this.signal.timeOf(this.look), this.signal.timeOf(this.look) + this.view.span];
     const key = `${cursor} ${this.controls.values.hours} ${this.node.dataset.theme} ${this.lanesNode.clientWidth}`;
     if (key === this.trendsKey && now - this.trendsAt < 1000) return;
     [this.trendsKey, this.trendsAt] = [key, now];
-    this.lanes.draw(this.trends, this.signal.headTime, Number(this.controls.values.hours), cursor, this.inks);
+    this.lanes.draw(this.trends, this.signal.headTime, Number(this.controls.values.hours), cursor, this.view.inks);
   }
 
   stop() {
@@ -353,7 +298,7 @@ class EegPage {
 
 export default function ({ parentElement, data, setTriggerValue }) {
   const ask = (what) => setTriggerValue("ask", what);
-  if (parentElement.wardwaveEeg?.view !== data.view) {
+  if (parentElement.wardwaveEeg?.token !== data.view) {
     parentElement.wardwaveEeg?.stop();
     parentElement.wardwaveEeg = new EegPage(parentElement, data, ask);
   }
