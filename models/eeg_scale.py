@@ -70,6 +70,9 @@ class RunningScale:
         """
         spec = self.spec
         log, weight = self._log[streams], self._weight[streams]
+        # No brain makes millivolts on the scalp: an electrode moved.
+        sane_SC1 = ~np.any(np.abs(x_SCN) > spec.implausible_uv, axis=-1, keepdims=True)
+        x_SCN = np.where(sane_SC1, x_SCN, np.float32(np.nan))
         finite = np.isfinite(x_SCN)
         count = finite.sum(-1)
         there = count >= FEWEST_FINITE * x_SCN.shape[-1]

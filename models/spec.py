@@ -214,6 +214,9 @@ class RunningScaleSpec(Frozen):
         default=0.7, gt=0, description="a second counts as at most so much louder or quieter (log ratio)"
     )
     rise: float = Field(default=0.4, gt=0, le=1, description="weight of a second that is louder than typical")
+    implausible_uv: float = Field(
+        default=1500.0, gt=0, description="a second that reaches it is no EEG: its channel is missing there"
+    )
     settle_s: float = Field(default=5.0, gt=0, description="so long every second counts in full")
     most: float = Field(default=30.0, gt=0, description="scaled samples are held within plus and minus this")
 

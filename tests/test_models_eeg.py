@@ -126,6 +126,15 @@ def test_missing_and_flat_seconds_do_not_move_the_scale() -> None:
     assert np.isnan(with_gap[0, 30 * STEP : 50 * STEP]).all()
 
 
+def test_a_second_of_millivolts_is_missing() -> None:
+    x = eeg(2, 6, 6)
+    x[0, 3 * STEP + 5] = 4_000.0
+    scaled = scale_recording(x, STEP, RunningScaleSpec())
+    assert np.isnan(scaled[0, 3 * STEP : 4 * STEP]).all()
+    assert np.isfinite(scaled[0, 4 * STEP :]).all()
+    assert np.isfinite(scaled[1]).all()
+
+
 def test_the_scale_of_a_stream_is_restored() -> None:
     x = eeg(3, 4, 5)[None]
     beds = np.array([1])

@@ -25,7 +25,7 @@ class EegData(Part):
     window_s: float = Field(default=16.0, gt=0, le=300, description="of EEG in an item of a batch")
     behind_steps: int = Field(default=2, ge=0, le=60, description="steps awaited before one is judged")
     channels: tuple[int, int] = Field(
-        default=(3, 10), description="derivations of an item: drawn between these"
+        default=(5, 12), description="derivations of an item: drawn between these"
     )
     draw: dict[str, float] = {"background": 0.2, "before": 0.2, "seizure": 0.2, "made": 0.4}
     blurred_s: float = Field(
@@ -49,7 +49,7 @@ class EegAugment(Part):
     channel_gain: float = Field(default=0.2, ge=0, description="SD of the log of each channel's own")
     stretch: float = Field(default=0.15, ge=0, lt=0.5, description="time stretched by at most this share")
     missing: float = Field(default=0.1, ge=0, le=1, description="probability that a channel is missing")
-    artefact: float = Field(default=0.4, ge=0, le=1, description="probability of an artefact in an item")
+    artefact: float = Field(default=0.5, ge=0, le=1, description="probability of an artefact in an item")
     device: float = Field(default=0.5, ge=0, le=1, description="probability of another amplifier's spectrum")
     late: float = Field(default=0.2, ge=0, le=1, description="probability that a window begins with nothing")
     noise: float = Field(default=0.1, ge=0, description="SD of white noise added to every channel, at most")

@@ -25,6 +25,9 @@ LAG_S = 0.03
 STRETCHED = 1.15
 """Borrowed seizures are played at most so much faster."""
 
+FEWEST = 3
+"""Derivations that a made seizure is seen in at least, where there are so many."""
+
 SEEN = 0.3
 """Share of its size from which a discharge that rises can be seen."""
 
@@ -71,7 +74,8 @@ def field(n_channels: int, rng: np.random.Generator) -> tuple[WideArray, WideArr
     general = rng.random() < 0.4
     share = rng.uniform(0.6, 1.0) if general else rng.uniform(0.15, 0.6)
     taking = rng.random(n_channels) < share
-    taking[int(rng.integers(n_channels))] = True
+    # What only one or two derivations see is an electrode's, not a brain's.
+    taking[rng.permutation(n_channels)[:FEWEST]] = True
     gain = np.where(taking, np.exp(0.4 * rng.standard_normal(n_channels)), rng.uniform(0, 0.15))
     spread_s = 0.0 if general else rng.uniform(0.0, 8.0)
     arrival = np.where(rng.random(n_channels) < 0.5, 0.0, rng.uniform(0, 1, n_channels) * spread_s)
@@ -200,6 +204,9 @@ def other_device(x_CN: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.asarray(np.where(missing, np.nan, changed), dtype=np.float32)
 
 
+LOOSE = 0.5
+"""Share of artefacts that are a loose electrode's."""
+
 ARTEFACTS = (
     (_muscle, 0.5, 4.0),
     (_blinks, 0.25, 8.0),
@@ -212,8 +219,34 @@ ARTEFACTS = (
 """What an artefact is made by, the share of channels that have it, and its greatest size."""
 
 
+def add_electrode(x_CN: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """A window with a loose electrode: large in the one or two derivations that it is part of.
+
+    It trembles with rhythm as a seizure does, jumps between two levels, or hisses.
+    """
+    n = x_CN.shape[1]
+    kind = rng.random()
+    if kind < 0.5:
+        wave = rhythm(n, rng)
+    elif kind < 0.8:
+        jumps = rng.random(n) < rng.uniform(1.0, 12.0) / RATE_HZ
+        wave = lfilter([1.0, -1.0], [1.0, -0.975], np.cumsum(jumps) % 2)
+    else:
+        wave = _movement(n, rng) * (1.0 + 0.5 * rng.standard_normal(n))
+    t = np.arange(n) / RATE_HZ
+    start, lasts = rng.uniform(-4, t[-1]), rng.uniform(3.0, 20.0)
+    inside = np.clip((t - start) / 0.3, 0, 1) * np.clip((start + lasts - t) / 0.3, 0, 1)
+    wave = np.clip(wave / max(1e-6, float(wave.std())), -4, 4) * inside * rng.uniform(1.5, 10.0)
+    gain = np.zeros(len(x_CN))
+    sides = rng.permutation(len(x_CN))[: int(rng.integers(1, 3))]
+    gain[sides] = (1.0, -1.0)[: len(sides)]
+    return np.asarray(x_CN + gain[:, None] * wave[None], dtype=np.float32)
+
+
 def add_artefact(x_CN: FloatArray, rng: np.random.Generator) -> FloatArray:
     """A window with one kind of artefact, or of background that is easily taken for a seizure."""
+    if rng.random() < LOOSE:
+        return add_electrode(x_CN, rng)
     made, share, most = ARTEFACTS[int(rng.integers(len(ARTEFACTS)))]
     gain = _some(len(x_CN), share * rng.uniform(0.3, 1.0), rng) * rng.uniform(0.3, 1.0) * most
     return np.asarray(x_CN + gain[:, None] * made(x_CN.shape[1], rng)[None], dtype=np.float32)
