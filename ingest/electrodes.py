@@ -39,7 +39,7 @@ _REFERENCES: Final = {
 _NAMES: Final = {name.upper(): name for name in (*SITES_10_20, *_SITES_10_10, *EARS)} | _OLD_NAMES
 _PREFIX: Final = re.compile(r"(EEG|POL)[\s_:.-]*(?=[A-Z(])")
 _SPLIT: Final = re.compile(r"\s*[-:–]\s*|\s+|_")  # noqa: RUF001
-_COPY: Final = re.compile(r"(?<=[A-Z\d])-([01])$")
+_COPY: Final = re.compile(r"(?<=[A-Z\d])(-[01]|#\d+)$")
 _OTHER: Final = re.compile(
     r"[-.*\s]*(-\d)?|(ECG|EKG|EMG|EOG|LOC|ROC|RESP|SPO2|PLETH|ABP|PHOTIC|VNS|IBI|BURSTS|SUPPR|PULSE|DC|HR|MK|MARK"
     r"|TRIG|STATUS|STI|EVENT|ANNOT|EDF|CO2|FLOW|THOR|ABDO|CHIN|LEG|SNORE|OSAT|PG|LUC|RLC|LUE|RAE|X\d)"
@@ -123,7 +123,8 @@ def read_name(label: str) -> Electrode:
     """Understand one channel's name.
 
     Case, ``EEG`` in front and dots do not matter. A name that is an electrode's alone is taken as measured
-    against one common reference. A ``-0`` or ``-1`` behind a pair counts copies of it (CHB-MIT).
+    against one common reference. A ``-0`` or ``-1`` behind a pair (CHB-MIT) and a ``#2`` (:mod:`ingest.recording`) count
+    copies of it.
 
     Parameters
     ----------

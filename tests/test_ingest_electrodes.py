@@ -23,7 +23,7 @@ CHB_MIT = (
         ("POL Fz", "Fz", "REF"), ("Fc5.", "FC5", "REF"),
         ("T3", "T7", "REF"), ("T4-REF", "T8", "REF"), ("EEG T5-LE", "P7", "LE"), ("T6", "P8", "REF"),
         ("T3-T5", "T7", "P7"), ("FP1-F7", "Fp1", "F7"), ("EEG Fpz-Cz", "Fpz", "Cz"), ("T8-P8-0", "T8", "P8"),
-        ("T8-P8-1", "T8", "P8"), ("FT9-FT10", "FT9", "FT10"), ("AF3", "AF3", "REF"),
+        ("T8-P8-1", "T8", "P8"), ("T8-P8#2", "T8", "P8"), ("Cz#3", "Cz", "REF"), ("FT9-FT10", "FT9", "FT10"), ("AF3", "AF3", "REF"),
         ("EEG A1-REF", "A1", "REF"), ("M2", "M2", "REF"), ("EEG T1-REF", "T1", "REF"),
         ("F3 - C3", "F3", "C3"), ("F3_C3", "F3", "C3"),
     ],
