@@ -171,7 +171,11 @@ def _stream(source: EegSource, session: EegSession, window: TraceWindow, bodies:
         session.layouts_left = WHOLE_FEEDS
         session.asked = None
     session.sent.append(shown.head_index)
-    newest = _samples(window.first_index, window.samples, bodies)
+    count = len(window.samples)
+    if count > PAST_S * shown.fs_hz:
+        # The page was not open for long: it asks for what it wants of that, in pieces.
+        count = round(FIRST_S * shown.fs_hz)
+    newest = _samples(shown.head_index - count, window.samples[len(window.samples) - count :], bodies)
     held_s = shown.head_ns / NS_PER_S - (shown.head_index - shown.first_index) / shown.fs_hz
     return Stream(
         epoch=shown.epoch,

@@ -334,6 +334,18 @@ class TestFeed:
         assert again is not None
         assert again.past is None
 
+    def test_a_page_that_was_closed_for_minutes_begins_with_seconds_and_asks_for_the_rest(self) -> None:
+        ward, session = Ward(history_s=600.0), EegSession("v", "bed")
+        browser = Browser(session)
+        ward.add_chunk(chunk(0, np.ones((512, 2), np.float32), ("C3", "C4")))
+        browser.take(build_eeg_feed(ward, session))
+        ward.add_chunk(chunk(2, np.ones((200 * 256, 2), np.float32), ("C3", "C4")))
+        browser.take(build_eeg_feed(ward, session))
+        assert len(browser.held) == 512 + 4 * 256
+        while len(browser.held) < 202 * 256:
+            browser.ask_for_past()
+            browser.take(build_eeg_feed(ward, session))
+
     def test_montages_come_at_first_and_when_an_electrode_goes_off(self) -> None:
         ward, session = Ward(), EegSession("v", "bed")
         layouts = []

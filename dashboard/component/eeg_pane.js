@@ -283,7 +283,7 @@ class EegPage {
   #drawTrends() {
     const now = performance.now();
     const cursor = this.look === null ? null : [this.signal.timeOf(this.look), this.signal.timeOf(this.look) + this.view.span];
-    const key = `${cursor} ${this.controls.values.hours} ${this.node.dataset.theme} ${this.lanesNode.clientWidth}`;
+    const key = `${this.look} ${this.controls.values.hours} ${this.node.dataset.theme} ${this.lanesNode.clientWidth}`;
     if (key === this.trendsKey && now - this.trendsAt < 1000) return;
     [this.trendsKey, this.trendsAt] = [key, now];
     this.lanes.draw(this.trends, this.signal.headTime, Number(this.controls.values.hours), cursor, this.view.inks);
