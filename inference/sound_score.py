@@ -150,7 +150,7 @@ def play_together(
     """Play a sound at each bed, a second a chunk, through one monitor."""
     monitor = SoundMonitor(kind, WindowMonitor(kind, AlarmBook(), lambda: T0), network)
     outcome, n = Outcome(), round(fs_hz)
-    for second in range(max(len(sound) for sound in sounds.values()) // n):
+    for second in range(max((len(sound) for sound in sounds.values()), default=0) // n):
         pieces = []
         for bed, sound in sounds.items():
             samples = sound[second * n : (second + 1) * n, None]

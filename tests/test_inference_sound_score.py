@@ -9,7 +9,7 @@ import soundfile
 
 import wardwave
 from inference.sound_cli import _words
-from inference.sound_score import cycles_within, icbhi, score_pieces, score_rates, with_apnoea
+from inference.sound_score import cycles_within, icbhi, score_pieces, score_rates, stretched, with_apnoea
 from ingest.sounds import HeartSound, LungSound, breaths, sound_times
 from ingest.types import SignalKind
 from tests.sound_playing import PlainListener, asked_at
@@ -88,6 +88,33 @@ def test_live_pieces_are_held_against_the_cycles(tmp_path: Path) -> None:
     assert 1 <= wheeze.positive < wheeze.pieces
     assert wheeze.auroc > 0.7
     assert np.isnan(scores["test", "crackle"].auroc)
+
+
+def test_a_recording_made_longer_keeps_its_breaths(tmp_path: Path) -> None:
+    records = icbhi(lungs(tmp_path / "icbhi"))
+    sound, fs_hz = soundfile.read(records[0].path, dtype="float32")
+    long, line = stretched(records[0], sound, fs_hz, 90.0)
+    assert len(line) == 90 * FS
+    lengths = np.diff(records[0].cycles_s, axis=1)
+    assert long.cycles_s[-1, 1] >= 90.0
+    np.testing.assert_allclose(np.diff(long.cycles_s, axis=1)[: len(lengths)], lengths)
+    joins = np.diff(line)
+    assert np.abs(joins).max() <= np.abs(np.diff(sound)).max()
+    for score in score_rates(SignalKind.LUNG_SOUND, records, 60.0).values():
+        assert score.n_seconds >= 25
+        assert np.median(score.all_errors) < 1.0
+
+
+def test_made_cases_are_told_with_their_alarms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lung = lungs(tmp_path / "icbhi")
+    assert wardwave.main(["score-sounds", "--icbhi", str(lung), "--made"]) == 0
+    said = dict(
+        line.split(": 1 made; ") for line in capsys.readouterr().out.splitlines() if ": 1 made; " in line
+    )
+    assert "breath_silence 1" in said["apnoea, the heart goes on"]
+    assert "contact_lost" not in said["apnoea, the heart goes on"]
+    assert said["breathing goes on"] == "alarms: none"
+    assert "contact_lost 1" in said["sensor off, its own noise"]
 
 
 def test_nothing_named_is_said(capsys: pytest.CaptureFixture[str]) -> None:
