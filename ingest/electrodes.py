@@ -123,8 +123,8 @@ def read_name(label: str) -> Electrode:
     """Understand one channel's name.
 
     Case, ``EEG`` in front and dots do not matter. A name that is an electrode's alone is taken as measured
-    against one common reference. A ``-0`` or ``-1`` behind a pair (CHB-MIT) and a ``#2`` (:mod:`ingest.recording`) count
-    copies of it.
+    against one common reference. A ``-0`` or ``-1`` behind a pair (CHB-MIT) and a ``#2``
+    (:mod:`ingest.recording`) count copies of it.
 
     Parameters
     ----------
