@@ -49,7 +49,7 @@ def run_analyse(args: argparse.Namespace) -> int:
     """Analyse, print what was found and write what was asked for."""
     from tqdm import tqdm
 
-    from dashboard.analysis_report import to_html, to_json
+    from inference.analysis_findings import to_json
     from inference.analysis_job import run_alone
     from inference.analysis_limits import AnalysisLimits
     from inference.analysis_read import ReadOptions
@@ -80,6 +80,9 @@ def run_analyse(args: argparse.Namespace) -> int:
     if args.json is not None:
         write(args.json, to_json(result.findings))
     if args.html is not None:
+        # Not before: it brings matplotlib.
+        from dashboard.analysis_report import to_html
+
         write(args.html, to_html(result))
     return 0
 
@@ -157,9 +160,8 @@ def _upload(path: Path) -> Upload:
 
 
 def _lines(findings: Findings) -> list[str]:
-    from dashboard.analysis_pictures import clock
-    from dashboard.analysis_report import NOTICE, gravest_first
-    from inference.analysis_findings import head_lines
+    from dashboard.words import clock
+    from inference.analysis_findings import NOTICE, gravest_first, head_lines
 
     lines = [f"{findings.name}: {findings.format}, {findings.duration_s:,.1f} s", *head_lines(findings)]
     if findings.ecg is not None:

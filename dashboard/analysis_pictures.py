@@ -69,14 +69,6 @@ def strip(
     )
 
 
-def clock(seconds: float | None) -> str:
-    """Seconds from the begin as h:mm:ss.s; a dash for none."""
-    if seconds is None:
-        return "–"
-    tenths = round(seconds * 10)
-    return f"{tenths // 36_000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
-
-
 def thinned(times_s: Sequence[float], values: Sequence[float | None], *, peak: bool) -> tuple[Line, Line]:
     """At most :data:`POINTS` points: the peak of each stretch, or its mean; NaN where there is none."""
     times, line = np.array(times_s, dtype=np.float64), np.array(values, dtype=np.float64)

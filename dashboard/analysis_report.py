@@ -7,20 +7,15 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-import msgspec
-
 from dashboard import analysis_pictures as pictures
 from dashboard.analysis_sound_report import sound_part
-from inference.analysis_findings import AlarmFinding, Findings, head_lines
+from dashboard.words import clock
+from inference.analysis_findings import NOTICE, AlarmFinding, Findings, gravest_first, head_lines
 from inference.analysis_job import Result
 from inference.analysis_wire import Trace
-from inference.types import Priority
 
 MAX_STRIPS: Final = 20
 MAX_ROWS: Final = 500
-NOTICE: Final = "Research software, no medical device"
-
-_ORDER: Final = [Priority.HIGH, Priority.MEDIUM, Priority.LOW, Priority.TECHNICAL]
 _STYLE: Final = """
 body { margin: 0 auto; max-width: 1120px; padding: 24px 20px 60px; background: #fff; color: #1b2127;
   font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
@@ -34,16 +29,6 @@ tr.high td { background: #fbdcdc; } tr.medium td { background: #fff3c9; }
 figure { margin: 12px 0; break-inside: avoid; } img { max-width: 100%; height: auto; }
 @media print { body { font-size: 10pt; } }
 """
-
-
-def gravest_first(alarms: Sequence[AlarmFinding]) -> list[AlarmFinding]:
-    """Alarms by priority, then time."""
-    return sorted(alarms, key=lambda alarm: (_ORDER.index(alarm.priority), alarm.onset_s))
-
-
-def to_json(findings: Findings) -> bytes:
-    """The findings as JSON."""
-    return msgspec.json.format(msgspec.json.encode(findings), indent=1) + b"\n"
 
 
 def to_html(result: Result) -> bytes:
@@ -92,7 +77,7 @@ def _strip(trace: Trace, alarm: AlarmFinding, result: Result) -> str:
     ecg = result.findings.ecg
     assert ecg is not None
     begin_s = pictures.strip_begin_s(alarm.onset_s, trace.duration_s)
-    title = f"{alarm.message}   from {pictures.clock(alarm.onset_s)}"
+    title = f"{alarm.message}   from {clock(alarm.onset_s)}"
     return _image(pictures.strip(trace, begin_s, ecg.beats, [alarm], title=title), title)
 
 
@@ -106,9 +91,9 @@ def _alarms(alarms: Sequence[AlarmFinding]) -> str:
         (
             alarm.priority,
             (
-                pictures.clock(alarm.onset_s),
-                pictures.clock(alarm.raised_s),
-                "to the end" if alarm.end_s is None else pictures.clock(alarm.end_s),
+                clock(alarm.onset_s),
+                clock(alarm.raised_s),
+                "to the end" if alarm.end_s is None else clock(alarm.end_s),
                 str(alarm.priority),
                 alarm.message,
                 "; ".join(alarm.reasons),

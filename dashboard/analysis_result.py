@@ -11,11 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import analysis_pictures as pictures
-from dashboard.analysis_report import NOTICE, gravest_first, to_html, to_json
+from dashboard.analysis_report import to_html
 from dashboard.analysis_sounds import show_sounds
 from dashboard.views import row_style
-from dashboard.words import plain
-from inference.analysis_findings import AlarmFinding, EcgFindings, Findings
+from dashboard.words import clock, plain
+from inference.analysis_findings import NOTICE, AlarmFinding, EcgFindings, Findings, gravest_first, to_json
 from inference.analysis_job import Result
 from inference.analysis_wire import Trace
 from inference.explanation import Explained, explain_ecg
@@ -51,7 +51,7 @@ def _dark() -> bool:
 
 
 def _head(found: Findings) -> None:
-    cells = {"Format": found.format, "Length": pictures.clock(found.duration_s).split(".")[0]}
+    cells = {"Format": found.format, "Length": clock(found.duration_s).split(".")[0]}
     if found.ecg is not None:
         rates = [rate for rate in found.ecg.rates.heart_rate_bpm if rate is not None]
         cells["Alarms"] = str(len(found.ecg.alarms))
@@ -73,9 +73,9 @@ def _alarms(ecg: EcgFindings) -> None:
     table = pd.DataFrame(
         [
             {
-                "Onset": pictures.clock(one.onset_s),
-                "Raised": pictures.clock(one.raised_s),
-                "End": "to the end" if one.end_s is None else pictures.clock(one.end_s),
+                "Onset": clock(one.onset_s),
+                "Raised": clock(one.raised_s),
+                "End": "to the end" if one.end_s is None else clock(one.end_s),
                 "Priority": str(one.priority),
                 "Alarm": one.message,
                 "Reasons": "; ".join(one.reasons),
@@ -93,9 +93,7 @@ def _strips(trace: Trace, ecg: EcgFindings) -> None:
     """Ten seconds around a finding or any moment, with what the network looked at on request."""
     st.markdown("##### Strip")
     alarms = gravest_first(ecg.alarms)
-    places: dict[str, AlarmFinding | None] = {
-        f"{pictures.clock(one.onset_s)}  {one.message}": one for one in alarms
-    }
+    places: dict[str, AlarmFinding | None] = {f"{clock(one.onset_s)}  {one.message}": one for one in alarms}
     places["any moment"] = None
     left, middle, right = st.columns([3, 3, 2])
     chosen = places[left.selectbox("Around", list(places))]

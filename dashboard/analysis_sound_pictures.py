@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dashboard.analysis_pictures import Line, clock
+from dashboard.analysis_pictures import Line
+from dashboard.words import clock
 from inference.analysis_findings import SoundCycle, SoundFindings, SoundMark
 from inference.analysis_sound_trace import SoundTrace
 from inference.explanation_sound import SoundExplained

@@ -9,6 +9,7 @@ from typing import Final
 from dashboard import analysis_pictures as pictures
 from dashboard import analysis_sound_words as words
 from dashboard.analysis_sound_pictures import SHEET_S, sound_sheet
+from dashboard.words import clock
 from inference.analysis_findings import AlarmFinding, SoundFindings
 from inference.analysis_sound_trace import SoundTrace
 from inference.analysis_wire import Picture
@@ -40,14 +41,14 @@ def sound_part(
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in words.figures(sound))
     parts.append(f"<dl>{rows}</dl>")
     for one in sound.lost:
-        span = f"{pictures.clock(one.begin_s)} to {pictures.clock(one.end_s)}"
+        span = f"{clock(one.begin_s)} to {clock(one.end_s)}"
         parts.append(f"<p>Not judged {span}: {escape(one.reason)}</p>")
     if sound.alarms:
         parts.append(f"<h3>Alarms that the ward's monitor would have raised</h3>{alarms(sound.alarms)}")
     parts.append(image(pictures.sound_chart(picture), "waveform and spectrogram"))
     if trace is not None and sound.model is not None:
         for begin_s in sheet_begins_s(sound, trace.duration_s):
-            title = f"{words.title(sound)} from {pictures.clock(begin_s)}"
+            title = f"{words.title(sound)} from {clock(begin_s)}"
             parts.append(image(sound_sheet(trace, sound, begin_s, title=title), title))
         parts.append(f"<p><small>{escape(words.legend(sound))}</small></p>")
     if sound.cycles is not None:

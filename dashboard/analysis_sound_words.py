@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboard.analysis_pictures import clock
+from dashboard.words import clock
 from inference.analysis_findings import SoundFindings, SoundVerdict
 from inference.explanation_sound import SoundExplained
 

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import analysis_pictures as pictures
 from dashboard import analysis_sound_words as words
 from dashboard.analysis_sound_pictures import sound_sheet
-from dashboard.words import plain
+from dashboard.words import clock, plain
 from inference.analysis_findings import SoundFindings
 from inference.analysis_job import Result
 from inference.analysis_sound_trace import SoundTrace
@@ -55,17 +55,15 @@ def _cells(sound: SoundFindings) -> None:
         for column, (name, value) in zip(st.columns(6), row, strict=False):
             column.metric(name, value)
     for one in sound.lost:
-        st.caption(
-            plain(f"Not judged {pictures.clock(one.begin_s)} to {pictures.clock(one.end_s)}: {one.reason}")
-        )
+        st.caption(plain(f"Not judged {clock(one.begin_s)} to {clock(one.end_s)}: {one.reason}"))
 
 
 def _alarms(sound: SoundFindings) -> None:
     if sound.alarms:
         rows = [
             {
-                "Onset": pictures.clock(one.onset_s),
-                "End": "to the end" if one.end_s is None else pictures.clock(one.end_s),
+                "Onset": clock(one.onset_s),
+                "End": "to the end" if one.end_s is None else clock(one.end_s),
                 "Priority": str(one.priority),
                 "Alarm": one.message,
             }

@@ -26,3 +26,11 @@ def count(number: int, one: str) -> str:
 def ward_words(ward: str) -> str:
     """Name a ward: "ward 3B", and no "ward ward"."""
     return ward if ward.casefold().startswith("ward") else f"ward {ward}"
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds from the begin as h:mm:ss.s; a dash for none."""
+    if seconds is None:
+        return "–"
+    tenths = round(seconds * 10)
+    return f"{tenths // 36_000}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"

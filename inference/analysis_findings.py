@@ -5,11 +5,15 @@ Times are seconds from the recording's first sample. Lists that belong together 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 import msgspec
 
 from inference.analysis_read import FileNote
 from inference.types import Priority
 
+NOTICE: Final = "Research software, no medical device"
 SOUND_STATEMENT = (
     "No network listened: crackles, wheezes and murmurs were not looked for, so that none is named does not "
     "mean that there is none. What is shown is the sound itself and whether it can be used."
@@ -248,3 +252,14 @@ def _sound_lines(sound: SoundFindings) -> list[str]:
         f"{sound.silent_share:.0%} silent, {sound.lost_s:.0f} s not judged"
     )
     return lines
+
+
+def gravest_first(alarms: Iterable[AlarmFinding]) -> list[AlarmFinding]:
+    """Alarms by priority, then time."""
+    order = [Priority.HIGH, Priority.MEDIUM, Priority.LOW, Priority.TECHNICAL]
+    return sorted(alarms, key=lambda alarm: (order.index(alarm.priority), alarm.onset_s))
+
+
+def to_json(findings: Findings) -> bytes:
+    """The findings as JSON."""
+    return msgspec.json.format(msgspec.json.encode(findings), indent=1) + b"\n"

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal as dsp
 
 from inference.analysis_findings import SOUND_STATEMENT, ChannelFact, SignalFacts, SoundFindings
 from ingest.recording import Signal
@@ -105,7 +104,7 @@ def sound_picture(signal: Signal) -> SoundPicture:
     # Some 32 ms each, as listeners of lungs and hearts use; columns are spread over the whole.
     size = max(16, min(len(line), int(2 ** round(np.log2(max(2.0, 0.032 * signal.fs_hz))))))
     starts = np.linspace(0, len(line) - size, min(SPECTRUM_COLUMNS, max(1, len(line) // (size // 4))))
-    frames = line[np.maximum(starts, 0).astype(int)[:, None] + np.arange(size)] * dsp.get_window("hann", size)
+    frames = line[np.maximum(starts, 0).astype(int)[:, None] + np.arange(size)] * np.hanning(size + 1)[:-1]
     power = 10 * np.log10(np.abs(np.fft.rfft(frames, axis=1)).T ** 2 + 1e-12)
     rows = np.unique(np.linspace(0, len(power), min(SPECTRUM_ROWS, len(power)) + 1).astype(int)[:-1])
     shown = np.maximum.reduceat(power, rows, axis=0)

@@ -13,9 +13,9 @@ from streamlit.testing.v1 import AppTest
 
 import wardwave
 from dashboard import access_log, analysis_cli, analysis_pictures, paper
-from dashboard.analysis_report import to_html, to_json
+from dashboard.analysis_report import to_html
 from inference.analysis import analyse
-from inference.analysis_findings import AlarmFinding
+from inference.analysis_findings import AlarmFinding, to_json
 from inference.analysis_job import AnalysisDesk, Result
 from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import FileNote, Opened, ReadOptions

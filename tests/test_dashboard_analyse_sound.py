@@ -8,11 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import access_log
-from dashboard.analysis_report import to_html, to_json
+from dashboard.analysis_report import to_html
 from dashboard.analysis_sound_pictures import sound_sheet
 from dashboard.analysis_sound_report import sheet_begins_s
 from inference.analysis import analyse
-from inference.analysis_findings import Findings, head_lines
+from inference.analysis_findings import Findings, head_lines, to_json
 from inference.analysis_job import AnalysisDesk, Result
 from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import Opened
