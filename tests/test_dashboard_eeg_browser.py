@@ -224,7 +224,8 @@ def test_a_reader_sees_the_eeg_come_freezes_looks_back_measures_and_sees_it_stop
     view.screenshot(path=str(Path(os.environ.get("WARDWAVE_SCREENSHOTS", tmp_path)) / "eeg_pane.png"))
     view.get_by_role("button", name="Unplug").click()
     until("it says that nothing comes", lambda: badge.inner_text().startswith("NO DATA"))
+    view.screenshot(path=str(Path(os.environ.get("WARDWAVE_SCREENSHOTS", tmp_path)) / "eeg_no_data.png"))
     assert pane.locator(".sheet.old").count() == 1
-    assert pane.locator(".lost").inner_text().startswith("NO DATA")
+    assert pane.locator(".gone").inner_text().startswith("NO DATA")
     assert wrong == []
     view.close()

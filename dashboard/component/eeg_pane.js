@@ -264,7 +264,7 @@ class EegPage {
     show(badge, frozen ? [`FROZEN, ${eegClock(this.signal.timeOf(this.look))} UTC, not live`, lost].filter(Boolean).join("; ")
       : lost || (this.signal === null ? "Waiting for the first samples" : `LIVE, ${Math.max(0, age).toFixed(1)} s`));
     this.view.box.classList.toggle("old", !frozen && lost !== "");
-    show(this.find(".lost"), frozen ? "" : lost);
+    show(this.find(".gone"), frozen ? "" : lost);
   }
 
   #words() {
