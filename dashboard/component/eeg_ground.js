@@ -85,20 +85,17 @@ class EegGround {
     }
   }
 
-  #span({ from, until, text, kind }) {
+  #span({ from, until, text }) {
     const { under: context, layout, inks } = this;
-    const ink = kind === "alarm" ? inks.alarm : inks.seizureInk;
     for (const [left, right] of layout.places(from, until)) {
-      if (kind === "seizure") {
-        context.fillStyle = inks.seizure;
-        context.fillRect(left, TOP, right - left, layout.height - BOTTOM - TOP);
-      }
-      context.fillStyle = ink;
-      context.fillRect(left, TOP - 5, Math.max(2, right - left), kind === "alarm" ? 2 : 4);
+      context.fillStyle = inks.seizure;
+      context.fillRect(left, TOP, right - left, layout.height - BOTTOM - TOP);
+      context.fillStyle = inks.seizureInk;
+      context.fillRect(left, TOP - 5, Math.max(2, right - left), 4);
       // Its begin and end across all rows, unless the page cuts it there.
       for (const time of [from, until]) {
         const inside = layout.places(time - 1e-3, time + 1e-3).length > 0;
-        if (inside && kind === "seizure") context.fillRect(Math.round(layout.x(time)) - 1, TOP - 5, 2, layout.height - BOTTOM - TOP + 5);
+        if (inside) context.fillRect(Math.round(layout.x(time)) - 1, TOP - 5, 2, layout.height - BOTTOM - TOP + 5);
       }
       const width = context.measureText(text).width;
       const x = Math.max(LEFT, Math.min(left, layout.right - width));

@@ -9,7 +9,7 @@ const RECENT_S = 30; // a seizure that ended so long ago is still named in the h
 function eegMarks(signal, montage, layout, trends) {
   const shown = ([from, until]) => from < layout.until && until > layout.from;
   const spans = trends.marks.spans.filter(shown).map(([from, until, label, probability]) => ({
-    from, until, kind: "seizure", text: `${label} ${probability.toFixed(2)}`,
+    from, until, text: `${label} ${probability.toFixed(2)}`,
   }));
   const signs = signal.off.map(([channel, from, until]) => [channel, "off", from, until]);
   for (const [name, sign, from, until] of trends.series.signs.values()) {

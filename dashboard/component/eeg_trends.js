@@ -16,7 +16,6 @@ class DensityArray {
     this.canvas.height = 2 * SPECTRUM_BINS;
     this.context = this.canvas.getContext("2d");
     this.epoch = this.first = this.head = 0;
-    this.loudest = [NaN, NaN]; // Hz of the highest bin of the newest column, left and right
     const [low, high] = DENSITY_DB;
     this.colours = Array.from({ length: 256 }, (_, byte) => viridis((SPECTRUM_FLOOR_DB + (byte - 1) * SPECTRUM_STEP_DB - low) / (high - low)));
   }
@@ -32,7 +31,6 @@ class DensityArray {
     if (first > this.head) return false;
     const size = 2 * SPECTRUM_BINS;
     for (let at = 0; at < count; at++) this.#paint(first + at, bytes.subarray(at * size, (at + 1) * size));
-    if (count && first + count >= this.head) this.#peaks(bytes.subarray((count - 1) * size, count * size));
     this.head = Math.max(this.head, first + count);
     this.first = Math.max(Math.min(this.first, first), this.head - SPECTRUM_COLUMNS);
     return whole || !anew;
@@ -49,14 +47,6 @@ class DensityArray {
       }
     }
     this.context.putImageData(image, column % SPECTRUM_COLUMNS, 0);
-  }
-
-  #peaks(levels) {
-    this.loudest = [0, 1].map((side) => {
-      const own = levels.subarray(side * SPECTRUM_BINS, (side + 1) * SPECTRUM_BINS);
-      const top = Math.max(...own);
-      return top ? (own.indexOf(top) + 1) / 2 : NaN;
-    });
   }
 
   // One side's picture; `x` gives the place of a time.
