@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ingest import sim_body, sim_ecg, sim_eeg, sounds
+from ingest import sim_body, sim_ecg, sim_eeg, sim_eeg_waves, sounds
 from ingest.errors import SettingsError
 from ingest.faults import Faults
 from ingest.pacing import SystemClock, device_start_ns, parse_speed, play, progress_bar, publish_through
@@ -46,7 +46,7 @@ _CHANNELS: Final = {
     SignalKind.ECG: sim_ecg.LEADS,
     SignalKind.LUNG_SOUND: ("chest",),
     SignalKind.HEART_SOUND: ("chest",),
-    SignalKind.EEG: sim_eeg.CHANNELS,
+    SignalKind.EEG: sim_eeg_waves.CHANNELS,
     SignalKind.RESP: ("RESP",),
     SignalKind.PLETH: ("PLETH",),
     SignalKind.ABP: ("ABP",),

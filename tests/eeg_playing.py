@@ -12,7 +12,8 @@ from inference.monitor import Outcome
 from inference.types import EegTrends
 from inference.windows import WindowMonitor
 from ingest.continuity import Piece
-from ingest.sim_eeg import CHANNELS, EegStream
+from ingest.sim_eeg import EegStream
+from ingest.sim_eeg_waves import CHANNELS
 from ingest.sim_events import Event
 from ingest.types import NS_PER_S, Chunk, SignalKind
 

@@ -16,7 +16,7 @@ from inference.eeg_state import EegState, put_eeg, take_eeg
 from inference.errors import SnapshotError, UnfitModel
 from inference.monitor import Outcome
 from inference.windows import WindowMonitor
-from ingest.sim_eeg import CHANNELS
+from ingest.sim_eeg_waves import CHANNELS
 from ingest.sim_events import Event
 from ingest.types import NS_PER_S, SignalKind
 from models.cnn_lstm import CnnLstm

@@ -17,7 +17,7 @@ from inference.errors import SnapshotError
 from inference.packed import pack
 from inference.types import EegTrends, Vital
 from ingest.montage import LONGITUDINAL, plan_of
-from ingest.sim_eeg import CHANNELS
+from ingest.sim_eeg_waves import CHANNELS
 from ingest.sim_events import Event
 from ingest.types import NS_PER_S
 from tests.eeg_playing import FS, T0, monitor, pieces, play, raised, simulated, trends

@@ -25,7 +25,7 @@ from inference.eeg_trends import (
 )
 from ingest.conditioning import EEG, condition
 from ingest.montage import LONGITUDINAL, plan_of
-from ingest.sim_eeg import CHANNELS
+from ingest.sim_eeg_waves import CHANNELS
 from ingest.sim_events import Event
 from tests.eeg_playing import FS, simulated
 

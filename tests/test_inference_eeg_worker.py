@@ -16,7 +16,7 @@ from ingest import kafka as clients
 from ingest import wire
 from ingest.publisher import Publisher
 from ingest.settings import Settings
-from ingest.sim_eeg import CHANNELS
+from ingest.sim_eeg_waves import CHANNELS
 from ingest.types import NS_PER_S
 from tests.eeg_networks import BEHIND, Loud, loud
 

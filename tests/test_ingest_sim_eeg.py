@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.signal import welch
 
 from ingest.electrodes import SITES_10_20
-from ingest.sim_eeg import CHANNELS, FS_HZ, RAIL_UV, EegStream
+from ingest.sim_eeg import FS_HZ, RAIL_UV, EegStream
 from ingest.sim_eeg_day import APART_S, SEIZURES, draw_day
-from ingest.sim_eeg_waves import PLACES, SITES, Seizure
+from ingest.sim_eeg_waves import CHANNELS, PLACES, SITES, Seizure
 from ingest.sim_events import EVENTS, Event, check_events, parse_script
 from ingest.simulate import Ward
 from ingest.types import SignalKind

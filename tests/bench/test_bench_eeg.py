@@ -21,7 +21,7 @@ from inference.windows import WindowMonitor
 from ingest.continuity import Piece
 from ingest.filters import band_pass
 from ingest.montage import plan_of
-from ingest.sim_eeg import CHANNELS
+from ingest.sim_eeg_waves import CHANNELS
 from ingest.types import NS_PER_S, Chunk, SignalKind
 from models.cnn_lstm import CnnLstm, cost_of
 from models.eeg import EegModel
