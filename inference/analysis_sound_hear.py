@@ -31,6 +31,7 @@ BY_STATES: Final = "Heart cycles go from one first sound (S1) to the next, as th
 NO_BREATH: Final = (
     "No breaths could be told apart: what recurs in the loudness of the sound is not sure enough."
 )
+NOTHING_CLEAN: Final = "No moment of the sound could be judged."
 LOST_SHARE: Final = 0.5
 """Of a cycle, from which it is not judged."""
 
@@ -96,7 +97,11 @@ def hear_sound(
     if n_steps < 1:
         return None
     frames = model.leveled(made.frames)
-    heard = model.hear(frames)
+    times_s = made.begin_s + model.step_times_s(-(-frames.shape[1] // model.frames_per_step))
+    counts = _outside(times_s, lost)
+    if not counts.any():
+        return HeardSound([], [], NOTHING_CLEAN, None, {})
+    heard = model.hear(frames, counts)
     marks = _marks(heard, model, made.begin_s, lost, duration_s)
     if model.heart:
         cuts_s = np.array([one.begin_s for one in marks if one.label == "S1"])

@@ -12,7 +12,7 @@ from inference.analysis_ecg import BED, Progress, alarms_of
 from inference.analysis_findings import AlarmFinding, SoundCycle, SoundLoss, SoundRates
 from inference.score_run import START_NS, VirtualClock, play_sources
 from inference.sound_listener import SoundNetwork
-from inference.sound_monitor import SIGNS, SPECS, SoundMonitor
+from inference.sound_monitor import OFF, SIGNS, SPECS, SoundMonitor
 from inference.types import Alarm, Prediction, Vital
 from inference.windows import CLEAN, WindowMonitor, Windows
 from ingest.recording import Signal
@@ -25,6 +25,7 @@ REASONS: Final = {
     "clipped": "clipped",
     "hum": "mains hum",
     "noise": "far louder than before: speech or rubbing",
+    OFF: "sensor off: nothing beats any more below 150 Hz",
 }
 MISSING: Final = "samples missing"
 NOT_JUDGED: Final = "not judged"
@@ -48,7 +49,7 @@ class _Noting(WindowMonitor):
     def push(self, windows: Windows) -> list[Alarm]:
         """Judge windows."""
         held = dict(zip(windows.classes, windows.probabilities[0].tolist(), strict=True))
-        self.signs.append(next((name for name in SIGNS if held.get(name) == 1.0), None))
+        self.signs.append(next((name for name in (*SIGNS, OFF) if held.get(name) == 1.0), None))
         return super().push(windows)
 
 

@@ -24,7 +24,7 @@ from models.cnn_lstm import CnnLstm
 from models.errors import CannotExplain, CardMismatch
 from models.melspec import MelSpec
 from models.sounds_explain import Target, label_target, murmur_target, spectrogram_map, window_target
-from models.sounds_heart import STATES, decode_states, murmur_logit
+from models.sounds_heart import NO_STATE, STATES, decode_states, murmur_logit
 from models.sounds_level import RunningLevel, mel_spec
 from models.sounds_lung import evidence
 from models.sounds_run import run_recording, run_windows
@@ -36,6 +36,9 @@ BoolArray = npt.NDArray[np.bool_]
 
 DIAGNOSES: Final = ("healthy", "chronic", "acute")
 """Groups of diagnoses that the shipped lung model tells apart."""
+
+CLEAN_SHARE: Final = 0.75
+"""Of a window's steps that count, from which it has a say in what is said of the whole recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,7 @@ class SoundModel:
             return window_target(index)
         return murmur_target if self.heart else label_target(index)
 
-    def hear(self, frames_MT: FloatArray) -> Heard:
+    def hear(self, frames_MT: FloatArray, where_S: BoolArray | None = None) -> Heard:
         """What is heard in a whole recording, as one window of its length.
 
         Windows overlap by half; steps are joined, probabilities and diagnoses averaged over the windows.
@@ -243,24 +246,32 @@ class SoundModel:
         ----------
         frames_MT : ndarray of float32, shape (M, T)
             Leveled frames of the recording, at least one.
+        where_S : ndarray of bool or None, shape (S,)
+            Steps that count, at least one: S is T by ``frames_per_step``, rounded up. Of the windows those
+            speak of which :data:`CLEAN_SHARE` counts, or the best there are. None: all.
         """
         course = run_recording(self.network, frames_MT, self.window_steps, max(1, self.window_steps // 2))
         n_steps = len(course.step_logits)
-        states = self._states(course.step_logits[None])
+        counts = np.ones(n_steps, dtype=np.bool_) if where_S is None else where_S
+        # What does not count is no evidence of a state either, nor of how long the heart's cycle is.
+        states = self._states(np.where(counts[:, None], course.step_logits, np.float32(0))[None])
         place = course.first_step[:, None] + np.arange(self.window_steps)
         inside = place < n_steps
         place = np.minimum(place, n_steps - 1)
+        clean = counts[place].mean(axis=1)
+        kept = np.flatnonzero(clean >= min(CLEAN_SHARE, float(clean.max())))
+        place, inside = place[kept], inside[kept] & counts[place[kept]]
         of_windows = self._evidence(
             course.step_logits[place],
-            course.window_logits,
-            states[0][place] if self.heart else states,
+            course.window_logits[kept],
+            np.where(counts[place], states[0][place], NO_STATE) if self.heart else states,
             inside,
         )
         return self._heard(
             course.step_logits[None],
             states,
             of_windows.mean(0, keepdims=True),
-            course.window_logits.mean(0, keepdims=True),
+            course.window_logits[kept].mean(0, keepdims=True),
             self._attention(course.attention, course.first_step, n_steps),
         )
 

@@ -22,6 +22,9 @@ STATES: Final = ("S1", "systole", "S2", "diastole")
 STEP_CLASSES: Final = (*STATES, "murmur")
 """Outputs a step: a softmax over the states, and apart from it the logit of a murmur."""
 
+NO_STATE: Final = -1
+"""Of a step that does not count."""
+
 SYSTOLE: Final = STATES.index("systole")
 MURMUR: Final = STEP_CLASSES.index("murmur")
 

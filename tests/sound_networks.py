@@ -104,9 +104,10 @@ class RuleModel(SoundModel):
             np.zeros((len(loud), 0), dtype=np.int64),
         )
 
-    def hear(self, frames_MT: np.ndarray) -> Heard:
-        whole = frames_MT.shape[1] // self.frames_per_step * self.frames_per_step
-        return self.listen(frames_MT[None, :, :whole])
+    def hear(self, frames_MT: np.ndarray, where_S: np.ndarray | None = None) -> Heard:
+        n_steps = frames_MT.shape[1] // self.frames_per_step
+        where_BS = None if where_S is None else where_S[None, :n_steps]
+        return self.listen(frames_MT[None, :, : n_steps * self.frames_per_step], where_BS)
 
 
 def breathing(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,10 @@ from inference.analysis_sound_hear import frames_of
 from inference.analysis_sound_trace import SoundTrace
 from inference.explanation_sound import explain_audio, explain_window
 from ingest.recording import Recording, Signal
+from ingest.sounds import LungSound
 from ingest.types import SignalKind
 from models.errors import CannotExplain
+from models.sounds import SoundModel
 from tests.sound_networks import FS_HZ, RuleModel, breathing, random_model
 from tests.sound_sets import BEAT_S, heart_sound
 
@@ -28,7 +32,7 @@ def signal_of(line: np.ndarray, kind: SignalKind = LUNG, fs_hz: float = FS_HZ) -
     return Signal(kind, names, "au", float(fs_hz), line.reshape(len(line), -1).astype(np.float32))
 
 
-def found_in(signal: Signal, model: RuleModel | None = None) -> tuple[SoundFindings, list[SoundTrace]]:
+def found_in(signal: Signal, model: SoundModel | None = None) -> tuple[SoundFindings, list[SoundTrace]]:
     traces: list[SoundTrace] = []
     found = analyse(
         Opened(Recording("chest", (signal,)), "WAV", []),
@@ -115,6 +119,44 @@ def test_nothing_is_judged_while_somebody_speaks() -> None:
     spoken = [cycle for cycle in sound.cycles if 12 <= (cycle.begin_s + cycle.end_s) / 2 < 15]
     assert [(one.label, one.probabilities) for one in spoken] == [("not judged", {})] * len(spoken)
     assert spoken
+
+
+def rubbed(seconds: int) -> np.ndarray:
+    """Bursts far over full scale, a tenth of a second each."""
+    rng = np.random.default_rng(0)
+    bursts = np.repeat(rng.random(10 * seconds) > 0.5, FS_HZ // 10)
+    return np.clip(0.9 * rng.standard_normal(len(bursts)) * bursts, -1, 1)
+
+
+@pytest.mark.parametrize("spoil", [rubbed, lambda seconds: np.full(seconds * FS_HZ, np.nan)])
+def test_what_could_not_be_judged_has_no_say_in_the_verdict_nor_in_the_cycles(
+    spoil: Callable[[int], np.ndarray],
+) -> None:
+    heart = SoundModel.load("heart-sounds-1")
+    clean = heart_sound(16, False, 1)
+    alone, _ = found_in(signal_of(clean, HEART), heart)
+    spoiled, _ = found_in(signal_of(np.concatenate([clean, spoil(40)]), HEART), heart)
+    assert spoiled.lost_s == pytest.approx(40, abs=1)
+    assert alone.verdict is not None
+    assert spoiled.verdict is not None
+    assert spoiled.verdict.label == alone.verdict.label
+    assert spoiled.heard["murmur"] == pytest.approx(alone.heard["murmur"], abs=0.1)
+    assert len(spoiled.marks) == pytest.approx(len(alone.marks), abs=2)
+
+
+def test_of_a_sound_that_could_not_be_judged_at_all_nothing_is_said() -> None:
+    sound, _ = found_in(signal_of(rubbed(20), HEART), random_model(heart=True))
+    assert sound.lost_s == 20
+    assert (sound.verdict, sound.heard, sound.marks, sound.cycles) == (None, {}, [], [])
+    assert "No moment" in sound.cycles_from
+
+
+def test_a_sensor_that_fell_off_is_called_so() -> None:
+    noise = 0.0004 * np.random.default_rng(0).standard_normal(30 * FS_HZ)
+    sound, _ = found_in(
+        signal_of(np.concatenate([LungSound(1, "bed").next_samples(40 * FS_HZ)[:, 0], noise]))
+    )
+    assert {loss.reason for loss in sound.lost} == {"sensor off: nothing beats any more below 150 Hz"}
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,16 @@ def test_a_recording_as_long_as_a_window_is_heard_as_that_window(lung: SoundMode
     assert np.allclose(heard.step_probabilities, window.step_probabilities, atol=1e-5)
 
 
+def test_windows_that_do_not_count_say_nothing_of_the_whole(lung: SoundModel) -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.normal(0, 1, (16, 2 * lung.window_frames)).astype(np.float32)
+    whole = np.concatenate([clean, rng.normal(0, 9, clean.shape).astype(np.float32)], axis=1)
+    counts = np.arange(4 * lung.window_steps) < 2 * lung.window_steps
+    alone = lung.hear(clean)
+    assert np.allclose(lung.hear(whole, counts).diagnoses, alone.diagnoses, atol=1e-5)
+    assert not np.allclose(lung.hear(whole).diagnoses, alone.diagnoses, atol=1e-3)
+
+
 def test_beds_are_heard_together_as_alone(lung: SoundModel) -> None:
     frames = np.random.default_rng(5).normal(0, 1, (3, 16, lung.window_frames)).astype(np.float32)
     together = lung.listen(frames)
