@@ -1,9 +1,7 @@
 """Where in a spectrogram a network of sounds looked, and when: class activation and attention of one window.
 
-The map is HiResCAM (Draelos and Carin 2020; see :mod:`models.explain`) of the last block of 2-D convolutions
-that still keeps :data:`LEAST_ROWS` rows of frequency: the sum over its features of activation times the
-gradient of the class's logit, its positive part. The last block of all has three rows, which is too coarse to
-look at. PyTorch is loaded with the first explanation, not with this module.
+The map is the one whose mass within annotated breaths the card reports (:mod:`models.sounds_explain`).
+PyTorch is loaded with the first explanation, not with this module.
 """
 
 from __future__ import annotations
@@ -19,12 +17,8 @@ from ingest.types import FloatArray, SignalKind, WideFloatArray
 from models.errors import CannotExplain
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from models.cnn_lstm import Output
     from models.sounds import SoundModel
 
-LEAST_ROWS: Final = 6
 LEAD_MEMORIES: Final = 5.0
 """Time constants of the running level that are looked at before a window."""
 
@@ -169,10 +163,13 @@ def _explain(network: SoundModel, window: FloatArray, start_s: float, label: str
     if wanted not in said:
         known = ", ".join(said)
         raise CannotExplain(f"label={wanted!r}: {network.spec.name} has no such class; give one of {known}")
-    cam, attention = _map(network, window, wanted)
-    centres_hz = network.mel.band_edges_hz()
-    between_hz = (centres_hz[:-1] + centres_hz[1:]) / 2
-    per_row = network.mel.n_mels // len(cam)
+    cam = network.explain(window[None], wanted)[0]
+    n_steps = heard.attention.shape[1]
+    # The map has no finer time than the network's steps.
+    cam = cam.reshape(len(cam), n_steps, -1).mean(axis=2)
+    cam /= max(float(cam.max()), 1e-20)
+    corners_hz = network.mel.band_edges_hz()
+    between_hz = (corners_hz[:-1] + corners_hz[1:]) / 2
     return SoundExplained(
         network.spec.name,
         wanted,
@@ -181,56 +178,7 @@ def _explain(network: SoundModel, window: FloatArray, start_s: float, label: str
         start_s,
         start_s + network.window_frames / network.mel.frame_hz,
         cam,
-        tuple(between_hz[::per_row][: len(cam) + 1].tolist()),
-        attention,
+        tuple(between_hz.tolist()),
+        heard.attention[0],
         network.step_s,
     )
-
-
-def _map(network: SoundModel, window: FloatArray, label: str) -> tuple[FloatArray, FloatArray]:
-    """Class activation (rows, steps) and attention (steps) of one window."""
-    import torch
-
-    kept: list[Tensor] = []
-
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        kept.append(output)
-
-    handle = _block(network).register_forward_hook(keep)
-    try:
-        with torch.enable_grad():
-            picture = torch.from_numpy(window[None, None]).requires_grad_(True)
-            output = network.network(picture)
-            (gradient,) = torch.autograd.grad(_target(network, output, label), kept)
-    finally:
-        handle.remove()
-    positive = (gradient * kept[0]).sum(1).clamp(min=0)[0].detach()
-    cam = (positive / positive.max().clamp(min=1e-20)).float().numpy()
-    return cam, output.attention[0].detach().float().numpy()
-
-
-def _block(network: SoundModel) -> nn.Module:
-    """The last layer of the front end that keeps rows enough, and whose columns are steps."""
-    from models.spec import Conv2dFrontEnd
-
-    front_end = network.spec.architecture.front_end
-    assert isinstance(front_end, Conv2dFrontEnd)
-    rows, columns, place, chosen = front_end.rows, 1, -1, -1
-    for pool, stride in zip(front_end.row_pools, front_end.strides, strict=True):
-        # Convolution, normalisation, rectifier, and a pooling where there is one.
-        place += 3 + (pool > 1 or stride > 1)
-        rows, columns = rows // pool, columns * stride
-        if columns == front_end.columns_per_step and (rows >= LEAST_ROWS or chosen < 0):
-            chosen = place
-    maps: nn.Module = network.network.front_end.get_submodule(f"maps.{chosen}")
-    return maps
-
-
-def _target(network: SoundModel, output: Output, label: str) -> Tensor:
-    """What is explained: a logit where classes stand apart, a log-probability where they exclude others."""
-    logits = output.window_logits[0]
-    apart = len(network.classes)
-    if label in network.classes:
-        return logits[network.classes.index(label)]
-    index = network.spec.window_classes.index(label) - apart
-    return logits[apart:].log_softmax(-1)[index]
