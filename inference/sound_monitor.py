@@ -160,8 +160,10 @@ class SoundMonitor:
         off = self._off(signs, usual, loudest_db - np.nanmin(points, axis=1) * _DB_PER_NEPER)
         plain = (signs.present >= LEAST_PRESENT) & ~flags.any(axis=1)
         clean = plain & ~self.sensors.stay_off(slots, off)
-        self.usual.learn(slots, signs, ~plain | off | silent)
         rhythm = self._follow(slots, seconds, points, clean)
+        # A gain that was turned down is learned by its breaths; an apnoea never becomes usual.
+        breathless = silent & np.isnan(rhythm.per_min) & (self.bank.kind is SignalKind.LUNG_SOUND)
+        self.usual.learn(slots, signs, ~plain | off | silent, breathless)
         ends_ns = self.bank.time_ns(slots, due.ends)
         self.sensors.note(slots, ends_ns, silent, plain)
         said = np.column_stack([flags, silent, off])[:, : len(self._classes)].astype(np.float64)

@@ -186,9 +186,12 @@ class UsualLoudness:
         level, whole, loudest, swing, peak = np.where(enough[:, None], middles, np.nan).T
         return Usual(level, whole, Low(loudest, swing), peak)
 
-    def learn(self, slots: IntArray, signs: Seconds, remarkable: BoolArray) -> None:
-        """Remember a second of some beds where it was heard, each once; of remarkable ones every tenth."""
-        heard = signs.present >= LEAST_PRESENT
+    def learn(self, slots: IntArray, signs: Seconds, remarkable: BoolArray, never: BoolArray) -> None:
+        """Remember a second of some beds where it was heard, each once; of remarkable ones every tenth.
+
+        ``never`` says which are remembered in no case.
+        """
+        heard = (signs.present >= LEAST_PRESENT) & ~never
         self.counts[slots, 1] += remarkable & heard
         takes = heard & (~remarkable | (self.counts[slots, 1] % EVERY_REMARKABLE == 0))
         at = slots[takes]

@@ -174,6 +174,22 @@ def test_a_gain_turned_down_stops_being_told_once_it_is_usual() -> None:
     assert [alarm.state.value for alarm in outcome.alarms] == ["active", "ended"]
 
 
+def test_an_apnoea_never_becomes_usual() -> None:
+    sound = lung(78, Event("bed", "apnoea", 60.0, 60.0))
+    apnoea = np.tile(sound[64 * FS : 74 * FS], 60)
+    outcome = play(monitor(LUNG), pieces(LUNG, np.concatenate([sound, apnoea, sound[: 40 * FS]])))
+    began, ended = outcome.alarms
+    assert (began.kind, ended.kind) == ("breath_silence", "breath_silence")
+    assert ended.ended_ns is not None
+    assert 676 <= (ended.ended_ns - T0) / NS_PER_S <= 690
+
+
+def test_breaths_behind_a_gain_that_was_turned_down_are_usual_after_some_minutes() -> None:
+    sound = lung(60)
+    outcome = play(monitor(LUNG), pieces(LUNG, np.concatenate([sound, np.tile(0.1 * sound, 10)])))
+    assert [alarm.state.value for alarm in outcome.alarms] == ["active", "ended"]
+
+
 @pytest.mark.parametrize(("disturb", "told"), [(clipped, "saturated"), (hum, "mains")])
 def test_what_is_spoiled_from_the_start_is_told_at_once(
     disturb: Callable[[np.ndarray], np.ndarray], told: str
