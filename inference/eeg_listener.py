@@ -70,6 +70,8 @@ class Judged:
         Seconds since the seizure began that is going on, 0 where none is.
     raised : ndarray of bool
         It was raised by this second.
+    looked : ndarray of float32, shape (n, D)
+        How much each derivation was looked at: sum 1.
     """
 
     rows: IntArray
@@ -78,6 +80,7 @@ class Judged:
     speaks: BoolArray
     since_s: IntArray
     raised: BoolArray
+    looked: FloatArray
 
 
 class EegListener:
@@ -179,6 +182,7 @@ class EegListener:
             np.asarray((asked >= threshold) | active, dtype=np.bool_),
             seen.events.since_s[rows],
             seen.events.raised[rows],
+            seen.channels[rows],
         )
 
 

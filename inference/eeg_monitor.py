@@ -8,33 +8,29 @@ window.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import replace
-from functools import lru_cache
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from inference import eeg_records
 from inference.eeg_listener import SEIZURE, EegListener, Judged, SeizureNetwork
+from inference.eeg_plans import mirrored, narrowed
 from inference.eeg_quality import ChannelSigns, measure
-from inference.eeg_trends import LEFT, RATE, RIGHT, SPAN_S, Trends, TrendValues
+from inference.eeg_trends import RATE, SPAN_S, Trends, TrendValues
 from inference.monitor import Outcome
 from inference.types import Alarm
-from inference.windows import WindowMonitor, Windows
+from inference.windows import WindowMonitor, Windows, Words
 from ingest.bank import Bank, Due, Restart, layers
 from ingest.conditioning import EEG
 from ingest.continuity import Piece
 from ingest.electrodes import SITES_10_20
-from ingest.montage import LONGITUDINAL, Plan, plan_of
+from ingest.montage import LONGITUDINAL, plan_of
 from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind
 
 SIGNS: Final = ("lost", "electrode", "implausible", "mains", "muscle", "suppressed")
 """Classes of the alarms' windows that need no network; the last is the burst-suppression ratio."""
-
-MOST_UNKNOWN: Final = 32
-"""Channels that are watched where no derivation can be made of any."""
 
 LEAST_TRUSTED: Final = 0.5
 """Share of a bed's derivations that has to be trusted for its EEG to count."""
@@ -71,6 +67,8 @@ class EegMonitor:
         self._planned = np.zeros((n_slots, n_pairs), dtype=np.bool_)
         self._mirrored = np.zeros((n_slots, n_pairs), dtype=np.bool_)
         self._names: dict[int, str] = {}
+        self._derivations: dict[int, dict[int, str]] = {}
+        """Names by place of what each stream gives."""
 
     def slot(self, bed: str) -> int:
         """Slot of a bed, with room for it everywhere."""
@@ -114,6 +112,7 @@ class EegMonitor:
         self._weights[slot, plan.places, : len(channels)] = plan.matrix
         self._planned[slot] = False
         self._planned[slot, plan.places] = True
+        self._derivations[slot] = dict(zip(plan.places.tolist(), plan.names, strict=True))
         self._mirrored[slot] = mirrored(plan)
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
@@ -159,7 +158,8 @@ class EegMonitor:
             outcome.predictions.extend(
                 eeg_records.predictions(self._names, due, judged, self.listener, ends_ns)
             )
-        outcome.alarms.extend(self._alarms(due, ends_ns, said, usable, judged))
+        words = partial(self._words, due, signs, judged)
+        outcome.alarms.extend(self._alarms(due, ends_ns, said, usable, judged, words))
         return outcome
 
     def _filtered(self, due: Due) -> FloatArray:
@@ -183,7 +183,7 @@ class EegMonitor:
     ) -> FloatArray:
         """How far each of :data:`SIGNS` holds of the last second; shape (n, n_signs)."""
         n_channels = np.maximum(signs.exists.sum(axis=1), 1)
-        electrode = signs.off | signs.missing | signs.flat | signs.saturated
+        electrode = np.any([getattr(signs, name) for name in eeg_records.UNUSABLE], axis=0)
         return np.stack(
             [
                 ~usable & ~signs.implausible,
@@ -196,8 +196,26 @@ class EegMonitor:
             axis=1,
         ).astype(np.float32)
 
+    def _words(
+        self, due: Due, signs: ChannelSigns, judged: Judged | None, row: int, kind: str
+    ) -> tuple[str, ...]:
+        """What speaks for an alarm of a stream."""
+        slot = int(due.slots[row])
+        if kind in ("lead_off", "unusable"):
+            return eeg_records.said_of_electrodes(self.bank, slot, signs, row)
+        if judged is None or kind != SEIZURE:
+            return ()
+        at = int(np.searchsorted(judged.rows, row))
+        return eeg_records.said_of_seizure(judged, at, self._derivations[slot])
+
     def _alarms(
-        self, due: Due, ends_ns: IntArray, said: FloatArray, usable: BoolArray, judged: Judged | None
+        self,
+        due: Due,
+        ends_ns: IntArray,
+        said: FloatArray,
+        usable: BoolArray,
+        judged: Judged | None,
+        words: Words,
     ) -> list[Alarm]:
         """Judge the last second of each stream, and what the network says with it."""
         asked = np.zeros(len(due.slots), dtype=np.bool_)
@@ -208,9 +226,9 @@ class EegMonitor:
             rows = judged.rows[trusted]
             asked[rows] = True
             both = np.column_stack([said[rows], judged.speaks[trusted]])
-            alarms += self._push(due, rows, ends_ns, both, (*SIGNS, SEIZURE), usable)
+            alarms += self._push(due, rows, ends_ns, both, (*SIGNS, SEIZURE), usable, words)
         alone = np.flatnonzero(~asked)
-        return alarms + self._push(due, alone, ends_ns, said[alone], SIGNS, usable)
+        return alarms + self._push(due, alone, ends_ns, said[alone], SIGNS, usable, words)
 
     def _push(
         self,
@@ -220,6 +238,7 @@ class EegMonitor:
         said: FloatArray,
         classes: tuple[str, ...],
         usable: BoolArray,
+        words: Words,
     ) -> list[Alarm]:
         if len(rows) == 0:
             return []
@@ -232,48 +251,6 @@ class EegMonitor:
                 classes,
                 usable[rows].astype(np.float64),
                 due.offsets[rows],
+                lambda row, kind: words(int(rows[row]), kind),
             )
         )
-
-
-def mirrored(plan: Plan) -> BoolArray:
-    """Which derivations have their mirror image on the other side; shape (D,)."""
-    names = dict(zip(plan.places.tolist(), plan.names, strict=True))
-    found = np.zeros(len(LONGITUDINAL), dtype=np.bool_)
-    for left, right in zip(LEFT.tolist(), RIGHT.tolist(), strict=True):
-        both = left in names and right in names and _mirror(names[left]) == names[right]
-        found[left] = found[right] = both
-    return found
-
-
-def _mirror(name: str) -> str:
-    """The derivation on the other side of one on the left (``F3-C3`` → ``F4-C4``)."""
-    return re.sub(r"\d+", lambda number: str(int(number[0]) + 1), name)
-
-
-@lru_cache(maxsize=512)
-def _kept(channels: tuple[str, ...]) -> tuple[int, ...]:
-    """Columns that are looked at: what the montage is made of, or all EEG where it cannot be made."""
-    plan = plan_of(channels)
-    columns = plan.inputs.tolist() or list(plan.electrodes.columns) or list(range(len(channels)))
-    return tuple(columns[: max(MOST_UNKNOWN, len(plan.inputs))])
-
-
-def narrowed(piece: Piece) -> Piece:
-    """A piece without the channels that nothing is made of."""
-    chunk = piece.chunk
-    kept = _kept(chunk.channels)
-    if len(kept) == len(chunk.channels):
-        return piece
-    columns = list(kept)
-    off = chunk.lead_off
-    return replace(
-        piece,
-        chunk=replace(
-            chunk,
-            channels=tuple(chunk.channels[column] for column in columns),
-            samples=chunk.samples[:, columns],
-            lead_off=None if off is None else tuple(off[column] for column in columns),
-        ),
-        samples=piece.samples[:, columns],
-    )

@@ -18,6 +18,12 @@ from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArr
 SIGNS = ("off", "missing", "flat", "saturated", "pop", "muscle", "mains")
 """Signs of a channel, in the order in which they are named."""
 
+UNUSABLE = ("off", "missing", "flat", "saturated")
+"""Those that alarms of electrodes are made of."""
+
+MOST_NAMED = 6
+MOST_LOOKED = 3
+
 
 def vitals(
     names: Mapping[int, str],
@@ -117,6 +123,28 @@ def predictions(
             )
         )
     return made
+
+
+def said_of_electrodes(bank: Bank, slot: int, signs: ChannelSigns, row: int) -> tuple[str, ...]:
+    """Which channels cannot be used, and why ("T7, Cz: off"); a line a sign."""
+    lines = []
+    for name in UNUSABLE:
+        columns = np.flatnonzero(getattr(signs, name)[row]).tolist()
+        if columns:
+            more = f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else ""
+            named = ", ".join(bank.channels[slot][column] for column in columns[:MOST_NAMED])
+            lines.append(f"{named}{more}: {name}")
+    return tuple(lines)
+
+
+def said_of_seizure(judged: Judged, row: int, derivations: Mapping[int, str]) -> tuple[str, ...]:
+    """What the network said in the second that raised an alarm, and where it looked."""
+    looked = judged.looked[row]
+    first = [place for place in np.argsort(-looked)[:MOST_LOOKED].tolist() if looked[place] > 0]
+    lines = [f"probability {judged.probability[row]:.2f}"]
+    if first:
+        lines.append(f"looked at most: {', '.join(derivations[place] for place in first)}")
+    return tuple(lines)
 
 
 def _numbers(values: WideFloatArray) -> list[float | None]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.alarm_book import AlarmBook
 from inference.alarm_spec import AlarmSetting
-from inference.alarms import AlarmEngine, Conditions, EngineState
+from inference.alarms import AlarmEngine, Conditions, EngineState, Reasons
 from inference.beats import NEVER
 from inference.catalog import Catalogue, load_catalogue
 from inference.errors import SnapshotError
@@ -28,6 +28,10 @@ SET_BACK_NS: Final = 30 * NS_PER_S
 """A window so far behind the last one is not late: the device's clock was set back."""
 
 FIRST_SLOTS: Final = 64
+
+
+Words = Callable[[int, str], tuple[str, ...]]
+"""What speaks for the alarm of a kind, by the row of its window; asked only where it is raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Windows:
         0 to 1; below :data:`CLEAN` a window neither raises nor ends an alarm.
     offsets : ndarray of int64, shape (n,)
         Raw record that completed each window.
+    words : callable or None
+        The reasons of alarms that these windows raise.
     """
 
     beds: tuple[str, ...]
@@ -57,6 +63,7 @@ class Windows:
     classes: tuple[str, ...]
     quality: WideFloatArray
     offsets: IntArray
+    words: Words | None = None
 
 
 class WindowsState(msgspec.Struct, frozen=True):
@@ -180,7 +187,7 @@ class WindowMonitor:
                 np.asarray(summed[fresh] >= self.rules.threshold, dtype=np.bool_),
                 np.asarray(clean & mixing.any(axis=0), dtype=np.bool_),
             )
-            alarms.extend(self._judge(now, windows.offsets[fresh]))
+            alarms.extend(self._judge(now, windows.offsets[fresh], self._reasons(windows.words, fresh)))
         return alarms
 
     def push_predictions(self, items: Iterable[Prediction]) -> list[Alarm]:
@@ -202,10 +209,18 @@ class WindowMonitor:
                 self.engine.clock_set_back(slot)
         return np.asarray(ends_ns > self._end_ns[slots], dtype=np.bool_)
 
-    def _judge(self, now: Votes, offsets: IntArray) -> list[Alarm]:
+    def _reasons(self, words: Words | None, rows: IntArray) -> Reasons | None:
+        """Reasons by row of a layer and column of a rule."""
+        if words is None:
+            return None
+        return lambda row, column: words(int(rows[row]), self.rules.specs[column].kind)
+
+    def _judge(self, now: Votes, offsets: IntArray, reasons: Reasons | None) -> list[Alarm]:
         found = self._history.step(now, self.engine.active(now.slots), self.engine.limits(now.slots).above)
         changes = self.engine.update(
-            Conditions(now.slots, now.ends_ns, found.true, found.enough, found.onsets_ns, found.values)
+            Conditions(
+                now.slots, now.ends_ns, found.true, found.enough, found.onsets_ns, found.values, reasons
+            )
         )
         if not changes:
             return []

@@ -44,7 +44,9 @@ class LoudWatch:
         now = np.where(there, np.where(size > LOUD_UV, 0.9, 0.1), np.nan).astype(np.float32)
         self.waiting[beds] = np.concatenate([self.waiting[beds, 1:], now[:, None]], axis=1)
         asked = self.waiting[beds, 0]
-        return SeenSecond(asked, self.waiting[beds], np.zeros((len(beds), 18)), self.events.push(beds, asked))
+        looked = np.zeros((len(beds), 18), dtype=np.float32)
+        looked[:, [0, 15]] = 0.4, 0.6
+        return SeenSecond(asked, self.waiting[beds], looked, self.events.push(beds, asked))
 
     def reset(self, bed: int) -> None:
         self.waiting[bed] = np.nan

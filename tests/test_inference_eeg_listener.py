@@ -51,6 +51,7 @@ def test_a_seizure_is_one_latched_alarm_that_ends_with_it() -> None:
     (alarm,) = {alarm.onset_ns for alarm in outcome.alarms if alarm.kind == "seizure"}
     assert seconds([alarm])[0] == pytest.approx(31, abs=2.1)
     assert raised(outcome) == ["seizure"]
+    assert outcome.alarms[0].reasons == ["probability 0.90", "looked at most: F8-T8, Fp1-F7"]
 
 
 def test_every_second_is_told_with_its_own_time_and_a_seizure_as_one_span() -> None:

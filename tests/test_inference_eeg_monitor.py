@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from inference.eeg_monitor import narrowed
+from inference.eeg_plans import narrowed
 from inference.eeg_state import EegState, put_eeg, take_eeg
 from inference.errors import SnapshotError
 from inference.packed import pack
@@ -215,6 +215,7 @@ def simulated_off() -> str:
 def test_the_devices_flag_is_believed(eeg: np.ndarray) -> None:
     outcome = play(monitor(), pieces(eeg, off=("Cz", "Pz")))
     assert raised(outcome) == ["lead_off"]
+    assert outcome.alarms[0].reasons == ["Cz, Pz: off"]
     assert trends(outcome)[-1].electrodes == {"Cz": ["off"], "Pz": ["off"]}
     assert trends(outcome)[-1].trusted == 16
 
@@ -223,6 +224,7 @@ def test_many_electrodes_off_suspend_the_alarms(eeg: np.ndarray) -> None:
     outcome = play(monitor(), pieces(eeg, off=CHANNELS[:9]))
     assert raised(outcome) == ["unusable"]
     assert "alarms suspended" in outcome.alarms[0].message
+    assert outcome.alarms[0].reasons == [f"{', '.join(CHANNELS[:6])} and 3 more: off"]
     assert not outcome.vitals[-1].usable
 
 
