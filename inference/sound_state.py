@@ -20,6 +20,7 @@ class SoundState(msgspec.Struct, frozen=True):
     device: str = ""
     silent: bool = False
     off_s: int = 0
+    last_ns: int | None = None
 
 
 def take_sound(monitor: SoundMonitor, bed: str) -> SoundState | None:
@@ -44,6 +45,7 @@ def take_sound(monitor: SoundMonitor, bed: str) -> SoundState | None:
         monitor.sensors.of[slot].device,
         bool(monitor.sensors.silent[slot]),
         int(monitor.sensors.off_s[slot]),
+        int(monitor.sensors.last_ns[slot]),
     )
 
 
@@ -74,8 +76,12 @@ def _put(monitor: SoundMonitor, bed: str, state: SoundState) -> None:
     monitor.usual.seconds[slot], monitor.usual.counts[slot] = arrays["usual"], arrays["counts"]
     monitor.loudness[slot], monitor.clean[slot] = arrays["loudness"], arrays["clean"]
     monitor.sensors.of[slot] = Sensor(state.device, state.stream.fs_hz, state.stream.channels)
-    hop, slots = monitor.bank.hop, np.array([slot])
-    monitor.sensors.last_ns[slot] = monitor.bank.time_ns(slots, monitor.bank.count[slots] // hop * hop)[0]
+    last_ns = state.last_ns
+    if last_ns is None:
+        # A version before this one did not say: the last whole second that is held.
+        hop, slots = monitor.bank.hop, np.array([slot])
+        last_ns = int(monitor.bank.time_ns(slots, monitor.bank.count[slots] // hop * hop)[0])
+    monitor.sensors.last_ns[slot] = last_ns
     monitor.sensors.silent[slot], monitor.sensors.off_s[slot] = state.silent, state.off_s
     listener = monitor.listener
     if listener is None:

@@ -364,6 +364,21 @@ def test_a_successor_goes_on_to_the_last_bit(cut_s: float, kind: SignalKind, hea
     assert expected.vitals
 
 
+def test_a_successor_knows_how_long_a_sensor_that_blinked_was_away() -> None:
+    first, successor = monitor(LUNG), monitor(LUNG)
+    play(first, pieces(LUNG, lung(30)))
+    # Half a second after 40 s of nothing: too short to be judged.
+    play(first, pieces(LUNG, lung(1)[: FS // 2], begins=70 * FS))
+    state = take_sound(first, "bed")
+    assert state is not None
+    put_sound(successor, "bed", state)
+    back = pieces(LUNG, lung(12), begins=115 * FS)
+    for one in (first, successor):
+        play(one, back[:3])
+        assert np.isnan(one.usual.of(np.array([0])).level_db)
+    assert play(successor, back[3:]) == play(first, back[3:])
+
+
 def test_another_network_listens_anew_and_the_rest_goes_on() -> None:
     sound = lung(40)
     first = monitor(LUNG, PlainListener())
