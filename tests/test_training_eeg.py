@@ -331,7 +331,7 @@ def test_background_alone_chooses_the_least_threshold_that_stays_silent() -> Non
     # Probability 0.62 for 20 s.
     loud = seen("a", None, (40, 60, 0.5))
     assert choose_threshold([loud], events, 2.0) == 0.7
-    assert choose_threshold([seen("a", None, (0, 1, -4.0))], events, 2.0) == 0.55
+    assert choose_threshold([seen("a", None, (0, 1, -4.0))], events, 2.0) == 0.35
 
 
 def test_patients_with_seizures_choose_the_threshold_by_their_events() -> None:

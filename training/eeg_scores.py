@@ -23,8 +23,6 @@ SEGMENTS: Final = "segments"
 GRID: Final = np.round(np.arange(0.30, 0.96, 0.05), 2)
 FEWEST_SEIZURE_PATIENTS: Final = 3
 """Of fewer validation patients with seizures the threshold is chosen by background alone."""
-LEAST_THRESHOLD: Final = 0.5
-"""Least threshold that background alone may choose."""
 EVENTS: Final = "Seizures (SzCORE)"
 NONE: Final = "–"
 PROMPT_S: Final = 15.0
@@ -75,10 +73,7 @@ def choose_threshold(seen: Sequence[SeenEeg], events: EegEvents, delay_s: float)
         scores = np.nan_to_num([one.f1 for one in tallies])
         best = np.flatnonzero(scores >= scores.max() - 1e-9)
         return float(GRID[best[len(best) // 2]])
-    quiet = [
-        value >= LEAST_THRESHOLD and one.false_per_day <= events.false_per_day
-        for value, one in zip(GRID, tallies, strict=True)
-    ]
+    quiet = [one.false_per_day <= events.false_per_day for one in tallies]
     first = quiet.index(True) if any(quiet) else len(GRID) - 1
     return float(GRID[min(first + 1, len(GRID) - 1)])
 
