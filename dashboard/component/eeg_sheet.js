@@ -119,6 +119,8 @@ class EegSheet {
     const { signal } = derived;
     const lapSamples = Math.round(layout.span * signal.fs);
     const erase = Math.round(ERASE_S * signal.fs);
+    // The device's clock glides: a little back is not anew.
+    if (this.drawn !== null && end <= this.drawn && this.drawn - end < erase) return;
     if (this.drawn === null || end < this.drawn || end - this.drawn > lapSamples / 2) {
       this.context.clearRect(0, 0, layout.width, layout.height);
       this.drawn = Math.max(derived.first, end - lapSamples + erase);
