@@ -31,8 +31,9 @@ def unknown_since(alarm: Alarm, snapshot: WardSnapshot, now_ns: int) -> int | No
         return alarm.emitted_ns
     if not snapshot.connected:
         return now_ns - round(snapshot.silent_s * NS_PER_S)
-    if bed.unanalysed_s is not None and bed.unanalysed_s > UNANALYSED_HEARD_S:
-        return now_ns - round(bed.unanalysed_s * NS_PER_S)
+    unanalysed_s = bed.unanalysed.get(alarm.signal, 0.0)
+    if unanalysed_s > UNANALYSED_HEARD_S:
+        return now_ns - round(unanalysed_s * NS_PER_S)
     word_ns = _last_word_ns(bed, now_ns)
     return word_ns if now_ns - word_ns > SILENT_NS else None
 

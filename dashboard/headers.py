@@ -49,6 +49,7 @@ class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
     heard: list[str]
     quality: float | None
     unanalysed: float | None
+    unanalysed_of: str
     standby: bool
     standby_by: str | None
     paused: float | None

@@ -12,25 +12,25 @@ from dashboard.eeg_seconds import EegSeconds
 from dashboard.eeg_spectra import Spectra
 from dashboard.heard_sounds import SOUNDS, HeardSounds
 from dashboard.history import HeardBeats, VitalRing
-from dashboard.snapshots import LIVE_S, BedSnapshot, FindingSnapshot, VitalSnapshot
+from dashboard.snapshots import LIVE_S, WATCHED, BedSnapshot, FindingSnapshot, VitalSnapshot
 from dashboard.traces import Trace
 from inference.types import Alarm, Bed, Prediction, Vital
 from ingest.types import NS_PER_S, SignalKind
 
 ANSWERED_NS: Final = 2 * NS_PER_S
-"""Vital signs so little behind an ECG answer it: the worker waits for whole seconds and for chunks."""
+"""Vital signs so little behind a signal answer it: the worker waits for whole seconds and for chunks."""
 MOST_PENDING: Final = 1_000
 HEARD_AGAIN_S: Final = 10.0
 """A network judges a sound every few seconds; what it said longer ago is not said of now."""
 UNANSWERED_S: Final = 2.0
-"""ECG that waits for its vital signs for longer is not analysed."""
+"""A signal that waits for its vital signs for longer is not analysed."""
 UNANSWERED_FIRST_S: Final = 10.0
-"""So long the worker may take for the first vital signs of an ECG that has just begun."""
+"""So long the worker may take for the first vital signs of a signal that has just begun."""
 
 
 @dataclass(slots=True)
 class AnalysisWatch:
-    """Whether the vital signs of a bed keep up with its ECG.
+    """Whether the vital signs of a signal keep up with it.
 
     By the device's clock, so that a worker that works off what lay for minutes is not taken for one that
     watches; how long it waits is counted by this machine's.
@@ -42,8 +42,8 @@ class AnalysisWatch:
     """Ends of chunks that no vital signs answer yet (device ns), and when each came; the oldest first."""
     answered: bool = False
 
-    def note_ecg(self, end_ns: int, fresh_at: float) -> None:
-        """Note that ECG came; after a silence the worker is given time for its first numbers again."""
+    def note_chunk(self, end_ns: int, fresh_at: float) -> None:
+        """Note that the signal came; after a silence the worker is given time for its first numbers again."""
         if self.since is None or fresh_at - self.at > LIVE_S:
             self.since, self.answered = fresh_at, False
             self.pending.clear()
@@ -62,11 +62,15 @@ class AnalysisWatch:
             self.answered = True
 
     def unanalysed_s(self, now: float) -> float | None:
-        """For how long ECG has waited for vital signs; ``None`` where it is analysed or none comes."""
+        """For how long it has waited for vital signs; ``None`` where it is analysed or nothing comes."""
         if not self.pending or now - self.at >= LIVE_S:
             return None
         wait_s = now - self.pending[0][1]
         return wait_s if wait_s > (UNANSWERED_S if self.answered else UNANSWERED_FIRST_S) else None
+
+
+def _watches() -> dict[str, AnalysisWatch]:
+    return {kind.value: AnalysisWatch() for kind in WATCHED}
 
 
 def _nothing_heard() -> dict[str, HeardSounds]:
@@ -87,7 +91,7 @@ class HeldBed:
     eeg_spectra: Spectra = field(default_factory=Spectra)
     eeg_seconds: EegSeconds = field(default_factory=EegSeconds)
     status: Bed | None = None
-    watch: AnalysisWatch = field(default_factory=AnalysisWatch)
+    watches: dict[str, AnalysisWatch] = field(default_factory=_watches)
 
     def set_status(self, status: Bed, history_s: float) -> None:
         """Take in how the bed is set; a new patient inherits nothing."""
@@ -146,7 +150,11 @@ class HeldBed:
             vitals=vitals,
             findings=findings,
             alarms=alarms,
-            unanalysed_s=self.watch.unanalysed_s(now),
+            unanalysed={
+                signal: wait_s
+                for signal, watch in self.watches.items()
+                if (wait_s := watch.unanalysed_s(now)) is not None
+            },
             status=self.status,
             heard=tuple(
                 label

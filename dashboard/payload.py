@@ -32,7 +32,16 @@ from dashboard.headers import (
     UrgentHeader,
 )
 from dashboard.snapshots import BedSnapshot, StreamSnapshot, TraceWindow, VitalSnapshot, WardSnapshot
-from dashboard.summary import message_text, of_ward, soundings, state_text, summarise, urgency, wards_of
+from dashboard.summary import (
+    message_text,
+    of_ward,
+    soundings,
+    state_text,
+    summarise,
+    unanalysed_words,
+    urgency,
+    wards_of,
+)
 from dashboard.ward import Ward
 from ingest.types import MISSING_INT16, FloatArray, SignalKind
 
@@ -180,6 +189,7 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         heard=list(bed.heard),
         quality=_quality(vital),
         unanalysed=_tenths(bed.unanalysed_s),
+        unanalysed_of=unanalysed_words(bed),
         standby=bed.standby,
         standby_by=bed.status.standby_by if bed.status else None,
         paused=_paused_s(bed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from inference.types import Alarm, Beat, Bed, Prediction
@@ -11,6 +11,8 @@ from ingest.types import FloatArray, IntArray, SignalKind, WideFloatArray
 
 LIVE_S: Final = 5.0
 """Raw chunks newer than this: the signal comes."""
+WATCHED: Final = (SignalKind.ECG, SignalKind.EEG, SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
+"""Signals of which a worker tells numbers each second."""
 
 _BESIDE: Final = (SignalKind.LUNG_SOUND.value, SignalKind.HEART_SOUND.value, SignalKind.EEG.value)
 """Signals whose numbers stand beside them, not large."""
@@ -138,8 +140,8 @@ class FindingSnapshot:
 class BedSnapshot:
     """One bed. ``age_s`` is that of its newest data of any kind, ``None`` if none was ever received.
 
-    ``unanalysed_s`` says for how long an ECG has come without vital signs, ``None`` where it is analysed (or
-    the bed has no live ECG to judge). ``status`` is how workers say that it is set, ``None`` while they have
+    ``unanalysed`` says for how long signals have come without vital signs (s), by signal; none of those that
+    are analysed or do not come. ``status`` is how workers say that it is set, ``None`` while they have
     not. ``heard`` names what networks have lately heard in its sounds that is not normal.
     """
 
@@ -149,7 +151,7 @@ class BedSnapshot:
     vitals: tuple[VitalSnapshot, ...]
     findings: tuple[FindingSnapshot, ...]
     alarms: tuple[Alarm, ...]
-    unanalysed_s: float | None = None
+    unanalysed: Mapping[str, float] = field(default_factory=dict)
     status: Bed | None = None
     heard: tuple[str, ...] = ()
 
@@ -159,9 +161,20 @@ class BedSnapshot:
         return self.status is not None and self.status.standby
 
     @property
-    def live_ecg(self) -> bool:
-        """Whether an ECG comes from this bed now."""
-        return any(stream.kind is SignalKind.ECG and stream.age_s < LIVE_S for stream in self.streams)
+    def unanalysed_s(self) -> float | None:
+        """The longest that a signal has come without vital signs; ``None`` where all are analysed."""
+        return max(self.unanalysed.values(), default=None)
+
+    @property
+    def unanalysed_signals(self) -> tuple[str, ...]:
+        """Signals that are not analysed, where others of the bed are; none where that is all that comes."""
+        others = any(kind not in self.unanalysed for kind in self.live_watched)
+        return tuple(self.unanalysed) if others else ()
+
+    @property
+    def live_watched(self) -> tuple[SignalKind, ...]:
+        """Signals that come now and of which a worker tells numbers each second."""
+        return tuple(one.kind for one in self.streams if one.kind in WATCHED and one.age_s < LIVE_S)
 
     @property
     def vital(self) -> VitalSnapshot | None:

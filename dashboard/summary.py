@@ -9,6 +9,7 @@ from typing import Final, Literal
 from dashboard.snapshots import LIVE_S, BedSnapshot, WardSnapshot
 from dashboard.urgency import LEAST_GRAVE, PRIORITY_RANK, Urgency, by_urgency
 from dashboard.words import count
+from inference.alarm_spec import SIGNAL_NAMES
 from inference.commands import PAUSE_S
 from inference.types import Alarm, AlarmState, Priority
 from ingest.types import NS_PER_S, SignalKind
@@ -132,9 +133,15 @@ def _own_findings(bed: BedSnapshot) -> list[OwnFinding]:
         if stream.kind is SignalKind.ECG and stream.age_s > STALE_S and not bed.standby
     ]
     if bed.unanalysed_s is not None:
-        text = f"!!! NOT ANALYSED {bed.unanalysed_s:.0f} s: alarms suspended"
+        text = f"!!! {unanalysed_words(bed)}NOT ANALYSED {bed.unanalysed_s:.0f} s: alarms suspended"
         found.append(OwnFinding(text, missing=False, sounds=bed.unanalysed_s >= UNANALYSED_HEARD_S))
     return found
+
+
+def unanalysed_words(bed: BedSnapshot) -> str:
+    """Which signals are not analysed, before the words that say so; nothing where that is all that comes."""
+    names = ", ".join(SIGNAL_NAMES.get(signal, signal) for signal in bed.unanalysed_signals)
+    return f"{names} " if names else ""
 
 
 def summarise(snapshot: WardSnapshot, hidden: int = 0) -> Summary:
@@ -172,7 +179,9 @@ def _no_worker(snapshot: WardSnapshot) -> float | None:
 
 
 def _no_analysis(snapshot: WardSnapshot) -> float | None:
-    waits = [bed.unanalysed_s for bed in snapshot.beds if bed.live_ecg]
+    waits = [
+        None if bed.unanalysed_signals else bed.unanalysed_s for bed in snapshot.beds if bed.live_watched
+    ]
     waited = [wait for wait in waits if wait is not None]
     return min(waited) if waited and len(waited) == len(waits) else None
 

@@ -96,9 +96,9 @@ class Ward:
                 trace = bed.traces[chunk.kind] = Trace(chunk, self._history_s)
             if not trace.push(chunk, fresh_at):
                 return
-            if chunk.kind is SignalKind.ECG:
-                bed.watch.note_ecg(chunk.end_ns, fresh_at)
-            elif chunk.kind is SignalKind.EEG:
+            if chunk.kind in bed.watches:
+                bed.watches[chunk.kind].note_chunk(chunk.end_ns, fresh_at)
+            if chunk.kind is SignalKind.EEG:
                 bed.eeg_spectra.push(chunk)
 
     def add_vital(self, vital: Vital, age_s: float = 0.0) -> None:
@@ -110,8 +110,8 @@ class Ward:
                 return
             # A worker that works off what lay for minutes says nothing of now.
             fresh_at = min(fresh_at, self.clock() - bed.behind_s(vital))
-            if vital.signal == SignalKind.ECG:
-                bed.watch.note_vital(vital.time_ns)
+            if vital.signal in bed.watches:
+                bed.watches[vital.signal].note_vital(vital.time_ns)
             held = bed.vitals.get(vital.signal)
             if held is None or not _supersedes(held[0].time_ns, held[0], vital.time_ns, vital):
                 bed.vitals[vital.signal] = (vital, fresh_at)

@@ -576,12 +576,12 @@ class TestAnalysis:
         self.run(clock, ward, 38, 42, "bed-01", analysed=False)
         assert self.header(ward)["beds"][0]["unanalysed"] == 11.0
 
-    def test_a_silent_bed_and_one_without_ecg_are_not_judged(self) -> None:
+    def test_a_silent_bed_and_one_without_numbers_are_not_judged(self) -> None:
         clock = Clock()
         ward = Ward(clock=clock)
         for second in range(20):
             clock.now = 100.0 + second
-            ward.add_chunk(chunk(second, bed="eeg", kind=SignalKind.EEG))
+            ward.add_chunk(chunk(second, bed="breath", kind=SignalKind.RESP))
             if second < 12:
                 ward.add_chunk(chunk(second, bed="silent"))
         header = self.header(ward)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
+from dashboard.alarm_known import unknown_since
 from dashboard.feed import Feed
 from dashboard.snapshots import WardSnapshot
 from dashboard.summary import of_ward, own_findings, soundings, summarise
@@ -312,3 +313,30 @@ def test_a_dashboard_that_lags_counts_the_age_of_what_it_reads(skew_s: float) ->
     feed._read(part, [FakeRecord(broker_ms - 9e3, 1)], caught_up=False)
     assert ages[0] == 0.0
     assert ages[1] == pytest.approx(9.0, abs=0.5)
+
+
+def test_a_sound_that_nobody_analyses_is_told_beside_an_ecg_that_is() -> None:
+    clock = Clock()
+    ward = live(clock)
+    for second in range(12, 30):
+        clock.now += 1
+        ward.add_chunk(chunk(second))
+        ward.add_vital(vital(second + 1.0))
+        ward.add_chunk(chunk(second, kind=SignalKind.LUNG_SOUND))
+    assert texts(ward) == ["!!! LUNG SOUND NOT ANALYSED 17 s: alarms suspended"]
+    assert summarise(ward.snapshot()).no_analysis_s is None
+    standing = alarm("wheeze", priority=Priority.MEDIUM, kind="new_wheeze", signal="lung_sound")
+    ward.add_alarm(standing)
+    assert unknown_since(standing, ward.snapshot(), 100 * NS_PER_S) == 83 * NS_PER_S
+    ward.add_alarm(beating := alarm("hr", priority=Priority.MEDIUM, kind="hr_high"))
+    assert unknown_since(beating, ward.snapshot(), NS_PER_S) is None
+
+
+def test_a_bed_that_sends_nothing_but_sounds_says_when_nobody_analyses_it() -> None:
+    clock = Clock()
+    ward = Ward(clock=clock)
+    for second in range(20):
+        clock.now += 1
+        ward.add_chunk(chunk(second, kind=SignalKind.HEART_SOUND))
+    assert texts(ward) == ["!!! NOT ANALYSED 19 s: alarms suspended"]
+    assert summarise(ward.snapshot()).no_analysis_s == 19.0

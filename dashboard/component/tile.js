@@ -168,7 +168,7 @@ class Tile {
     else show(this.cover, "");
     const unanalysed = !lost && !stale && header.unanalysed !== null;
     this.node.classList.toggle("unanalysed", unanalysed);
-    show(this.strip, unanalysed ? `!!! NOT ANALYSED ${Math.floor(header.unanalysed + sinceFeed)} s: alarms suspended` : "");
+    show(this.strip, unanalysed ? `!!! ${header.unanalysedOf}NOT ANALYSED ${Math.floor(header.unanalysed + sinceFeed)} s: alarms suspended` : "");
     const fresh = !lost && !stale && header.numberAge !== null && header.numberAge + sinceFeed < NUMBER_STALE_S;
     this.#refreshNumbers(header, fresh, !lost && !stale);
     this.#refreshNotes(header, sinceFeed, stale, lost);
