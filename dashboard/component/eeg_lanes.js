@@ -157,7 +157,7 @@ class EegLanes {
 
   #times(hours, top) {
     const { context, inks } = this;
-    const step = hours > 1 ? 1200 : hours > 0.5 ? 600 : 300;
+    const step = hours > 1 ? 1200 : hours > 0.5 ? 600 : hours > 0.2 ? 300 : 120;
     context.fillStyle = inks.ink;
     context.textBaseline = "top";
     context.textAlign = "center";
