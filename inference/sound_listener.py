@@ -125,6 +125,8 @@ class Listener:
             card.window_s if kind is SignalKind.HEART_SOUND else card.window_s - first * card.step_s
         )
         """Last seconds, those among them that are judged."""
+        # A step stands for the middle of what its frames are made of.
+        self._begin_s = float(network.step_times_s(1)[0]) - network.step_s / 2
         # A murmur is judged by whole cycles: the window as it is.
         self.whole = kind is SignalKind.HEART_SOUND
         for size in BATCH_SIZES:
@@ -181,8 +183,8 @@ class Listener:
         joined = blocks.transpose(0, 2, 1, 3).reshape(len(rows), blocks.shape[2], -1)
         heard = self._listen(joined[:, :, -window_frames:])
         probabilities = heard.probabilities.astype(np.float64)
-        begins_s = 0.0 if self.whole else self._steps.start * self.network.step_s
-        ends_s = self.card.window_s if self.whole else self._steps.stop * self.network.step_s
+        begins_s = 0.0 if self.whole else self._begin_s + self._steps.start * self.network.step_s
+        ends_s = self.card.window_s if self.whole else self._begin_s + self._steps.stop * self.network.step_s
         called: BoolArray = probabilities >= self._thresholds
         return Pieces(rows, probabilities, called, begins_s, ends_s, heard, self._steps)
 
