@@ -383,6 +383,21 @@ def test_pretraining_that_heard_the_test_side_is_refused(task: LungTask, tmp_pat
         fit(task, task.folds(3)[0], tmp_path / "lung", from_weights=str(tmp_path / "pretrained" / "model"))
 
 
+def test_what_is_held_out_is_not_heard_from_another_folder_either(task: LungTask, tmp_path: Path) -> None:
+    again = f"data.folder={as_table(task.data / 'icbhi2017', tmp_path / 'mine')}"
+    recipe = override(sound_pretrain_1(), [*SMALL, 'data.sources=["icbhi2017"]', again])
+    lung = task.folds(3)[0]
+    held_out = {Path(name).stem for name in (*lung.validation, *lung.test)}
+    apart = open_task(override(recipe, ["data.held_out=icbhi2017"]), task.data, task.cache).folds(3)[0]
+    assert not held_out & {Path(name).stem for name in apart.train}
+    assert any(name.startswith("folder/") for name in apart.train)
+    # Who kept nothing apart is told when the lung model begins.
+    all_of_it = open_task(override(recipe, ["data.held_out=", "data.sources=[]"]), task.data, task.cache)
+    fit(all_of_it, all_of_it.split(), tmp_path / "pretrained")
+    with pytest.raises(BadRecipe, match=r"trained on folder/audio/.*held out here"):
+        fit(task, lung, tmp_path / "lung", from_weights=str(tmp_path / "pretrained" / "model"))
+
+
 def test_a_folder_of_sounds_pretrains_too(data: Path, tmp_path: Path) -> None:
     recipe = override(
         sound_pretrain_1(), [*SMALL, "data.sources=[]", f"data.folder={data / 'icbhi2017'}", "data.held_out="]

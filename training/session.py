@@ -139,7 +139,7 @@ def fit(
     start = None
     if from_weights is not None:
         network, card = store.load(from_weights)
-        check_start(card, split, task.recipe)
+        check_start(card, split, task.recipe, task.recording)
         start = network.state_dict()
     trainer = Trainer(task, split, out, device, start, group)
     model = trainer.run(None if progress is None else progress(trainer))
@@ -180,7 +180,7 @@ def check_sides(split: Split) -> None:
         raise BadRecipe(f"the split has {', '.join(sorted(both)[:5])} on two sides")
 
 
-def check_start(card: ModelSpec, split: Split, recipe: Recipe) -> None:
+def check_start(card: ModelSpec, split: Split, recipe: Recipe, recording: Callable[[str], str] = str) -> None:
     """Refuse to begin with a model that has seen what is held out here: its figures would say nothing.
 
     A card that describes a long side by its number and hash cannot be held against a split: then it warns.
@@ -193,6 +193,8 @@ def check_start(card: ModelSpec, split: Split, recipe: Recipe) -> None:
         Of the run.
     recipe : Recipe
         Of the run; own records of another folder are other records, whatever their names.
+    recording : callable
+        What tells a record from all others (:meth:`training.task.Task.recording`).
 
     Raises
     ------
@@ -202,7 +204,8 @@ def check_start(card: ModelSpec, split: Split, recipe: Recipe) -> None:
     same_folder = card.training.get("folder.records", "") == recipe.folder.records
     held_out = {name for name in (*split.validation, *split.test) if same_folder or name.split("/")[0] != OWN}
     seen = card.split.get("train", ())
-    both = sorted(held_out & {*seen})
+    held_recordings = {recording(name) for name in held_out}
+    both = sorted(name for name in {*seen} if recording(name) in held_recordings)
     if both:
         raise BadRecipe(
             f"--from-weights {card.name}: it was trained on {', '.join(both[:5])}"

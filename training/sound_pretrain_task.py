@@ -117,6 +117,11 @@ class PretrainSampler:
         return x, np.ascontiguousarray(target), hidden
 
 
+def _patient(name: str) -> str:
+    """A recording's patient, as far as names tell it."""
+    return name.rsplit("/", 1)[-1].split("_")[0]
+
+
 class PretrainTask(SoundTask):
     """Filling in what is hidden; see :class:`~training.task.Task`."""
 
@@ -170,12 +175,12 @@ class PretrainTask(SoundTask):
 
     def _around(self, lung: Split | None) -> Split:
         own = {*lung.train, *lung.validation, *lung.test} if lung else set()
-        others = [name for name in self.paths if name not in own]
+        # What is held out may lie in another set or in a user's folder once more, cut otherwise.
+        unheard = {_patient(name) for name in (*lung.validation, *lung.test)} if lung else set()
+        others = [name for name in self.paths if name not in own and _patient(name) not in unheard]
 
         def validates(name: str) -> bool:
-            # By the recording's patient, as far as names tell it.
-            patient = name.rsplit("/", 1)[-1].split("_")[0]
-            return hashlib.sha256(patient.encode()).digest()[0] < 16
+            return hashlib.sha256(_patient(name).encode()).digest()[0] < 16
 
         held = tuple(name for name in others if validates(name))
         train = tuple(name for name in others if name not in set(held))

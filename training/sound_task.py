@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from models.spec import Conv2dFrontEnd, MelFrames
@@ -29,6 +30,10 @@ class SoundTask(Task):
         if not isinstance(config, Conv2dFrontEnd) or config.mel is None:
             raise BadRecipe(f"recipe {self.recipe.name}: {self.needs} a conv2d front end with mel frames")
         return config
+
+    def recording(self, name: str) -> str:
+        """A recording's own name: sets are published in several layouts, and lie in folders of any name."""
+        return PurePosixPath(name).stem
 
     @property
     def mel(self) -> MelFrames:

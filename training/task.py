@@ -92,6 +92,10 @@ class Task(ABC):
     def split(self) -> Split:
         """The fixed split of the shipped model."""
 
+    def recording(self, name: str) -> str:
+        """What tells a record from all others: its name, or less of it where a record has several names."""
+        return name
+
     def folds(self, k: int) -> list[Split]:
         """``k`` splits by patient; every scored patient is in the test side of exactly one.
 
