@@ -66,10 +66,10 @@ class EegEvents(Part):
     """From probabilities of seconds to seizures (:class:`models.eeg_events.EventRule`)."""
 
     within_s: int = Field(
-        default=10, ge=1, le=120, description="a seizure is raised by so many past seconds …"
+        default=6, ge=1, le=120, description="a seizure is raised by so many past seconds …"
     )
     least_s: int = Field(
-        default=6, ge=1, le=120, description="… of which at least so many are over the threshold"
+        default=4, ge=1, le=120, description="… of which at least so many are over the threshold"
     )
     release: float = Field(default=0.5, gt=0, le=1, description="it ends below this share of the threshold …")
     off_s: int = Field(default=6, ge=1, le=300, description="… for so long")
