@@ -173,6 +173,9 @@ class EegLanes {
   #cursor([from, until], bottom) {
     const { context, inks } = this;
     context.fillStyle = inks.measure;
-    context.fillRect(this.x(from), LANE_GAP, Math.max(2, this.x(until) - this.x(from)), bottom - 2 * LANE_GAP);
+    const [left, right] = [this.x(from), Math.max(this.x(until), this.x(from) + 2)];
+    const height = bottom - 2 * LANE_GAP;
+    for (const x of [left - 1, right]) context.fillRect(x, LANE_GAP, 1.5, height);
+    for (const y of [LANE_GAP, LANE_GAP + height]) context.fillRect(left - 1, y - 1, right - left + 2, 1.5);
   }
 }
