@@ -14,7 +14,7 @@ from tests.eeg_playing import simulated
 from training.eeg_recipes import eeg_seizure_1
 
 BEHIND = 2
-RULE = EventRule(threshold=0.6, within_s=10, least_s=6, release=0.5, off_s=6)
+RULE = EventRule(threshold=0.6, within_s=6, least_s=4, release=0.5, off_s=6)
 LOUD_UV = 60.0
 
 
@@ -23,7 +23,7 @@ def card(**changes: object) -> ModelSpec:
         "name": "eeg-test", "task": "eeg", "description": "", "signal": "eeg", "unit": "uV", "fs_hz": 128.0,
         "window_s": 16.0, "step_s": 1.0, "right_context_s": float(BEHIND),
         "step_classes": ("none", "seizure"), "window_classes": ("seizure",), "band_hz": (0.5, 40.0),
-        "thresholds": {"seizure": 0.6, "within_s": 10, "least_s": 6, "release": 0.5, "off_s": 6},
+        "thresholds": {"seizure": 0.6, "within_s": 6, "least_s": 4, "release": 0.5, "off_s": 6},
         "normalisation": "", "architecture": eeg_seizure_1().architecture, "data": "", "split": {},
         "metrics": {}, "cost": Cost(parameters=0, mflop_per_window=0, recurrent_share=0), "training": {},
         "code_commit": "",

@@ -222,17 +222,17 @@ def test_a_dead_sensor_suspends_until_it_lives_again() -> None:
 def test_votes_from_before_a_gap_do_not_count() -> None:
     watch = monitor("eeg")
     two = ("background", "seizure")
-    assert watch.push(windows(["seizure"] * 5, classes=two)) == []
-    assert watch.push(windows(["seizure"] * 5, start_s=600, classes=two)) == []
-    assert steps(watch.push(windows(["seizure"], start_s=625, classes=two))) == [("seizure", "active")]
+    assert watch.push(windows(["seizure"] * 3, classes=two)) == []
+    assert watch.push(windows(["seizure"] * 3, start_s=600, classes=two)) == []
+    assert steps(watch.push(windows(["seizure"], start_s=615, classes=two))) == [("seizure", "active")]
 
 
 def test_a_window_that_comes_again_changes_nothing_and_a_clock_set_back_blinds_nobody() -> None:
     watch = monitor("eeg")
     two = ("background", "seizure")
-    five = windows(["seizure"] * 5, classes=two)
-    assert [alarm for _ in range(4) for alarm in watch.push(five)] == []
-    got = watch.push(windows(["seizure"] * 6, start_s=-3600, classes=two))
+    three = windows(["seizure"] * 3, classes=two)
+    assert [alarm for _ in range(4) for alarm in watch.push(three)] == []
+    got = watch.push(windows(["seizure"] * 4, start_s=-3600, classes=two))
     assert steps(got) == [("seizure", "active")]
     assert seconds(got[0].onset_ns) == -3600
 
@@ -274,11 +274,11 @@ def test_a_model_without_a_class_leaves_its_alarms_alone() -> None:
 def test_a_removed_bed_leaves_nothing_to_the_next() -> None:
     watch = monitor("eeg")
     two = ("background", "seizure")
-    watch.push(windows(["seizure"] * 5, classes=two, bed="old"))
+    watch.push(windows(["seizure"] * 3, classes=two, bed="old"))
     watch.suspend("old", True)
     watch.remove("old")
-    assert watch.push(windows(["seizure"] * 5, start_s=25, classes=two, bed="new")) == []
-    assert steps(watch.push(windows(["seizure"], start_s=50, classes=two, bed="new"))) == [
+    assert watch.push(windows(["seizure"] * 3, start_s=15, classes=two, bed="new")) == []
+    assert steps(watch.push(windows(["seizure"], start_s=30, classes=two, bed="new"))) == [
         ("seizure", "active")
     ]
     assert watch.state("old") is None
