@@ -19,7 +19,7 @@ SOUND_STATEMENT = (
     "mean that there is none. What is shown is the sound itself and whether it can be used."
 )
 EEG_STATEMENT = (
-    "No network reads the EEG yet: seizures are not looked for in this version. "
+    "No network reads an EEG that is handed in yet: seizures are not looked for here, as they are at a bed. "
     "What is shown is whether each channel can be used."
 )
 
