@@ -171,6 +171,10 @@ def _lines(findings: Findings) -> list[str]:
         ]
     for sound in findings.sounds:
         lines += [
+            f"  {clock(one.onset_s)} to {'the end' if one.end_s is None else clock(one.end_s)}  {one.message}"
+            for one in gravest_first(sound.alarms)
+        ]
+        lines += [
             f"  not judged {clock(one.begin_s)} to {clock(one.end_s)}  {one.reason}" for one in sound.lost
         ]
         if sound.verdict is not None:

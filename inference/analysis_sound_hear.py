@@ -6,6 +6,7 @@ overlap and their steps are joined (:meth:`models.sounds.SoundModel.hear`), and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ import numpy as np
 
 from inference.analysis_findings import SoundCycle, SoundLoss, SoundMark, SoundVerdict
 from inference.analysis_sound_cycles import breath_cuts_s, cycles_between
-from inference.analysis_sound_play import NOT_JUDGED
+from inference.analysis_sound_play import MISSING, NOT_JUDGED
 from inference.sound_monitor import SPECS
 from inference.sound_records import events_of
 from ingest.conditioning import condition, delay_s
@@ -96,7 +97,7 @@ def hear_sound(
     n_steps = made.frames.shape[1] // model.frames_per_step
     if n_steps < 1:
         return None
-    frames = model.leveled(made.frames)
+    frames = _leveled(made, model, lost)
     times_s = made.begin_s + model.step_times_s(-(-frames.shape[1] // model.frames_per_step))
     counts = _outside(times_s, lost)
     if not counts.any():
@@ -121,6 +122,23 @@ def hear_sound(
     whole_s = duration_s - sum(one.end_s - one.begin_s for one in lost)
     verdict = _verdict(heard, model, shares) if whole_s >= model.spec.window_s else None
     return HeardSound(marks, cycles, said, verdict, shares)
+
+
+def _leveled(made: Frames, model: SoundModel, lost: Sequence[SoundLoss]) -> FloatArray:
+    """Frames less their levels, anew behind each hole: what comes next is not compared with nothing."""
+    mel = model.mel
+    frames = np.zeros_like(made.frames)
+    holes = [(one.begin_s, one.end_s) for one in lost if one.reason == MISSING]
+    begins = [0, *(_frame_at(end_s - made.begin_s, mel) + mel.early for _, end_s in holes)]
+    ends = [*(_frame_at(begin_s - made.begin_s, mel) for begin_s, _ in holes), frames.shape[1]]
+    for begin, end in zip(begins, ends, strict=True):
+        if begin < end:
+            frames[:, begin:end] = model.leveled(made.frames[:, begin:end])
+    return frames
+
+
+def _frame_at(at_s: float, mel: MelSpec) -> int:
+    return max(0, math.ceil(at_s * mel.frame_hz))
 
 
 def _marks(

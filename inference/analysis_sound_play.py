@@ -21,13 +21,13 @@ from ingest.settings import IngestSettings
 from ingest.types import NS_PER_S, SignalKind
 
 REASONS: Final = {
-    "lost": "sensor off or far too faint",
+    "lost": "sensor off, far too faint, or most samples missing",
     "clipped": "clipped",
     "hum": "mains hum",
     "noise": "far louder than before: speech or rubbing",
     OFF: "sensor off: nothing beats any more below 150 Hz",
 }
-MISSING: Final = "samples missing"
+MISSING: Final = "samples missing, all alike, or too faint"
 NOT_JUDGED: Final = "not judged"
 
 

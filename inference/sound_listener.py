@@ -109,6 +109,8 @@ class Listener:
         self.per_second = round(mel.frame_hz)
         self.hop_s = round(card.hop_s)
         n_seconds = -(-network.window_frames // self.per_second)
+        self.window_s = n_seconds + 1
+        """Seconds that a window touches, with what its first frames reach back."""
         self.level = network.level(n_slots)
         self.frames = np.zeros((n_slots, n_seconds, self.mel.n_rows, self.per_second), dtype=np.float32)
         """Ring of leveled frames, a second in each place."""

@@ -87,6 +87,8 @@ class SoundMonitor:
         """Ring of seconds of loudness; NaN where it does not count."""
         self.clean = np.zeros((n_slots, self.rhythm.span_s), dtype=np.bool_)
         """Ring: which of these seconds can be trusted."""
+        self.holes = np.zeros((n_slots, self.rhythm.span_s), dtype=np.bool_)
+        """Ring: in which of them samples were missing or stayed alike."""
         self.listener = None if network is None else Listener(kind, network, self.mel, n_slots)
         self.sensors = Sensors(n_slots)
         self._names: dict[int, str] = {}
@@ -109,6 +111,7 @@ class SoundMonitor:
         self.usual.resize(n_slots)
         self.loudness = np.pad(self.loudness, ((0, extra), (0, 0), (0, 0)), constant_values=np.nan)
         self.clean = np.pad(self.clean, ((0, extra), (0, 0)))
+        self.holes = np.pad(self.holes, ((0, extra), (0, 0)))
         self.sensors.resize(n_slots)
         if self.listener is not None:
             self.listener.resize(n_slots)
@@ -124,7 +127,7 @@ class SoundMonitor:
 
     def _reset(self, slot: int) -> None:
         slots = np.array([slot])
-        self.loudness[slot], self.clean[slot] = np.nan, False
+        self.loudness[slot], self.clean[slot], self.holes[slot] = np.nan, False, False
         if self.listener is not None:
             self.listener.reset(slots)
 
@@ -159,11 +162,12 @@ class SoundMonitor:
         # A sensor that fell off and a chest that fell silent sound alike: an apnoea is still looked for.
         off = self._off(signs, usual, loudest_db - np.nanmin(points, axis=1) * _DB_PER_NEPER)
         plain = (signs.present >= LEAST_PRESENT) & ~flags.any(axis=1)
-        clean = plain & ~self.sensors.stay_off(slots, off)
+        clean = plain & ~signs.holes & ~self.sensors.stay_off(slots, off)
+        self.holes[slots, seconds % self.rhythm.span_s] = signs.holes
         rhythm = self._follow(slots, seconds, points, clean)
         # A gain that was turned down is learned by its breaths; an apnoea never becomes usual.
         breathless = silent & np.isnan(rhythm.per_min) & (self.bank.kind is SignalKind.LUNG_SOUND)
-        self.usual.learn(slots, signs, ~plain | off | silent, breathless)
+        self.usual.learn(slots, signs, ~plain | off | silent, breathless | signs.holes)
         ends_ns = self.bank.time_ns(slots, due.ends)
         self.sensors.note(slots, ends_ns, silent, plain)
         said = np.column_stack([flags, silent, off])[:, : len(self._classes)].astype(np.float64)
@@ -176,9 +180,11 @@ class SoundMonitor:
             if told is not None:
                 outcome.predictions.extend(self._predictions(due, seconds, told, self.listener))
                 # What the network says of a piece that was disturbed counts for nothing.
-                quality = self._quality(slots[told.rows], seconds[told.rows], self.listener.judged_s)
+                quality = self._heard_quality(slots[told.rows], seconds[told.rows], self.listener)
                 trusted = quality >= CLEAN
                 heard = sound_records.heard_of(told, trusted, self.listener.network.classes)
+            # It would compare what comes next with nothing: it begins anew, as behind a gap.
+            self.listener.reset(slots[signs.empty])
         outcome.vitals.extend(
             sound_records.vitals(
                 self._names,
@@ -207,7 +213,7 @@ class SoundMonitor:
         below_db = np.where(learning, 0.0, usual.level_db - signs.level_db)
         above_db = np.where(learning, 0.0, signs.whole_db - usual.whole_db)
         hum_db = np.where(learning, 0.0, signs.hum_db - usual.whole_db)
-        lost = signs.flagged
+        lost = signs.flagged | (signs.present < LEAST_PRESENT)
         if self.bank.kind is SignalKind.HEART_SOUND:
             lost = lost | (below_db >= LOST_DB)
         hum = (signs.hum_share >= HUM_SHARE) & (hum_db >= HUM_DB)
@@ -243,10 +249,17 @@ class SoundMonitor:
         heard = np.minimum(ago.shape[1], seconds)
         return np.asarray(self.clean[slots[:, None], ago].sum(axis=1) / heard)
 
+    def _heard_quality(self, slots: IntArray, seconds: IntArray, listener: Listener) -> WideFloatArray:
+        """How far what a network says now can be trusted: not at all with a hole in its window."""
+        span_s = self.rhythm.span_s
+        ago = (seconds[:, None] - np.arange(min(listener.window_s, span_s))) % span_s
+        holes = self.holes[slots[:, None], ago].any(axis=1)
+        return np.where(holes, 0.0, self._quality(slots, seconds, listener.judged_s))
+
     def _predictions(self, due: Due, seconds: IntArray, told: Pieces, listener: Listener) -> list[Prediction]:
         newest = due.ends // self.mel.hop - listener.mel.early
         starts_ns = self.bank.time_ns(due.slots, (newest - listener.network.window_frames) * self.mel.hop)
-        quality = self._quality(due.slots, seconds, listener.judged_s)
+        quality = self._heard_quality(due.slots, seconds, listener)
         return sound_records.predictions(self._names, self.bank, due, told, listener, starts_ns, quality)
 
     def _alarms(

@@ -20,6 +20,20 @@ from ingest.types import BoolArray, FloatArray, IntArray, WideFloatArray
 LEAST_PRESENT: Final = 0.75
 """Share of a second's samples from which it is judged."""
 
+HOLE_SHARE: Final = 0.01
+"""Missing samples of a second from which networks are not believed: to them a gap sounds like disease."""
+
+STILL_S: Final = 0.1
+"""Samples that stay alike so long are none: one second in a hundred of icbhi2017, cut ones, has them, none of
+circor2022."""
+
+EMPTY_S: Final = 0.5
+STILL_STEP: Final = 1e-6
+"""A thirtieth of a step of 16 bits: what resampling leaves of samples that stay alike."""
+
+FAINT_DB: Final = -80.0
+"""A converter's own noise, as of ``sensor_silent``; icbhi2017 and circor2022 have no second below -55 dB."""
+
 CLIPPED_SHARE: Final = 0.01
 """Of a second's samples, at its highest or at its lowest value: a tone's tops have 0.8 % at 5 % of the range
 of 16 bits; a second of circor2022 in a hundred has more than 0.5 %."""
@@ -66,6 +80,8 @@ class Seconds:
         Share of samples that were there.
     level_db, whole_db : ndarray of float64
         Power within the band, and of all that the sensor gave but an offset, dB of full scale.
+    holes, empty : ndarray of bool
+        Samples are missing, stay alike or are too faint in a part of the second; in half of it or more.
     flagged, clipped : ndarray of bool
         The device says that its sensor is off; the tops are cut.
     hum_share, hum_db : ndarray of float64
@@ -79,6 +95,8 @@ class Seconds:
     present: WideFloatArray
     level_db: WideFloatArray
     whole_db: WideFloatArray
+    holes: BoolArray
+    empty: BoolArray
     flagged: BoolArray
     clipped: BoolArray
     hum_share: WideFloatArray
@@ -116,10 +134,14 @@ def measure(bank: Bank, due: Due, sound: FloatArray, low: Low, peak_db: WideFloa
     raw, present = every_raw[:, 0], every_present[:, 0]
     power = np.square(sound[:, -n_times:], dtype=np.float64).mean(axis=1)
     hum, total = _hum_power(raw, bank.spec.rate_hz)
+    whole_db = 10.0 * np.log10(total + _FLOOR)
+    share, faint = present.mean(axis=1), whole_db < FAINT_DB
     return Seconds(
-        present.mean(axis=1),
+        share,
         10.0 * np.log10(power + _FLOOR),
-        10.0 * np.log10(total + _FLOOR),
+        whole_db,
+        faint | (share < 1.0 - HOLE_SHARE) | _still(raw, round(STILL_S * n_times)),
+        faint | (share < 1.0 - EMPTY_S) | _still(raw, round(EMPTY_S * n_times)),
         np.asarray(every_flag[:, 0, -1]),
         _clipped(raw),
         hum / np.maximum(total, _FLOOR),
@@ -127,6 +149,12 @@ def measure(bank: Bank, due: Due, sound: FloatArray, low: Low, peak_db: WideFloa
         low,
         peak_db,
     )
+
+
+def _still(raw: FloatArray, n_alike: int) -> BoolArray:
+    """Whether so many samples on end stay alike."""
+    alike = np.cumsum(np.abs(np.diff(raw, axis=1, prepend=np.nan)) <= STILL_STEP, axis=1)
+    return np.asarray((alike[:, n_alike:] - alike[:, :-n_alike] == n_alike).any(axis=1))
 
 
 def _clipped(raw: FloatArray) -> BoolArray:

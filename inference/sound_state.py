@@ -33,6 +33,7 @@ def take_sound(monitor: SoundMonitor, bed: str) -> SoundState | None:
         "counts": pack(monitor.usual.counts[slot]),
         "loudness": pack(monitor.loudness[slot]),
         "clean": pack(monitor.clean[slot]),
+        "holes": pack(monitor.holes[slot]),
     }
     listener = monitor.listener
     if listener is not None:
@@ -75,6 +76,8 @@ def _put(monitor: SoundMonitor, bed: str, state: SoundState) -> None:
     monitor.bank.restore(bed, unpack_stream(state.stream))
     monitor.usual.seconds[slot], monitor.usual.counts[slot] = arrays["usual"], arrays["counts"]
     monitor.loudness[slot], monitor.clean[slot] = arrays["loudness"], arrays["clean"]
+    # A version before this one did not keep them.
+    monitor.holes[slot] = arrays.get("holes", False)
     monitor.sensors.of[slot] = Sensor(state.device, state.stream.fs_hz, state.stream.channels)
     last_ns = state.last_ns
     if last_ns is None:

@@ -29,7 +29,7 @@ PARTS = {
     "Controls": "text=Profile",
     "Limits": '[data-testid="stDataFrame"] >> nth=0',
     "Sounds": ".pane >> nth=1",
-    "EEG": '.eeg[data-rows]',
+    "EEG": ".eeg[data-rows]",
     "Trends": "text=Newest number",
 }
 """Parts of a bed's page, each with what shows that it is there."""
