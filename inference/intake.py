@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import numpy as np
 from kafka import TopicPartition
 
 from inference.no_data import StreamKey
@@ -32,6 +33,9 @@ BAND_OF: dict[SignalKind, ConditioningSpec] = {
 }
 """Kinds of signal that the worker looks at."""
 
+SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
+MOST_FULL_SCALE: Final = 100.0
+"""Pascals of a loud chest stay below; a gain that was left out makes thousands of full scale."""
 MOST_HEADERS: Final = 32
 MOST_HEADER_BYTES: Final = 200
 MOST_KEY_BYTES: Final = 1_000
@@ -142,6 +146,14 @@ class Partition:
                 f"samples: {chunk.n_samples} at fs_hz={chunk.fs_hz:g} are {chunk.duration_s:.1f} s, "
                 f"more than max_chunk_s={self._settings.max_chunk_s:g}; send shorter chunks",
             )
+        if chunk.kind in SOUNDS:
+            loudest = float(np.fmax.reduce(np.abs(chunk.samples), axis=None, initial=0.0))
+            if loudest > MOST_FULL_SCALE:
+                raise BadChunk(
+                    "invalid_field",
+                    f"samples: {loudest:.6g} times full scale; sounds lie within ±1: send int16 with "
+                    f"gain=32768 and baseline=0, or floats divided by full scale",
+                )
         if chunk.kind is SignalKind.ECG and len(chunk.channels) > self._settings.max_ecg_channels:
             raise BadChunk(
                 "invalid_field",

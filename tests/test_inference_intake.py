@@ -170,6 +170,20 @@ def test_a_sound_is_taken_and_its_missing_model_told() -> None:
     assert kinds(watch.tick(time.monotonic(), T0)) == [("model_unavailable", False)]
 
 
+@pytest.mark.parametrize(("gain", "refused"), [(1.0, True), (32_767.0, False)])
+def test_a_sound_without_its_gain_is_refused_with_the_way_out(gain: float, refused: bool) -> None:
+    samples = np.array([[30_000], [-32_768]], np.int16)
+    samples = np.tile(samples, (2000, 1))
+    sound = wire.encode(
+        bed="bed-01", device="m", kind="heart_sound", channels=("chest",), unit="au", fs_hz=4000.0,
+        start_ns=T0, seq=0, samples=samples, gain=gain, baseline=0,
+    )  # fmt: skip
+    _, _, taken = take(Record(sound, 0))
+    said = [letter.detail for letter in taken.dead_letters]
+    assert len(said) == refused
+    assert all("30000 times full scale" in one and "gain=32768" in one for one in said)
+
+
 def test_text_from_the_wire_cannot_forge_log_lines() -> None:
     forged = b'{"version": 1, "nl\\nFORGED 2026 INFO all well": 1}'
     _, _, taken = take(Record(forged, headers=wire.headers(wire.JSON)))

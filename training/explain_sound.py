@@ -11,6 +11,7 @@ import numpy as np
 
 from inference.analysis_findings import SoundMark
 from inference.analysis_sound_hear import frames_of, hear_sound
+from inference.analysis_sound_play import least_rate_hz
 from inference.explanation_sound import SoundExplained, explain_window, load_listener
 from ingest.readers import read_signal_files
 from ingest.recording import Signal
@@ -101,7 +102,8 @@ def explain_sound(
     Raises
     ------
     CannotExplain
-        The moment is not in it, it is shorter than a window, or there is no such class or channel.
+        The moment is not in it, it is shorter than a window or sampled too slowly, or there is no such class
+        or channel.
     BadRecording, BadAnnotation
         The sound or its annotations cannot be read.
     """
@@ -110,6 +112,10 @@ def explain_sound(
     signal = _channel(path, kind, channel)
     if not 0 <= at_s <= signal.duration_s:
         raise CannotExplain(f"--at {at_s:g}: {path} is {signal.duration_s:.1f} s long")
+    if signal.fs_hz < least_rate_hz(kind):
+        raise CannotExplain(
+            f"{path}: {signal.fs_hz:g} samples a second; {kind} is judged from {least_rate_hz(kind):g} on"
+        )
     made = frames_of(signal, network)
     found = explain_window(network, made.frames, made.begin_s, at_s, label)
     first = round((found.start_s - made.begin_s) * network.mel.frame_hz)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,8 @@ from training.lung_records import CLASS_OF, LungRecord, classes_of
 from training.sound_augment import added, vary
 from training.sound_config import SoundAugment
 from training.sources import FloatArray, IntArray, WideFloatArray
+
+logger = logging.getLogger(__name__)
 
 LABELS: Final = ("crackle", "wheeze")
 KINDS: Final = ("normal", "crackle", "wheeze", "both")
@@ -105,6 +108,11 @@ class LungSampler:
         classes, class_of = classes_of(data.diagnoses), CLASS_OF[data.diagnoses]
         named = [class_of.get(record.about.diagnosis, "") for record in self.records]
         self.diagnosis = np.array([classes.index(one) if one else UNKNOWN for one in named])
+        if not any(named):
+            logger.warning(
+                "no recording of the training side has a diagnosis (patient_diagnosis.csv): the diagnosis "
+                "head stays untrained, what it says means nothing"
+            )
         drawn = np.bincount(
             self.diagnosis[self.items[:, 0]] + 1, weights=self.weight, minlength=len(classes) + 1
         )[1:]
