@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from scipy.signal import lfilter
 
 from ingest.sim_blocks import BlockStream, inside, ramp, seed_of
 from ingest.sim_eeg_waves import (
@@ -93,6 +92,9 @@ class EegStream(BlockStream):
         white = self._noise.standard_normal((n_samples, len(CHANNELS)))
         signal += _NOISE_UV * white
         # Muscle is noise whose power rises with frequency; its state goes on whether it is heard or not.
+        # Not with the module: it would make every command start late.
+        from scipy.signal import lfilter
+
         fast, self._muscle_state = lfilter([0.75, -0.65], [1.0], white, axis=0, zi=self._muscle_state)
         signal += loudness * fast
         for one in now:
@@ -112,6 +114,8 @@ class EegStream(BlockStream):
 
     def _background(self, n_samples: int) -> WideFloatArray:
         """Return noise whose power falls with frequency, mixed over the scalp."""
+        from scipy.signal import lfilter
+
         white = self._noise.standard_normal((n_samples, len(CHANNELS)))
         total = np.zeros_like(white)
         for i, (pole, size) in enumerate(_AR_POLES):

@@ -138,7 +138,7 @@ def _play(page: object, bed: OneBed, child: Child, broker: EmbeddedBroker, setti
     os.kill(child.pid, signal.SIGSTOP)
     try:
         until("the connection", lambda: "CONNECTION LOST" in tile.locator(".cover").inner_text())
-        assert "CONNECTION LOST" in bar.inner_text()
+        until("the bar, too", lambda: "CONNECTION LOST" in bar.inner_text())
         assert tile.locator(".rate").inner_text() == "--"
         # What was known is still told, as what was known.
         assert words.inner_text().startswith("before loss: *** VENT FIB")

@@ -68,7 +68,7 @@ def test_recordings_without_breath_are_scored_without_a_rate(tmp_path: Path) -> 
     for path in (lung / "audio").iterdir():
         soundfile.write(path, np.zeros(24 * FS), FS, subtype="PCM_16")
     scores = score_rates(SignalKind.LUNG_SOUND, icbhi(lung))
-    assert _words(scores["train"]) == "15 s of 1 patients, 100% usable, no rate; technical alarms: none"
+    assert _words(scores["train"]) == "15 s of 1 patients, 0% usable, no rate; technical alarms: none"
 
 
 def test_live_pieces_are_held_against_the_cycles(tmp_path: Path) -> None:
