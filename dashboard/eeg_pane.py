@@ -10,9 +10,9 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import streamlit as st
 
+from dashboard.asked import nothing, read_ask
 from dashboard.eeg_feed import EegSession, EegSource, build_eeg_feed
 from dashboard.eeg_headers import Ask
 from dashboard.monitor import MM_PER_INCH
@@ -76,8 +76,8 @@ def show_eeg(ward: EegSource, bed: str) -> None:
     def page() -> None:
         # A fragment: what the browser asks runs this alone, not the page.
         data = {"view": session.view, "pixelsPerMm": DPI / MM_PER_INCH}
-        result = _page(key="eeg", data=data, on_ask_change=_nothing)
-        asked = _asked(getattr(result, "ask", None))
+        result = _page(key="eeg", data=data, on_ask_change=nothing)
+        asked = read_ask(result, Ask)
         if asked is not None:
             session.answer(asked)
 
@@ -88,20 +88,6 @@ def show_eeg(ward: EegSource, bed: str) -> None:
         _pipe(key="eeg-pipe", data=build_eeg_feed(ward, session))
 
     feed()
-
-
-def _asked(value: object) -> Ask | None:
-    """What the browser asked for; what it cannot have meant is not answered."""
-    if value is None:
-        return None
-    try:
-        return msgspec.convert(value, Ask)
-    except msgspec.ValidationError:
-        return None
-
-
-def _nothing() -> None:
-    """Streamlit makes a value readable only where it has a callback."""
 
 
 def _session(bed: str) -> EegSession:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import streamlit as st
 
+from dashboard.asked import nothing, read_ask
 from dashboard.background import Prepared
 from dashboard.monitor import MM_PER_INCH
 from dashboard.payload import quantise
@@ -244,9 +245,9 @@ def show_review(read: Callable[[str], BedHistory | None], bed: str) -> None:
         result = _paper(
             key="review",
             data={"view": session.view, "bed": bed, "pixelsPerMm": DPI / MM_PER_INCH},
-            on_ask_change=_nothing,
+            on_ask_change=nothing,
         )
-        asked = _asked(getattr(result, "ask", None))
+        asked = read_ask(result, Ask)
         if asked is not None and asked.do == "refresh":
             leave_review()
             st.rerun(scope="fragment")
@@ -273,17 +274,3 @@ def _session(read: Callable[[str], BedHistory | None], bed: str) -> ReviewSessio
     session = freeze(history)
     st.session_state[_SESSION] = session
     return session
-
-
-def _asked(value: object) -> Ask | None:
-    """What the browser asked for; what it cannot have meant is not answered."""
-    if value is None:
-        return None
-    try:
-        return msgspec.convert(value, Ask)
-    except msgspec.ValidationError:
-        return None
-
-
-def _nothing() -> None:
-    """Streamlit makes a value readable only where it has a callback."""

@@ -10,9 +10,9 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import streamlit as st
 
+from dashboard.asked import nothing, read_ask
 from dashboard.sound_feed import HISTORY_S, SOUNDS, SoundSession, SoundSource, build_sound_feed
 from dashboard.sound_marks import Ask
 from ingest.types import SignalKind
@@ -67,8 +67,8 @@ def show_sounds(ward: SoundSource, bed: str) -> None:
     @st.fragment
     def pane() -> None:
         # A fragment: what the browser asks runs this alone, not the page.
-        result = _pane(key="sounds", data={"view": session.view}, on_ask_change=_nothing)
-        asked = _asked(getattr(result, "ask", None))
+        result = _pane(key="sounds", data={"view": session.view}, on_ask_change=nothing)
+        asked = read_ask(result, Ask)
         if asked is not None:
             kind = SignalKind(asked.kind)
             session.marks[kind].answer(asked, lambda: ward.audio(bed, kind, HISTORY_S))
@@ -80,20 +80,6 @@ def show_sounds(ward: SoundSource, bed: str) -> None:
         _pipe(key="sounds-pipe", data=build_sound_feed(ward, session))
 
     feed()
-
-
-def _asked(value: object) -> Ask | None:
-    """What the browser asked for; what it cannot have meant is not answered."""
-    if value is None:
-        return None
-    try:
-        return msgspec.convert(value, Ask)
-    except msgspec.ValidationError:
-        return None
-
-
-def _nothing() -> None:
-    """Streamlit makes a value readable only where it has a callback."""
 
 
 def _session(bed: str) -> SoundSession:
