@@ -2,13 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
 import numpy as np
 import pytest
-from kafka import TopicPartition
 
 from inference.types import Alarm, DeadLetter, Prediction, PredictionBatch, Vital, VitalBatch
 from inference.worker import Worker, WorkerOptions
@@ -19,6 +18,7 @@ from ingest.settings import Settings
 from ingest.sim_eeg_waves import CHANNELS
 from ingest.types import NS_PER_S
 from tests.eeg_networks import BEHIND, Loud, loud
+from tests.topics import read_all
 
 SECONDS = 70
 
@@ -35,22 +35,6 @@ def working(settings: Settings, predictor: object) -> Iterator[Worker]:
         stop.set()
         thread.join(60)
         assert not thread.is_alive()
-
-
-def read_until(settings: Settings, topic: str, enough: Callable[[list[bytes]], bool]) -> list[bytes]:
-    reader = clients.consumer(settings, group_id=None)
-    try:
-        reader.assign([TopicPartition(topic, number) for number in range(settings.kafka.partitions)])
-        reader.seek_to_beginning()
-        values: list[bytes] = []
-        deadline = time.monotonic() + 60
-        while not enough(values):
-            assert time.monotonic() < deadline, f"{topic}: {len(values)} records after 60 s"
-            for records in reader.poll(timeout_ms=200).values():
-                values.extend(record.value for record in records)
-        return values
-    finally:
-        reader.close(autocommit=False)
 
 
 def numbers(values: list[bytes], bed: str) -> list[Vital]:
@@ -91,14 +75,14 @@ def test_eegs_go_through_the_broker_to_trends_and_alarms_and_from_one_worker_to_
     with Publisher(kafka, device="amp") as publisher:
         with working(kafka, plain_predictor):
             send(publisher, 0, 30)
-            read_until(kafka, topics.vitals, lambda got: len(numbers(got, "bed-01")) >= 28)
+            read_all(kafka, topics.vitals, lambda got: len(numbers(got, "bed-01")) >= 28)
         with working(kafka, plain_predictor):
             send(publisher, 30, SECONDS)
             producer.send(topics.raw, slow, key=b"bed-03", headers=wire.headers(wire.AVRO))
             producer.flush()
-            vitals = read_until(kafka, topics.vitals, lambda got: len(ids(numbers(got, "bed-01"))) >= SECONDS)
+            vitals = read_all(kafka, topics.vitals, lambda got: len(ids(numbers(got, "bed-01"))) >= SECONDS)
             rung = alarms(
-                read_until(
+                read_all(
                     kafka,
                     topics.alarms,
                     lambda got: (
@@ -106,8 +90,8 @@ def test_eegs_go_through_the_broker_to_trends_and_alarms_and_from_one_worker_to_
                     ),
                 )
             )
-            (letter,) = read_until(kafka, topics.dead_letters, lambda got: len(got) >= 1)
-            made = read_until(
+            (letter,) = read_all(kafka, topics.dead_letters, lambda got: len(got) >= 1)
+            made = read_all(
                 kafka,
                 topics.predictions,
                 lambda got: len({one.id for one in told(got) if one.bed == "bed-01"}) >= SECONDS - BEHIND,

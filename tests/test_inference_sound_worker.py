@@ -2,14 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 import pytest
-from kafka import TopicPartition
 
 from inference.bedside import Bedside
 from inference.errors import UnfitModel
@@ -26,6 +25,7 @@ from ingest.sounds import LungSound
 from ingest.types import NS_PER_S
 from models.melspec import HEART_MEL
 from tests.sound_playing import HEART, LUNG, T0, PlainListener, asked_at
+from tests.topics import read_all
 
 N_PARTITIONS = 8
 BED = "bed-01"
@@ -147,22 +147,6 @@ def test_a_network_of_hearts_is_not_put_on_lungs(plain_predictor: object) -> Non
         bedside(plain_predictor, lung=PlainListener(mel=HEART_MEL))
 
 
-def read_until(settings: Settings, topic: str, enough: Callable[[list[bytes]], bool]) -> list[bytes]:
-    reader = clients.consumer(settings, group_id=None)
-    try:
-        reader.assign([TopicPartition(topic, number) for number in range(settings.kafka.partitions)])
-        reader.seek_to_beginning()
-        values: list[bytes] = []
-        deadline = time.monotonic() + 60
-        while not enough(values):
-            assert time.monotonic() < deadline, f"{topic}: {len(values)} records after 60 s"
-            for records in reader.poll(timeout_ms=200).values():
-                values.extend(record.value for record in records)
-        return values
-    finally:
-        reader.close(autocommit=False)
-
-
 @contextmanager
 def working(settings: Settings, predictor: object) -> Iterator[Worker]:
     sounds = {LUNG: PlainListener()}
@@ -207,10 +191,10 @@ def test_a_wheeze_goes_through_the_broker_to_an_alarm_beside_a_refused_patch(
             )  # fmt: skip
         publisher.flush(30.0)
         n = len(asked_at(BED, 27))
-        made = spoken(read_until(kafka, kafka.topics.predictions, lambda got: len(spoken(got)) >= n))
+        made = spoken(read_all(kafka, kafka.topics.predictions, lambda got: len(spoken(got)) >= n))
         assert len(made) == n
         assert any(event.label == "wheeze" for one in made for event in one.events)  # type: ignore[attr-defined]
-        rung = read_until(
+        rung = read_all(
             kafka, kafka.topics.alarms, lambda got: any(b'"kind":"new_wheeze"' in value for value in got)
         )
         alarm = next(
@@ -219,6 +203,6 @@ def test_a_wheeze_goes_through_the_broker_to_an_alarm_beside_a_refused_patch(
             if one.kind == "new_wheeze"
         )
         assert (alarm.bed, alarm.message) == (BED, "** NEW WHEEZE")
-        (letter,) = read_until(kafka, kafka.topics.dead_letters, lambda got: len(got) >= 1)
+        (letter,) = read_all(kafka, kafka.topics.dead_letters, lambda got: len(got) >= 1)
         assert "needs at least 3960 Hz" in msgspec.json.decode(letter, type=DeadLetter).detail
     producer.close()

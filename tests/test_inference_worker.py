@@ -4,7 +4,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import jsonschema
 import msgspec
 import numpy as np
 import pytest
-from kafka import TopicPartition
 
 from inference.errors import NotDelivered
 from inference.types import Alarm, DeadLetter, PredictionBatch, VitalBatch
@@ -22,6 +21,7 @@ from ingest import wire
 from ingest.publisher import Publisher
 from ingest.settings import Settings
 from ingest.types import NS_PER_S
+from tests.topics import read_all
 
 pytestmark = pytest.mark.kafka
 
@@ -52,23 +52,6 @@ def publish(publisher: Publisher, bed: str, line: np.ndarray, start_ns: int, fir
             baseline=0,
         )
     publisher.flush(30.0)
-
-
-def read_all(settings: Settings, topic: str, enough: Callable[[list[bytes]], bool]) -> list[bytes]:
-    """Read a topic from its start until it holds enough."""
-    reader = clients.consumer(settings, group_id=None)
-    try:
-        reader.assign([TopicPartition(topic, number) for number in range(settings.kafka.partitions)])
-        reader.seek_to_beginning()
-        values: list[bytes] = []
-        deadline = time.monotonic() + 60
-        while not enough(values):
-            assert time.monotonic() < deadline, f"{topic}: {len(values)} records after 60 s"
-            for records in reader.poll(timeout_ms=200).values():
-                values.extend(record.value for record in records)
-        return values
-    finally:
-        reader.close(autocommit=False)
 
 
 def predictions(values: list[bytes]) -> dict[str, object]:
