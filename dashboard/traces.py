@@ -10,7 +10,7 @@ import numpy as np
 from dashboard.decimation import PeakDecimator, SmoothDecimator
 from dashboard.history import Int16Array, Knots, LeadOffs, SoundRing
 from dashboard.snapshots import LeadOff, StreamSnapshot, TraceHistory, TraceWindow
-from ingest.types import NS_PER_S, UNIT_SCALES, Chunk, FloatArray, SignalKind
+from ingest.types import NS_PER_S, SOUNDS, UNIT_SCALES, Chunk, FloatArray, SignalKind
 
 TOLERANCE_S: Final = 0.05
 """A chunk that starts this near to the end of the one before joins it: clocks of devices jitter and drift."""
@@ -27,8 +27,6 @@ FIRST_S: Final = 30.0
 MOST_BYTES: Final = 16 * 2**20
 """Of one trace: 27 channels of 10 min at 256 Hz; of more channels less is kept."""
 
-SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
-"""Kept at the device's rate, too, to be played back."""
 
 _epochs = itertools.count(1)
 
@@ -81,6 +79,7 @@ class Trace:
         self._most = max(2, min(round(self._history_s * display_hz), MOST_BYTES // (4 * n_channels)))
         size = max(2, min(self._most, round(FIRST_S * display_hz)))
         self._ring: FloatArray = np.full((size, n_channels), np.nan, dtype=np.float32)
+        # Kept at the device's rate, too, to be played back.
         self._sound = SoundRing(chunk.fs_hz) if chunk.kind in SOUNDS else None
         self._knots = Knots(display_hz, chunk.start_ns)
         self._lead_offs = LeadOffs()

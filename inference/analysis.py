@@ -14,7 +14,6 @@ from typing import Final
 
 from inference.analysis_ecg import IN_PIPELINE, Networks, Progress, analyse_ecg
 from inference.analysis_findings import EEG_STATEMENT, SOUND_STATEMENT, Findings, SoundFindings
-from inference.analysis_limits import SOUNDS
 from inference.analysis_read import FileNote, Opened, ReadOptions
 from inference.analysis_sound import facts_of
 from inference.analysis_sound_findings import analyse_sound
@@ -22,7 +21,7 @@ from inference.analysis_sound_trace import SoundTrace
 from inference.errors import BadUpload
 from inference.predictor import describe
 from ingest.settings import IngestSettings
-from ingest.types import SignalKind
+from ingest.types import SOUNDS, SignalKind
 from models.sounds import SoundModel
 from models.spec import NOTICE
 

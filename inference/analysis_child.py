@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
-from inference.analysis_limits import MB, SOUNDS, AnalysisLimits
+from inference.analysis_limits import MB, AnalysisLimits
 from inference.analysis_sound_trace import SoundTrace
 from inference.analysis_wire import (
     FAILED,
@@ -26,7 +26,7 @@ from inference.analysis_wire import (
     write_frame,
 )
 from inference.errors import BadUpload, UnfitModel
-from ingest.types import SignalKind
+from ingest.types import SOUNDS, SignalKind
 from models.errors import ModelError
 
 if TYPE_CHECKING:

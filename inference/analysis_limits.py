@@ -8,12 +8,11 @@ from typing import Annotated, Final
 import msgspec
 
 from inference.errors import BadUpload
-from ingest.types import SignalKind
+from ingest.types import SOUNDS, SignalKind
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Hours = Annotated[float, msgspec.Meta(gt=0)]
 
-SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
 MB: Final = 1_000_000
 
 

@@ -25,13 +25,11 @@ from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import Alarm, Prediction
 from inference.windows import WindowMonitor
 from ingest.continuity import Piece
-from ingest.types import SignalKind
+from ingest.types import SOUNDS, SignalKind
 
 PULSES: Final = frozenset(PULSE_KINDS)
 WINDOWED: Final = (SignalKind.EEG, SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
 """Kinds whose alarms are made of a network's windows alone."""
-
-SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
 
 
 class Bedside:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from inference.eeg_quality import LEAST_PRESENT
 from ingest.conditioning import condition, conditioning_of, delay_s
 from ingest.montage import Plan, plan_of
 from ingest.types import FloatArray, WideFloatArray
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.eeg import EegModel
-
-LEAST_PRESENT: Final = 0.75
-"""Share of a second's samples from which a derivation counts, as in :mod:`inference.eeg_quality`."""
 
 _busy = threading.Lock()
 

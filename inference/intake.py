@@ -21,7 +21,7 @@ from ingest.continuity import Continuity, Piece
 from ingest.errors import MAX_DETAIL, BadChunk
 from ingest.kafka import partition_for
 from ingest.settings import IngestSettings
-from ingest.types import Chunk, SignalKind
+from ingest.types import SOUNDS, Chunk, SignalKind
 
 BAND_OF: dict[SignalKind, ConditioningSpec] = {
     SignalKind.ECG: ECG,
@@ -33,7 +33,6 @@ BAND_OF: dict[SignalKind, ConditioningSpec] = {
 }
 """Kinds of signal that the worker looks at."""
 
-SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
 MOST_FULL_SCALE: Final = 100.0
 """Pascals of a loud chest stay below; a gain that was left out makes thousands of full scale."""
 MOST_HEADERS: Final = 32

@@ -8,9 +8,7 @@ import msgspec
 import numpy as np
 
 from inference.no_data import NO_TIME
-from ingest.types import NS_PER_S, BoolArray, Chunk, FloatArray, IntArray, SignalKind, WideFloatArray
-
-SOUNDS: Final = frozenset({SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND})
+from ingest.types import NS_PER_S, BoolArray, Chunk, FloatArray, IntArray, WideFloatArray
 
 OWN_NOISE: Final = 1e-4
 """Deviation of a chunk of sound, full scale 1, up to which a sensor gives no more than its own noise: three

@@ -17,9 +17,9 @@ from inference.alarm_spec import ANY, AlarmSetting
 from inference.alarms import AlarmEngine, Change, Conditions, EngineState
 from inference.catalog import load_catalogue
 from inference.no_data import NO_TIME, NoData, NoDataState, Silence, StreamKey
-from inference.stream_signs import BUCKET_MS, SOUNDS, SignsState, StreamSigns
+from inference.stream_signs import BUCKET_MS, SignsState, StreamSigns
 from inference.types import ClockAhead
-from ingest.types import NS_PER_S, Chunk, IntArray, SignalKind
+from ingest.types import NS_PER_S, SOUNDS, Chunk, IntArray, SignalKind
 
 NO_DATA: Final = "no_data"
 SENSOR_SILENT: Final = "sensor_silent"

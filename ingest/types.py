@@ -35,6 +35,10 @@ class SignalKind(StrEnum):
     ABP = "abp"
 
 
+SOUNDS: Final = (SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
+"""What a stethoscope sends."""
+
+
 UNIT_SCALES: Final[dict[SignalKind, dict[str, float]]] = {
     SignalKind.ECG: {"mV": 1.0, "uV": 1e-3, "V": 1e3},
     SignalKind.EEG: {"uV": 1.0, "mV": 1e3, "V": 1e6},
