@@ -7,23 +7,26 @@ import contextlib
 import csv
 import datetime
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from inference.recorder_cli import add_url, open_store
+from ingest.types import SignalKind
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     trends = subparsers.add_parser(
         "trends",
-        help="write a bed's recorded numbers as CSV: heart rate, breaths, crackles, wheezes, murmurs",
+        help="write a bed's recorded numbers as CSV: heart rate, breaths, sounds, trends of an EEG",
         description="Numbers of one signal of a bed, second by second or minute by minute; empty cells where "
-        "there was no valid number. Of crackle, wheeze and murmur: the share of judged pieces with it.",
+        "there was no valid number. Of crackle, wheeze and murmur: the share of judged pieces with it. Of "
+        "eeg: aEEG margins, spectral edge, powers, suppression, asymmetry (docs/eeg.md); of a minute means.",
     )
     add_url(trends)
     trends.add_argument("--bed", required=True, help="label of the bed")
-    trends.add_argument("--signal", default="ecg", help="ecg, lung_sound, heart_sound, ... (ecg)")
+    trends.add_argument("--signal", default="ecg", help="ecg, lung_sound, heart_sound, eeg, ... (ecg)")
     trends.add_argument("--step", type=int, choices=[1, 60], default=60, help="seconds a row (60)")
     for name, what in (("since", "first"), ("until", "not after this")):
         trends.add_argument(f"--{name}", metavar="TIME", help=f"{what}, as 2026-11-21T08:00 (UTC)")
@@ -35,18 +38,21 @@ def run_trends(args: argparse.Namespace) -> int:
     """Write the table."""
     from inference.errors import StoreError
     from inference.store import MOST_ROWS
-    from inference.store_trends import TrendPoint
+    from inference.store_trends import EegPoint, TrendPoint
 
     since_ns, until_ns = _time_ns("since", args.since), _time_ns("until", args.until)
+    step_s: Literal[1, 60] = 1 if args.step == 1 else 60
+    points: Sequence[TrendPoint | EegPoint]
     with open_store(args.url) as store:
-        points = store.trend(
-            args.bed, args.signal, since_ns=since_ns, until_ns=until_ns, step_s=1 if args.step == 1 else 60
-        )
+        if args.signal == SignalKind.EEG:
+            points = store.eeg_trend(args.bed, since_ns=since_ns, until_ns=until_ns, step_s=step_s)
+        else:
+            points = store.trend(args.bed, args.signal, since_ns=since_ns, until_ns=until_ns, step_s=step_s)
     if not points:
         raise StoreError(f"--bed {args.bed} --signal {args.signal}: no numbers in this span; choose another")
     if len(points) == MOST_ROWS:
         print(f"only the last {MOST_ROWS:,} rows: give --since and --until for others", file=sys.stderr)
-    names = TrendPoint.__slots__
+    names = type(points[0]).__slots__
     with _opened(args.out) as file:
         table = csv.writer(file)
         table.writerow(["time_utc", *names])

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Table, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from inference.errors import StoreError
@@ -24,13 +24,15 @@ from inference.store_schema import (
     alarm_steps,
     alarms,
     audit,
+    eeg_1min,
+    eeg_1s,
     strip_signals,
     strips,
     verdicts,
     vitals_1min,
     vitals_1s,
 )
-from inference.store_trends import TrendPoint, of_minute, of_second
+from inference.store_trends import EegPoint, TrendPoint, of_eeg_minute, of_eeg_second, of_minute, of_second
 from inference.strips import Strip
 from inference.types import Alarm, Audit, Priority, Verdict
 
@@ -195,17 +197,37 @@ class Store:
         step_s: Literal[1, 60] = 1,
     ) -> list[TrendPoint]:
         """Numbers of a signal in order of time, second by second or minute by minute."""
-        table, at, point = (
-            (vitals_1s, vitals_1s.c.time_ns, of_second)
-            if step_s == 1
-            else (vitals_1min, vitals_1min.c.minute_ns, of_minute)
-        )
-        asked = (
-            select(table)
-            .where(table.c.bed == bed, table.c.signal == signal, *within(at, since_ns, until_ns))
-            .order_by(at.desc())
-            .limit(MOST_ROWS)
-        )
+        if step_s == 1:
+            return self._points(vitals_1s, vitals_1s.c.time_ns, of_second, bed, since_ns, until_ns, signal)
+        return self._points(vitals_1min, vitals_1min.c.minute_ns, of_minute, bed, since_ns, until_ns, signal)
+
+    def eeg_trend(
+        self,
+        bed: str,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        step_s: Literal[1, 60] = 1,
+    ) -> list[EegPoint]:
+        """Trends of an EEG in order of time, second by second or minute by minute."""
+        if step_s == 1:
+            return self._points(eeg_1s, eeg_1s.c.time_ns, of_eeg_second, bed, since_ns, until_ns)
+        return self._points(eeg_1min, eeg_1min.c.minute_ns, of_eeg_minute, bed, since_ns, until_ns)
+
+    def _points(
+        self,
+        table: Table,
+        at: ColumnElement[int],
+        point: Callable[[RowMapping], Result],
+        bed: str,
+        since_ns: int | None,
+        until_ns: int | None,
+        signal: str | None = None,
+    ) -> list[Result]:
+        asked = select(table).where(table.c.bed == bed, *within(at, since_ns, until_ns))
+        if signal is not None:
+            asked = asked.where(table.c.signal == signal)
+        asked = asked.order_by(at.desc()).limit(MOST_ROWS)
         return self.read(
             lambda connection: [point(row) for row in connection.execute(asked).mappings()][::-1]
         )

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Engine, Table, and_, delete, select, tuple_
 
 from inference.recorder_settings import RecorderSettings
-from inference.store_schema import alarms, audit, verdicts, vitals_1min, vitals_1s
+from inference.store_schema import alarms, audit, eeg_1min, eeg_1s, verdicts, vitals_1min, vitals_1s
 from inference.store_write import MINUTE_NS
 from inference.types import AlarmState
 
@@ -73,9 +73,12 @@ def _rules(settings: RecorderSettings, now_ns: int) -> list[_Rule]:
     old = before(settings.alarms_days)
     # An alarm that still lasts is kept however old it is.
     over = and_(alarms.c.emitted_ns < old, alarms.c.state == AlarmState.ENDED.value)
+    seconds, minutes = before(settings.vitals_1s_days), before(settings.vitals_1min_days)
     rules = [
-        _Rule(vitals_1s, vitals_1s.c.time_ns < before(settings.vitals_1s_days)),
-        _Rule(vitals_1min, vitals_1min.c.minute_ns < before(settings.vitals_1min_days)),
+        _Rule(vitals_1s, vitals_1s.c.time_ns < seconds),
+        _Rule(eeg_1s, eeg_1s.c.time_ns < seconds),
+        _Rule(vitals_1min, vitals_1min.c.minute_ns < minutes),
+        _Rule(eeg_1min, eeg_1min.c.minute_ns < minutes),
         _Rule(alarms, over),
         _Rule(verdicts, verdicts.c.emitted_ns < old),
     ]

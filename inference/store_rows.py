@@ -10,9 +10,9 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 from sqlalchemy import RowMapping
 
-from inference.store_schema import HEARD
+from inference.store_schema import EEG_SIDED, HEARD
 from inference.strips import Samples, Scale, StripSignal
-from inference.types import Alarm, Audit, Verdict, Vital
+from inference.types import Alarm, Audit, EegSide, EegTrends, Verdict, Vital
 
 Row = dict[str, object]
 Item = TypeVar("Item")
@@ -106,6 +106,23 @@ def vital_row(vital: Vital) -> Row:
         "revision": vital.revision,
         "respiratory_rate_bpm": vital.respiratory_rate_bpm,
     } | {name: float(heard[name]) if name in heard else None for name in HEARD}
+
+
+def eeg_row(vital: Vital, trends: EegTrends) -> Row:
+    """Row of one second's trends of an EEG."""
+    sided = (
+        getattr(side, name) for name in EegSide.__struct_fields__ for side in (trends.left, trends.right)
+    )
+    return {
+        "bed": vital.bed,
+        "time_ns": vital.time_ns,
+        "raw_offset": vital.raw_offset,
+        "revision": vital.revision,
+        "suppression_whole": trends.whole.suppression,
+        "asymmetry": trends.asymmetry,
+        "symmetry_index": trends.symmetry_index,
+        "trusted": trends.trusted / trends.derivations if trends.derivations else 0.0,
+    } | dict(zip(EEG_SIDED, sided, strict=True))
 
 
 def signal_row(alarm_id: str, signal: StripSignal) -> Row:

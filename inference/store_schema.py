@@ -23,6 +23,8 @@ from sqlalchemy import (
     Text,
 )
 
+from inference.types import EegSide
+
 metadata: Final = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -33,6 +35,11 @@ metadata: Final = MetaData(
 
 HEARD: Final = ("crackle", "wheeze", "murmur")
 """What networks hear in sounds, as far as there are trends of it."""
+
+EEG_SIDED: Final = tuple(f"{name}_{side}" for name in EegSide.__struct_fields__ for side in ("left", "right"))
+"""Trends of an EEG that each side of the head has."""
+EEG_NUMBERS: Final = (*EEG_SIDED, "suppression_whole", "asymmetry", "symmetry_index", "trusted")
+"""All that is stored of an EEG's second; ``trusted`` is the share of its derivations, 0 to 1."""
 
 alarms: Final = Table(
     "alarms",
@@ -211,3 +218,28 @@ vitals_1min: Final = Table(
     sqlite_with_rowid=False,
 )
 """Each minute of the above; usable share is ``n_usable / n``, ``crackle_mean`` that of pieces with them."""
+
+eeg_1s: Final = Table(
+    "eeg_1s",
+    metadata,
+    Column("bed", Text, primary_key=True),
+    Column("time_ns", BigInteger, primary_key=True),
+    *(Column(name, Double) for name in EEG_NUMBERS),
+    Column("raw_offset", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Index(None, "time_ns"),
+    sqlite_with_rowid=False,
+)
+"""Trends of EEGs as they came, about one row a second (docs/eeg.md says what each is)."""
+
+eeg_1min: Final = Table(
+    "eeg_1min",
+    metadata,
+    Column("bed", Text, primary_key=True),
+    Column("minute_ns", BigInteger, primary_key=True),
+    Column("n", Integer, nullable=False),
+    *(Column(f"{name}_mean", Double) for name in EEG_NUMBERS),
+    Index(None, "minute_ns"),
+    sqlite_with_rowid=False,
+)
+"""Each minute of the above: means of what its ``n`` seconds have."""

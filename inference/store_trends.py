@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import RowMapping
 
-from inference.store_schema import HEARD
+from inference.store_schema import EEG_NUMBERS, HEARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +65,47 @@ def of_minute(row: RowMapping) -> TrendPoint:
         respiratory_rate_most_bpm=row["respiratory_rate_max"],
         **{name: row[f"{name}_mean"] for name in HEARD},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class EegPoint:
+    """Trends of an EEG in one second, or their means over the minute that begins at ``time_ns``.
+
+    What each number is: docs/eeg.md. ``n`` are the seconds that were told, ``trusted`` the share of the
+    derivations that counted; ``None`` where no second had a number.
+    """
+
+    time_ns: int
+    n: int
+    aeeg_low_uv_left: float | None
+    aeeg_low_uv_right: float | None
+    aeeg_high_uv_left: float | None
+    aeeg_high_uv_right: float | None
+    edge_hz_left: float | None
+    edge_hz_right: float | None
+    delta_uv2_left: float | None
+    delta_uv2_right: float | None
+    theta_uv2_left: float | None
+    theta_uv2_right: float | None
+    alpha_uv2_left: float | None
+    alpha_uv2_right: float | None
+    beta_uv2_left: float | None
+    beta_uv2_right: float | None
+    alpha_delta_left: float | None
+    alpha_delta_right: float | None
+    suppression_left: float | None
+    suppression_right: float | None
+    suppression_whole: float | None
+    asymmetry: float | None
+    symmetry_index: float | None
+    trusted: float | None
+
+
+def of_eeg_second(row: RowMapping) -> EegPoint:
+    """Turn a row of ``eeg_1s`` into a point."""
+    return EegPoint(row["time_ns"], 1, **{name: row[name] for name in EEG_NUMBERS})
+
+
+def of_eeg_minute(row: RowMapping) -> EegPoint:
+    """Turn a row of ``eeg_1min`` into a point."""
+    return EegPoint(row["minute_ns"], row["n"], **{name: row[f"{name}_mean"] for name in EEG_NUMBERS})

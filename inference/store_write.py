@@ -15,11 +15,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Integer,
     Table,
     and_,
-    bindparam,
-    cast,
     func,
     insert,
     or_,
@@ -28,12 +25,23 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from inference.store_rows import Kept, Row, alarm_row, audit_row, signal_row, verdict_row, vital_row
+from inference.store_minutes import eeg_of_minute, vitals_of_minute
+from inference.store_rows import (
+    Kept,
+    Row,
+    alarm_row,
+    audit_row,
+    eeg_row,
+    signal_row,
+    verdict_row,
+    vital_row,
+)
 from inference.store_schema import (
-    HEARD,
     alarm_steps,
     alarms,
     audit,
+    eeg_1min,
+    eeg_1s,
     strip_signals,
     strips,
     verdicts,
@@ -43,14 +51,13 @@ from inference.store_schema import (
 from inference.strip_cutter import Wanted
 from inference.strips import Strip
 from inference.types import Alarm, Audit, Verdict, Vital
-from ingest.types import NS_PER_S
+from ingest.types import NS_PER_S, SignalKind
 
 MINUTE_NS: Final = 60 * NS_PER_S
 IDS: Final = 500
 """Alarms asked for in one statement."""
 
 Minute = tuple[str, str, int]
-Expression = ColumnElement[object] | ColumnElement[int] | ColumnElement[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,11 @@ class StoreWriter:
                 self._replace(connection, verdicts, map(verdict_row, batch.verdicts), later)
             if batch.vitals:
                 self._replace(connection, vitals_1s, map(vital_row, batch.vitals), self._is_later(vitals_1s))
+            eegs = [
+                eeg_row(item, item.eeg) for item in batch.vitals if item.eeg and item.signal == SignalKind.EEG
+            ]
+            if eegs:
+                self._replace(connection, eeg_1s, eegs, self._is_later(eeg_1s))
             for strip in batch.strips:
                 self._write_strip(connection, strip)
 
@@ -205,58 +217,27 @@ class StoreWriter:
 
         A minute of fewer seconds than the one that is there stays as it is: its seconds were deleted.
         """
-        parameters = [
-            {"of_bed": bed, "of_signal": signal, "begin_ns": begin_ns, "end_ns": begin_ns + MINUTE_NS}
-            for bed, signal, begin_ns in sorted(minutes)
-        ]
-        if not parameters:
-            return
-        one, columns = vitals_1s.c, _minute_columns()
-        seconds = (
-            select(*columns.values())
-            .where(
-                one.bed == bindparam("of_bed"),
-                one.signal == bindparam("of_signal"),
-                one.time_ns >= bindparam("begin_ns"),
-                one.time_ns < bindparam("end_ns"),
-            )
-            .group_by(one.bed, one.signal)
-        )
-        statement = self._insert(vitals_1min).from_select(list(columns), seconds)
-        values = {name: statement.excluded[name] for name in columns if name not in vitals_1min.primary_key}
-        statement = statement.on_conflict_do_update(
-            index_elements=["bed", "signal", "minute_ns"],
-            set_=values,
-            where=statement.excluded.n >= vitals_1min.c.n,
-        )
+        parameters: dict[Table, list[dict[str, str | int]]] = {vitals_1min: [], eeg_1min: []}
+        for bed, signal, begin_ns in sorted(minutes):
+            minute: dict[str, str | int] = {
+                "of_bed": bed, "begin_ns": begin_ns, "end_ns": begin_ns + MINUTE_NS
+            }  # fmt: skip
+            parameters[vitals_1min].append(minute | {"of_signal": signal})
+            if signal == SignalKind.EEG:
+                parameters[eeg_1min].append(minute)
         with self._engine.begin() as connection:
-            connection.execute(statement, parameters)
+            for table, some in parameters.items():
+                if some:
+                    self._aggregate(connection, table, some)
 
-
-def _minute_columns() -> dict[str, Expression]:
-    one = vitals_1s.c
-    columns: dict[str, Expression] = {
-        "bed": one.bed,
-        "signal": one.signal,
-        "minute_ns": bindparam("begin_ns", type_=one.time_ns.type),
-        "n": func.count(),
-        "n_usable": func.sum(cast(one.usable, Integer)),
-    }
-    for name, column in (
-        ("heart_rate", one.heart_rate_bpm),
-        ("ventricular", one.ventricular_per_min),
-        ("respiratory_rate", one.respiratory_rate_bpm),
-    ):
-        columns[f"{name}_n"] = func.count(column)
-        columns |= _mean_min_max(name, column)
-    for name in HEARD:
-        columns |= {f"{name}_n": func.count(one[name]), f"{name}_mean": func.avg(one[name])}
-    return columns | _mean_min_max("quality", one.quality)
-
-
-def _mean_min_max(name: str, column: ColumnElement[float]) -> dict[str, Expression]:
-    return {
-        f"{name}_mean": func.avg(column),
-        f"{name}_min": func.min(column),
-        f"{name}_max": func.max(column),
-    }
+    def _aggregate(
+        self, connection: Connection, table: Table, parameters: list[dict[str, str | int]]
+    ) -> None:
+        columns, seconds = vitals_of_minute() if table is vitals_1min else eeg_of_minute()
+        keys = [column.name for column in table.primary_key]
+        statement = self._insert(table).from_select(list(columns), seconds)
+        values = {name: statement.excluded[name] for name in columns if name not in keys}
+        statement = statement.on_conflict_do_update(
+            index_elements=keys, set_=values, where=statement.excluded.n >= table.c.n
+        )
+        connection.execute(statement, parameters)

@@ -112,7 +112,7 @@ def test_a_store_of_the_first_schema_keeps_its_alarms_and_takes_labels(database_
         command.upgrade(config, "0001")
     alarm = make_alarm()
     StoreWriter(engine).write(Batch(alarms=[kept(alarm)], strips=[make_strip(alarm)]))
-    wanted = r"schema 0001, .* reads 0003; run 'wardwave record' once to bring it up to date"
+    wanted = r"schema 0001, .* reads 0004; run 'wardwave record' once to bring it up to date"
     for reader in (Store, LabelWriter):
         with pytest.raises(StoreError, match=wanted):
             reader(database_url)
