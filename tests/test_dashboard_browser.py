@@ -378,6 +378,7 @@ HIDE = """hidden => {
 }"""
 
 
+@pytest.mark.slow
 def test_a_ward_that_is_heard_arranged_and_hung_on_a_wall(
     kafka: Settings,
     beds: Beds,

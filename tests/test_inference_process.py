@@ -185,6 +185,7 @@ def test_a_worker_that_is_stopped_without_its_broker_ends_soon_and_says_so_once(
 
 
 @pytest.mark.data
+@pytest.mark.slow  # A simulated ward is killed in every run; the two real ones take a minute.
 @pytest.mark.parametrize("record", ["mitdb/207", "vfdb/430"])
 def test_a_killed_worker_on_a_real_record(
     kafka: Settings, worker: subprocess.Popen[bytes], data_dir: Path, record: str
