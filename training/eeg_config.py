@@ -27,7 +27,13 @@ class EegData(Part):
     channels: tuple[int, int] = Field(
         default=(5, 12), description="derivations of an item: drawn between these"
     )
-    draw: dict[str, float] = {"background": 0.2, "before": 0.2, "seizure": 0.2, "made": 0.4}
+    draw: dict[str, float] = {
+        "background": 0.15,
+        "before": 0.15,
+        "seizure": 0.15,
+        "made": 0.35,
+        "outside": 0.2,
+    }
     blurred_s: float = Field(
         default=1.0,
         ge=0,

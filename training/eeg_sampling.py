@@ -14,15 +14,20 @@ import numpy.typing as npt
 from models.spec import ChannelsFrontEnd
 from training.eeg_config import EegAugment, EegData
 from training.eeg_made import STRETCHED, add_seizure
+from training.eeg_outside import add_outside
 from training.eeg_records import EegRecord
 from training.eeg_signal import RATE_HZ, FloatArray
 from training.eeg_windows import EegWindows, pool_of, varied
 from training.errors import BadRecipe, DataMissing
 
-KINDS: Final = ("background", "before", "seizure", "made")
-"""Of anybody; of patients who have seizures, as often as these: else a set is known by its amplifier."""
+KINDS: Final = ("background", "before", "seizure", "made", "outside")
+"""Of anybody; of patients who have seizures, as often as these: else a set is known by its amplifier. The
+last two lie over background: a seizure, or what is taken for one (:mod:`training.eeg_outside`)."""
 MADE_LEAST_S: Final = 6.0
 MADE_LASTS_S: Final = 60.0
+OUTSIDE_LASTS_S: Final = 20.0
+COVERED: Final = 0.5
+"""Share of the windows with an artefact from outside that it covers wholly."""
 LONGEST_S: Final = 30.0
 BORROWED: Final = 0.5
 """Share of made seizures that are borrowed from real ones, where there are any."""
@@ -81,6 +86,7 @@ class EegSampler:
             "before": self.before,
             "seizure": pool_of(records, lambda one: one.there & one.seizure, power),
             "made": background,
+            "outside": background,
         }
         self.pools = {kind: pool for kind, pool in pools.items() if pool is not None and data.draw.get(kind)}
         if not {"seizure", "made"} & self.pools.keys():
@@ -99,7 +105,8 @@ class EegSampler:
     def _item(self, n_channels: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         kind = self.kinds[int(rng.choice(len(self.kinds), p=self.share))]
         pool = self.pools[kind]
-        if kind == "made" and self.before is not None and rng.random() < BORROWED:
+        if kind in ("made", "outside") and self.before is not None and rng.random() < BORROWED:
+            # Of those who have seizures as often as of the others.
             pool = self.before
         index, at = pool.draw(rng)
         # The step that was drawn lies anywhere in the window.
@@ -108,6 +115,8 @@ class EegSampler:
         x, label = self.windows.cut(index, last, n_channels, speed, rng)
         if kind == "made" and not np.nansum(label):
             x, label = self._with_seizure(x, label, rng)
+        if kind == "outside" and not np.nansum(label):
+            x = add_outside(x, *self._outside(x.shape[1], rng), rng)
         x = varied(x, self.augment, rng)
         if rng.random() < self.augment.late:
             # As where a stream has just begun.
@@ -115,6 +124,14 @@ class EegSampler:
             x[:, : self.windows.config.context + gone * self.windows.config.step] = np.nan
             label[:gone] = np.nan
         return x, label
+
+    def _outside(self, n: int, rng: np.random.Generator) -> tuple[int, int]:
+        """First and last sample: of half of them neither lies in the window, of others one or both."""
+        lasts = round(float(rng.uniform(MADE_LEAST_S, OUTSIDE_LASTS_S)) * RATE_HZ)
+        if rng.random() < COVERED:
+            return -n, 2 * n
+        first = int(rng.integers(-lasts, n))
+        return first, first + lasts
 
     def _with_seizure(
         self, x: FloatArray, label: FloatArray, rng: np.random.Generator

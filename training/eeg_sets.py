@@ -14,7 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ingest.conditioning import EEG, condition
 from ingest.montage import plan_of
+from ingest.types import WideFloatArray
 from training.eeg_recording import EegRecording
 from training.eeg_signal import FloatArray, Piece, condition_pieces
 from training.errors import BadAnnotation, DataMissing
@@ -87,19 +89,19 @@ def read_clip(recording: EegRecording) -> tuple[tuple[str, ...], FloatArray]:
     before = clips.get(f"{stem}_preictal10s")
     plan = plan_of(CHB_CHANNELS)
 
-    def derived(samples: npt.NDArray[np.generic]) -> FloatArray:
-        return plan(np.asarray(samples, dtype=np.float64).T * unit)
+    def microvolts(samples: npt.NDArray[np.generic]) -> WideFloatArray:
+        return np.asarray(samples, dtype=np.float64).T * unit
 
     length_s = (clips[ictal].shape[1] - 1) / fs_hz
     seizure = clips[ictal]
     if before is not None and _whole(length_s):
         # The clip before ends with the sample that the seizure begins with.
-        pieces = [Piece(0.0, fs_hz, derived(np.concatenate([before[:, :-1], seizure], axis=1)))]
+        pieces = [Piece(0.0, fs_hz, microvolts(np.concatenate([before[:, :-1], seizure], axis=1)))]
     else:
         start_s = CLIP_S if _whole(length_s) else 2 * CLIP_S
-        pieces = [Piece(start_s, fs_hz, derived(seizure))]
-        pieces = pieces if before is None else [Piece(0.0, fs_hz, derived(before)), *pieces]
-    return plan.names, condition_pieces(pieces, recording.seizures[0][1])
+        pieces = [Piece(start_s, fs_hz, microvolts(seizure))]
+        pieces = pieces if before is None else [Piece(0.0, fs_hz, microvolts(before)), *pieces]
+    return plan.names, condition_pieces(plan, pieces, recording.seizures[0][1])
 
 
 def list_guinea(folder: Path) -> list[EegRecording]:
@@ -123,8 +125,8 @@ def read_guinea(recording: EegRecording) -> tuple[tuple[str, ...], FloatArray]:
     """Conditioned derivations (C, N) of one person, with their names."""
     steps = np.cumsum(_arrays(recording.path)["first_difference"].astype(np.float64), axis=0)
     plan = plan_of(EMOTIV)
-    samples = plan(steps / EMOTIV_STEPS_PER_UV)
-    return plan.names, condition_pieces([Piece(0.0, EMOTIV_HZ, samples)], len(samples) / EMOTIV_HZ)
+    pieces = [Piece(0.0, EMOTIV_HZ, steps / EMOTIV_STEPS_PER_UV)]
+    return plan.names, condition_pieces(plan, pieces, len(steps) / EMOTIV_HZ)
 
 
 def read_bonn(folder: Path, letter: str) -> FloatArray:
@@ -133,5 +135,4 @@ def read_bonn(folder: Path, letter: str) -> FloatArray:
     if letter not in held:
         raise BadAnnotation(f"{folder}/bonn.npz: no set {letter!r}; there are {', '.join(held)}")
     fs_hz, segments = float(held["fs_hz"]), held[letter]
-    pieces = [Piece(0.0, fs_hz, np.asarray(segments.T, dtype=np.float32))]
-    return condition_pieces(pieces, segments.shape[1] / fs_hz)
+    return np.ascontiguousarray(condition(np.asarray(segments.T, dtype=np.float64), fs_hz, EEG).T)

@@ -19,16 +19,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from inference import eeg_quality
 from ingest import conditioning, electrodes, filters, montage, resample
-from ingest.conditioning import EEG, Conditioner
+from ingest.conditioning import EEG
 from ingest.errors import BadRecording
-from ingest.montage import plan_of
+from ingest.montage import Plan, plan_of
 from ingest.readers import read_signal_files
 from ingest.recording import Signal
-from ingest.types import SignalKind
+from ingest.types import BoolArray, SignalKind, WideFloatArray
 from models import eeg_scale
 from models.eeg_scale import scale_recording
 from models.spec import RunningScaleSpec
+from training import eeg_trust
+from training.eeg_trust import SECOND, DerivedStream, trusted_only
 from training.errors import BadAnnotation
 
 logger = logging.getLogger(__name__)
@@ -46,36 +49,34 @@ PLAUSIBLE_UV: Final = (0.4, 3_000.0)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Derivations without a gap in time: µV at their own rate, shape (N, C), NaN where missing."""
+    """Channels without a gap in time: µV at their own rate, shape (N, C), NaN where missing."""
 
     start_s: float
     fs_hz: float
-    samples: FloatArray
+    samples: FloatArray | WideFloatArray
 
 
-def condition_pieces(pieces: list[Piece], duration_s: float) -> FloatArray:
-    """Conditioned derivations of a whole recording, (C, N) at :data:`RATE_HZ`, NaN between the pieces.
+def condition_pieces(plan: Plan, pieces: list[Piece], duration_s: float) -> FloatArray:
+    """Conditioned derivations of a whole recording, (D, N) at :data:`RATE_HZ`.
+
+    NaN between the pieces, and where the worker would not trust an electrode.
 
     Parameters
     ----------
+    plan : Plan
+        Of the channels of all pieces.
     pieces : list of Piece
-        In order of time, all of the same derivations; each is filtered as a stream that begins anew.
+        In order of time; each is filtered as a stream that begins anew.
     duration_s : float
         Of the recording.
     """
-    out = np.full((pieces[0].samples.shape[1], round(duration_s * RATE_HZ)), np.nan, dtype=np.float32)
+    out = np.full((len(plan.names), round(duration_s * RATE_HZ)), np.nan, dtype=np.float32)
     for piece in pieces:
-        done = _conditioned(Conditioner(piece.fs_hz, piece.samples.shape[1], EEG), piece.samples)
+        done = trusted_only(*DerivedStream(plan, piece.fs_hz).push(piece.samples))
         first = round(piece.start_s * RATE_HZ)
         part = done[:, : out.shape[1] - first]
         out[:, first : first + part.shape[1]] = part
     return out
-
-
-def _conditioned(conditioner: Conditioner, samples_NC: FloatArray) -> FloatArray:
-    """Next samples of one stream, (C, N) at the model's rate; NaN where none was there."""
-    done = conditioner.push(np.zeros(1, dtype=np.int64), np.ascontiguousarray(samples_NC.T)[None])
-    return np.where(done.present[0], done.samples[0], np.float32(np.nan))
 
 
 def _edf_pieces(path: Path) -> Iterator[tuple[Signal, ...]]:
@@ -122,9 +123,8 @@ def read_edf(path: Path, unit_factor: float = 1.0) -> tuple[tuple[str, ...], Flo
     BadAnnotation
         No EEG derivation can be made of its channels, or its values are of no EEG's size.
     """
-    conditioners: dict[float, Conditioner] = {}
-    parts: dict[float, list[FloatArray]] = {}
-    names: dict[float, tuple[str, ...]] = {}
+    streams: dict[float, DerivedStream] = {}
+    parts: dict[float, list[tuple[FloatArray, BoolArray]]] = {}
     labels: list[str] = []
     for signals in _edf_pieces(path):
         for one in signals:
@@ -132,28 +132,27 @@ def read_edf(path: Path, unit_factor: float = 1.0) -> tuple[tuple[str, ...], Flo
             labels += [label for label in one.channels if label not in labels]
             if one.fs_hz < EEG.min_fs_hz or not plan.names:
                 continue
-            if one.fs_hz not in conditioners:
-                conditioners[one.fs_hz] = Conditioner(one.fs_hz, len(plan.names), EEG)
-                parts[one.fs_hz], names[one.fs_hz] = [], plan.names
-            derived = plan(one.samples * np.float32(unit_factor))
-            parts[one.fs_hz].append(_conditioned(conditioners[one.fs_hz], derived))
+            stream = streams.setdefault(one.fs_hz, DerivedStream(plan, one.fs_hz))
+            parts.setdefault(one.fs_hz, []).append(stream.push(one.samples * np.float32(unit_factor)))
     if not parts:
         raise BadAnnotation(
             f"{path}: channels {', '.join(labels[:30]) or 'none'} give no longitudinal derivation "
             f"at {EEG.min_fs_hz:g} Hz or more; rename them as electrodes (Fp1, F7, …) or remove the record"
         )
-    joined = {rate: np.concatenate(part, axis=1) for rate, part in parts.items()}
     # A derivation of the slower channels is taken only where the faster ones do not have it.
-    found: dict[str, FloatArray] = {}
-    for rate in sorted(joined, reverse=True):
-        for name, row in zip(names[rate], joined[rate], strict=True):
-            found.setdefault(name, row)
-    length = max(len(row) for row in found.values())
-    whole = np.full((len(found), length), np.nan, dtype=np.float32)
-    for i, row in enumerate(found.values()):
-        whole[i, : len(row)] = row
+    found: dict[str, tuple[FloatArray, BoolArray]] = {}
+    for rate in sorted(parts, reverse=True):
+        x, trusted = (np.concatenate(part, axis=1) for part in zip(*parts[rate], strict=True))
+        for row, name in enumerate(streams[rate].plan.names):
+            found.setdefault(name, (x[row], trusted[row]))
+    n_seconds = max(len(trusted) for _, trusted in found.values())
+    whole = np.full((len(found), n_seconds * SECOND), np.nan, dtype=np.float32)
+    sure = np.zeros((len(found), n_seconds), dtype=np.bool_)
+    for i, (line, trusted) in enumerate(found.values()):
+        whole[i, : len(line)], sure[i, : len(trusted)] = line, trusted
+    # Of a wrong unit no second would be trusted: its size is looked at first.
     check_size(path, whole)
-    return tuple(found), whole
+    return tuple(found), trusted_only(whole, sure)
 
 
 def check_size(path: Path, x_CN: FloatArray) -> None:
@@ -179,7 +178,7 @@ def check_size(path: Path, x_CN: FloatArray) -> None:
 
 def _code_hash() -> str:
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for module in (conditioning, filters, resample, electrodes, montage, eeg_scale):
+    for module in (conditioning, filters, resample, electrodes, montage, eeg_scale, eeg_quality, eeg_trust):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
