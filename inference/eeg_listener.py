@@ -5,7 +5,7 @@ What it says of a second it says ``behind`` seconds later, once it has seen what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -124,9 +124,21 @@ class EegListener:
         self.quality = np.pad(self.quality, ((0, n_slots - self._n_slots), (0, 0)))
         self._n_slots = n_slots
 
-    def reset(self, slot: int) -> None:
-        """Begin a stream anew."""
+    def reset(self, slot: int, same: BoolArray | None = None) -> None:
+        """Begin a stream anew.
+
+        Parameters
+        ----------
+        slot : int
+            Which.
+        same : ndarray of bool, shape (D,), or None
+            Derivations whose running scale goes on; by default none.
+        """
+        before = self._watch.state(slot)
         self._watch.reset(slot)
+        if same is not None:
+            new = self._watch.state(slot)
+            self._watch.restore(slot, replace(new, scale=np.where(same, before.scale, new.scale)))
         self.quality[slot] = 0.0
 
     def state(self, slot: int) -> dict[str, Array]:

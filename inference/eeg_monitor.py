@@ -35,6 +35,10 @@ SIGNS: Final = ("lost", "electrode", "implausible", "mains", "muscle", "suppress
 LEAST_TRUSTED: Final = 0.5
 """Share of a bed's derivations that has to be trusted for its EEG to count."""
 
+SCALE_KEPT_NS: Final = 600 * NS_PER_S
+"""For so long the network keeps how large a derivation usually is: a seizure that goes on behind a gap is
+large against the EEG before it, not against itself."""
+
 WIDESPREAD: Final = 0.5
 """Share of the channels that hum, or of the derivations with muscle, from which the whole EEG does."""
 
@@ -69,6 +73,8 @@ class EegMonitor:
         self._names: dict[int, str] = {}
         self._derivations: dict[int, dict[int, str]] = {}
         """Names by place of what each stream gives."""
+        self._seen_ns = np.zeros(n_slots, dtype=np.int64)
+        """Device time of the end of the last second that was judged."""
 
     def slot(self, bed: str) -> int:
         """Slot of a bed, with room for it everywhere."""
@@ -88,6 +94,7 @@ class EegMonitor:
             self.clean = np.pad(self.clean, ((0, extra), (0, 0), (0, 0)))
             self._planned = np.pad(self._planned, ((0, extra), (0, 0)))
             self._mirrored = np.pad(self._mirrored, ((0, extra), (0, 0)))
+            self._seen_ns = np.pad(self._seen_ns, (0, extra))
         if extra or more:
             self._weights = np.pad(self._weights, ((0, extra), (0, 0), (0, more)))
 
@@ -96,13 +103,14 @@ class EegMonitor:
         slot = self.bank.beds[bed]
         self.bank.remove(bed)
         del self._names[slot]
+        self._derivations.pop(slot, None)
         self._reset(slot)
+        if self.listener is not None:
+            self.listener.reset(slot)
 
     def _reset(self, slot: int) -> None:
         self.trends.reset(np.array([slot]))
         self.clean[slot] = False
-        if self.listener is not None:
-            self.listener.reset(slot)
 
     def plan(self, slot: int, channels: tuple[str, ...]) -> None:
         """Take up what the channels of a stream can give."""
@@ -114,6 +122,12 @@ class EegMonitor:
         self._planned[slot, plan.places] = True
         self._derivations[slot] = dict(zip(plan.places.tolist(), plan.names, strict=True))
         self._mirrored[slot] = mirrored(plan)
+
+    def resume(self, slot: int) -> None:
+        """Go on with a stream whose samples were put back into the bank."""
+        self.plan(slot, self.bank.channels[slot])
+        last = self.bank.count[[slot]] // self.bank.hop * self.bank.hop
+        self._seen_ns[slot] = self.bank.time_ns(np.array([slot]), last)[0]
 
     def push(self, pieces: Iterable[tuple[str, Piece]]) -> Outcome:
         """Append pieces of many beds and judge what became due."""
@@ -127,9 +141,19 @@ class EegMonitor:
         return outcome
 
     def _restart(self, restart: Restart) -> None:
-        """A new stream: another rate or other channels perhaps, and nothing known of its past."""
-        self._reset(restart.slot)
-        self.plan(restart.slot, restart.channels)
+        """A new stream: another rate or other channels perhaps, nothing known of what came between."""
+        slot = restart.slot
+        before = self._derivations.get(slot, {})
+        self._reset(slot)
+        self.plan(slot, restart.channels)
+        if self.listener is not None:
+            soon = abs(restart.start_ns - int(self._seen_ns[slot])) <= SCALE_KEPT_NS
+            now = self._derivations[slot]
+            same = [
+                soon and place in now and now[place] == before.get(place)
+                for place in range(len(LONGITUDINAL))
+            ]
+            self.listener.reset(slot, np.array(same, dtype=np.bool_))
 
     def _judge(self, due: Due) -> Outcome:
         slots, seconds = due.slots, due.ends // self.bank.hop
@@ -146,7 +170,7 @@ class EegMonitor:
         values = self.trends.push(slots, seconds, derived, self.clean[slots], self._mirrored[slots])
         counts = np.stack([self._planned[slots].sum(axis=1), trusted.sum(axis=1)], axis=1)
         usable = np.asarray(counts[:, 1] >= np.maximum(LEAST_TRUSTED * counts[:, 0], 1))
-        ends_ns = self.bank.time_ns(slots, due.ends)
+        ends_ns = self._seen_ns[slots] = self.bank.time_ns(slots, due.ends)
         outcome = Outcome(
             vitals=eeg_records.vitals(self._names, self.bank, due, ends_ns, values, signs, counts, usable)
         )
@@ -242,6 +266,7 @@ class EegMonitor:
     ) -> list[Alarm]:
         if len(rows) == 0:
             return []
+        behind_s = float(self.listener.behind) if self.listener is not None else 0.0
         return self.alarms.push(
             Windows(
                 tuple(self._names[slot] for slot in due.slots[rows].tolist()),
@@ -252,5 +277,6 @@ class EegMonitor:
                 usable[rows].astype(np.float64),
                 due.offsets[rows],
                 lambda row, kind: words(int(rows[row]), kind),
+                tuple(behind_s if name == SEIZURE else 0.0 for name in classes),
             )
         )

@@ -60,7 +60,7 @@ def _put(monitor: EegMonitor, bed: str, state: EegState) -> None:
     arrays = {name: unpack(array) for name, array in state.arrays.items()}
     slot = monitor.slot(bed)
     monitor.bank.restore(bed, unpack_stream(state.stream))
-    monitor.plan(slot, monitor.bank.channels[slot])
+    monitor.resume(slot)
     monitor.clean[slot] = arrays["clean"]
     trends = monitor.trends
     trends.power[slot], trends.blocks[slot] = arrays["power"], arrays["blocks"]

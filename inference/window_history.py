@@ -53,7 +53,8 @@ Counts = npt.NDArray[np.int32]
 class Votes:
     """One window of each of some beds. Shapes (n_beds,), of ``votes`` and ``counted`` (n_beds, n_rules).
 
-    ``counted`` is False where a rule may not look at the window (not clean, or suspended).
+    ``counted`` is False where a rule may not look at the window (not clean, or suspended). What a rule looks
+    at began ``lags_ns`` before the window, shape (n_rules,).
     """
 
     slots: IntArray
@@ -61,6 +62,7 @@ class Votes:
     ends_ns: IntArray
     votes: BoolArray
     counted: BoolArray
+    lags_ns: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class WindowHistory:
         slots, counted = now.slots, now.counted[:, :, None]
         newest = (
             ("vote", now.votes),
-            ("vote_start", np.broadcast_to(now.starts_ns[:, None], now.votes.shape)),
+            ("vote_start", now.starts_ns[:, None] - now.lags_ns),
             ("vote_end", np.broadcast_to(now.ends_ns[:, None], now.votes.shape)),
         )
         for name, values in newest:

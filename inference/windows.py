@@ -54,6 +54,9 @@ class Windows:
         Raw record that completed each window.
     words : callable or None
         The reasons of alarms that these windows raise.
+    lags_s : tuple of float
+        How much earlier than its window each class speaks of, so that onsets are those of the signal; empty
+        where none does.
     """
 
     beds: tuple[str, ...]
@@ -64,6 +67,7 @@ class Windows:
     quality: WideFloatArray
     offsets: IntArray
     words: Words | None = None
+    lags_s: tuple[float, ...] = ()
 
 
 class WindowsState(msgspec.Struct, frozen=True):
@@ -174,6 +178,7 @@ class WindowMonitor:
         mixing = self._mixed(windows.classes)
         summed = windows.probabilities @ mixing
         usable = (windows.quality >= CLEAN) & ~np.isnan(summed).any(axis=1)
+        lags_ns = _lags_ns(windows, mixing)
         alarms: list[Alarm] = []
         for rows in _layers(slots):
             fresh = rows[self._is_new(slots[rows], windows.ends_ns[rows])]
@@ -186,6 +191,7 @@ class WindowMonitor:
                 windows.ends_ns[fresh],
                 np.asarray(summed[fresh] >= self.rules.threshold, dtype=np.bool_),
                 np.asarray(clean & mixing.any(axis=0), dtype=np.bool_),
+                lags_ns,
             )
             alarms.extend(self._judge(now, windows.offsets[fresh], self._reasons(windows.words, fresh)))
         return alarms
@@ -265,6 +271,13 @@ class WindowMonitor:
             self._forget(np.array([slot]))
             raise SnapshotError(f"bed {bed!r}: the state of {self.signal} does not fit: {error}") from error
         self._end_ns[slot], self._suspended[slot] = state.end_ns, state.suspended
+
+
+def _lags_ns(windows: Windows, mixing: WideFloatArray) -> IntArray:
+    """How much earlier than its window each rule looks; shape (n_rules,)."""
+    lags_s = np.array(windows.lags_s or (0.0,) * len(windows.classes))
+    lags_ns: IntArray = np.round((mixing * lags_s[:, None]).max(axis=0) * NS_PER_S).astype(np.int64)
+    return lags_ns
 
 
 def _windows(items: list[Prediction], classes: tuple[str, ...]) -> Windows:

@@ -55,7 +55,12 @@ class LoudWatch:
     def state(self, bed: int) -> NetworkState:
         nothing = np.zeros(0, dtype=np.float32)
         return NetworkState(
-            np.zeros(0), self.waiting[bed], nothing, nothing, np.zeros(0, np.bool_), self.events.state(bed)
+            np.zeros((2, 18)),
+            self.waiting[bed],
+            nothing,
+            nothing,
+            np.zeros(0, np.bool_),
+            self.events.state(bed),
         )
 
     def restore(self, bed: int, state: NetworkState) -> None:

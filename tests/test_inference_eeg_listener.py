@@ -15,6 +15,7 @@ from inference.eeg_monitor import EegMonitor
 from inference.eeg_state import EegState, put_eeg, take_eeg
 from inference.errors import SnapshotError, UnfitModel
 from inference.monitor import Outcome
+from inference.packed import unpack
 from inference.windows import WindowMonitor
 from ingest.sim_eeg_waves import CHANNELS
 from ingest.sim_events import Event
@@ -48,8 +49,12 @@ def test_a_seizure_is_one_latched_alarm_that_ends_with_it() -> None:
     # Four seconds over the threshold, known two seconds after they ended.
     assert begun == ("active", pytest.approx(36, abs=1.1))
     assert ended == ("latched", pytest.approx(73, abs=6))
-    (alarm,) = {alarm.onset_ns for alarm in outcome.alarms if alarm.kind == "seizure"}
-    assert seconds([alarm])[0] == pytest.approx(31, abs=2.1)
+    (onset_ns,) = {alarm.onset_ns for alarm in outcome.alarms if alarm.kind == "seizure"}
+    # It began with the EEG's first such second, not when the network could tell.
+    first = min(event.start_ns for one in outcome.predictions for event in one.events)
+    assert onset_ns == first
+    assert seconds([onset_ns])[0] == pytest.approx(30, abs=1.1)
+    assert outcome.alarms[0].delay.measurement_s == pytest.approx(6, abs=0.1)
     assert raised(outcome) == ["seizure"]
     assert outcome.alarms[0].reasons == ["probability 0.90", "looked at most: F8-T8, Fp1-F7"]
 
@@ -95,6 +100,49 @@ def test_a_stream_that_begins_anew_forgets_what_the_network_had_seen() -> None:
     play(into, pieces(loud(25, (19, 25))))
     parts = pieces(loud(25, (0, 4)), begin_s=25.0, first=25)
     assert play(into, parts).predictions == play(monitor(), parts).predictions
+
+
+def scale_of(into: EegMonitor) -> np.ndarray:
+    """How large each derivation usually is, in the network's measure; shape (D,)."""
+    assert into.listener is not None
+    return unpack(into.listener.state(into.bank.beds["bed"])["scale"])[0]
+
+
+@pytest.mark.parametrize(
+    ("channels", "gap_s", "takes_over", "kept"),
+    [
+        (CHANNELS, 10, False, list(range(18))),
+        (CHANNELS, 10, True, list(range(18))),
+        (CHANNELS, 601, False, []),
+        # Fp1-F7 goes on to T7 and is another derivation, F7-T7 is left out.
+        (tuple(name for name in CHANNELS if name != "F7"), 10, False, [2, 3, *range(4, 18)]),
+        (tuple(reversed(CHANNELS)), 10, False, list(range(18))),
+    ],
+)
+def test_behind_a_gap_a_derivation_is_measured_by_what_it_was_before(
+    network: EegModel, channels: tuple[str, ...], gap_s: int, takes_over: bool, kept: list[int]
+) -> None:
+    """Else a seizure that goes on behind a gap is its own measure, and looks small."""
+    into, eeg = monitor(network), simulated(20)
+    play(into, pieces(eeg))
+    before = scale_of(into)
+    if takes_over:
+        state, into = take_eeg(into, "bed"), monitor(network)
+        assert state is not None
+        put_eeg(into, "bed", state)
+    columns = [CHANNELS.index(name) for name in channels]
+    # Less than a second: it begins the stream anew, and nothing is judged yet.
+    play(into, pieces(eeg[:100, columns], channels, begin_s=20.0 + gap_s, first=20 + gap_s))
+    np.testing.assert_array_equal(np.flatnonzero(scale_of(into) == before), kept)
+
+
+def test_another_patient_is_not_measured_by_the_one_before(network: EegModel) -> None:
+    into = monitor(network)
+    play(into, pieces(simulated(20)))
+    before = scale_of(into)
+    into.remove("bed")
+    play(into, pieces(simulated(1)[:100], begin_s=21.0, first=21))
+    assert not (scale_of(into) == before).any()
 
 
 def test_a_successor_goes_on_where_the_network_was() -> None:
