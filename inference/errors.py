@@ -10,6 +10,7 @@
     ├── BadSetting          an alarm's setting is unknown or out of its bounds: the rest stays as it was
     ├── BadUpload           a recording cannot be analysed: names the file, the field and the way out
     ├── AnalysisStopped     an analysis was cancelled, or used up its time or memory
+    ├── ChaosError          a chaos run could not be carried out: says where to look
     └── StoreError          the recorder's database cannot be used: names it, never its password
 """
 
@@ -58,3 +59,7 @@ class StoreError(InferenceError):
 
 class BadCommand(InferenceError):
     """A command is refused: malformed, unsigned, stale, or not possible now."""
+
+
+class ChaosError(InferenceError):
+    """A chaos run could not be carried out."""

@@ -42,6 +42,8 @@ class EmbeddedBroker:
         The broker is stopped when its resident memory goes above this.
     start_timeout_s : float
         How long it may take until it answers a Kafka metadata request.
+    advertised : str or None
+        Address that clients are sent to (host:port), of a proxy that leads here; by default its own.
 
     Examples
     --------
@@ -54,10 +56,12 @@ class EmbeddedBroker:
         port: int = 0,
         max_memory_bytes: int = DEFAULT_MAX_MEMORY_BYTES,
         start_timeout_s: float = 20.0,
+        advertised: str | None = None,
     ) -> None:
         self.max_memory_bytes = max_memory_bytes
         self._wanted_port = port
         self._start_timeout_s = start_timeout_s
+        self._advertised = advertised
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
         self._last_lines: deque[str] = deque(maxlen=20)
@@ -192,7 +196,8 @@ class EmbeddedBroker:
         as long as the child.
         """
         url = f"tcp://{self.bootstrap_servers}"
-        command = [binary, "broker", "--listener-url", url, "--advertised-listener-url", url]
+        advertised = f"tcp://{self._advertised or self.bootstrap_servers}"
+        command = [binary, "broker", "--listener-url", url, "--advertised-listener-url", advertised]
         command += ["--storage-engine", "memory://tansu/"]
         try:
             process = subprocess.Popen(  # noqa: S603 - a fixed command

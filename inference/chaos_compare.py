@@ -1,0 +1,122 @@
+"""A run under faults beside an unbroken one: what is lost, what is doubled, what is not the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
+from typing import Final
+
+from inference.chaos_said import NO_DATA, Said, Stored
+from inference.chaos_same import differs
+from inference.types import Alarm, AlarmState, Prediction, Vital
+
+RECEIVE_TIME: Final = frozenset({NO_DATA, "clock_drift"})
+"""Alarms that say when data came, not what they are: faults rightly raise more of them."""
+
+SHOWN: Final = 20
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the comparison found; each list names items.
+
+    ``lost`` the unbroken run said or stored and this one did not; ``doubled`` this one said and the unbroken
+    one did not; ``different`` are said otherwise; ``disorder`` came after later ones of their bed;
+    ``standing`` are alarms of missing data that faults raised and nobody ended.
+    """
+
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+    disorder: list[str] = field(default_factory=list)
+    standing: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.lost or self.doubled or self.different or self.disorder or self.standing)
+
+
+def compare(broken: Said, whole: Said, last: Set[str]) -> Verdict:
+    """Compare what two runs of one plan said.
+
+    Parameters
+    ----------
+    broken, whole : Said
+        Under faults, and unbroken.
+    last : set of str
+        Ids of the alarms of missing data that must follow the end of the records.
+    """
+    verdict = Verdict()
+    judged = [one for one in broken.alarms.values() if one.kind not in RECEIVE_TIME]
+    expected = [one for one in whole.alarms.values() if one.kind not in RECEIVE_TIME]
+    _hold(verdict, broken.predictions.values(), whole.predictions.values())
+    _hold(verdict, broken.vitals.values(), whole.vitals.values())
+    _hold(verdict, judged, expected)
+    for alarm in expected:
+        if alarm.id in broken.alarms and broken.steps[alarm.id] != whole.steps[alarm.id]:
+            verdict.different.append(
+                f"{alarm.id}: steps {sorted(map(str, broken.steps[alarm.id]))} / "
+                f"{sorted(map(str, whole.steps[alarm.id]))}"
+            )
+    verdict.lost += sorted(last - broken.alarms.keys())
+    silences = [one for one in broken.alarms.values() if one.kind in RECEIVE_TIME and one.id not in last]
+    verdict.standing = [one.id for one in silences if one.state is not AlarmState.ENDED]
+    verdict.different += broken.contradictions
+    verdict.disorder += broken.disorder
+    verdict.counts = {
+        "predictions": len(whole.predictions),
+        "vitals": len(whole.vitals),
+        "alarms": len(expected),
+        "alarms_of_missing_data_by_faults": len(silences),
+        "items_said": broken.n_items,
+        "items_said_again": broken.repeated,
+    }
+    if not whole.predictions or not expected:
+        verdict.lost.append("the unbroken run itself said nothing: there is nothing to compare with")
+    return verdict
+
+
+def compare_stored(verdict: Verdict, broken: Stored, whole: Stored, said: Said, *, strips: bool) -> None:
+    """Add what the recorder lost: alarms and numbers that were said, strips of alarms, their waveforms.
+
+    ``strips`` tells that it was waited for all of them.
+    """
+    for alarm_id, alarm in said.alarms.items():
+        kept = broken.alarms.get(alarm_id)
+        if kept is None:
+            verdict.lost.append(f"stored {alarm_id}")
+        elif kept.state is not alarm.state:
+            verdict.different.append(f"stored {alarm_id}: {kept.state} / {alarm.state}")
+    for stream, seconds in whole.seconds.items():
+        if broken.seconds[stream] != seconds:
+            verdict.lost.append(f"stored numbers of {stream}: {broken.seconds[stream]} s of {seconds} s")
+    if strips:
+        verdict.lost += [
+            f"strip of {alarm_id}" for alarm_id in sorted(broken.alarms.keys() - broken.strips.keys())
+        ]
+    both = [alarm_id for alarm_id in broken.strips if broken.strips[alarm_id] and whole.strips.get(alarm_id)]
+    verdict.different += [f"strip of {one}" for one in both if broken.strips[one] != whole.strips[one]]
+    verdict.counts |= {
+        "stored_alarms": len(broken.alarms),
+        "stored_seconds": sum(broken.seconds.values()),
+        "strips": len(broken.strips),
+        "strips_compared": len(both),
+        "strips_in_part": sum(not digest for digest in broken.strips.values()),
+    }
+
+
+def _hold(
+    verdict: Verdict,
+    broken: Iterable[Prediction] | Iterable[Vital] | Iterable[Alarm],
+    whole: Iterable[Prediction] | Iterable[Vital] | Iterable[Alarm],
+) -> None:
+    said = {one.id: one for one in broken}
+    expected = {one.id: one for one in whole}
+    verdict.lost += sorted(expected.keys() - said.keys())
+    verdict.doubled += sorted(said.keys() - expected.keys())
+    for id_ in sorted(expected.keys() & said.keys()):
+        difference = differs(said[id_], expected[id_])
+        if difference:
+            verdict.different.append(f"{id_}: {difference}")

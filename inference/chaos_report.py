@@ -1,0 +1,100 @@
+"""What came of a chaos run: figures for people and for programs."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from inference.chaos_compare import SHOWN, Verdict
+from inference.chaos_faults import Fault
+
+
+class Report(msgspec.Struct):
+    """The figures of one run, as they go into the JSON file.
+
+    ``records`` is what the devices had to send, ``records_sent_again`` what the raw topic holds besides.
+    ``ended_alone`` are processes that ended without having been told to; they were started anew.
+    """
+
+    seed: int
+    code_commit: str
+    broker: str
+    seconds: int
+    load: float
+    workers: int
+    beds: Sequence[str]
+    records: int
+    records_sent_again: int
+    dead_letters: int
+    silence_longest_s: Mapping[str, float]
+    ended_alone: Sequence[str]
+    every_fault: Sequence[Fault]
+    verdict: Verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was lost, doubled, or said otherwise."""
+        return self.verdict.passed and self.dead_letters == 0
+
+    @property
+    def takeovers_s(self) -> list[float]:
+        """How long beds of a struck worker were silent, each time."""
+        return sorted(one.takeover_s for one in self.every_fault if one.takeover_s is not None)
+
+    def faults(self) -> dict[str, int]:
+        """Number of faults by kind."""
+        return dict(sorted(Counter(one.kind for one in self.every_fault).items()))
+
+    def to_json(self) -> bytes:
+        """All of it, with what follows from it."""
+        plain = msgspec.to_builtins(self)
+        takeovers = self.takeovers_s
+        figures = {
+            "schema": "chaos/1",
+            "passed": self.passed,
+            "faults": len(self.every_fault),
+            "faults_by_kind": self.faults(),
+            "lost": len(self.verdict.lost),
+            "doubled": len(self.verdict.doubled),
+            "takeovers": len(takeovers),
+            "takeover_median_s": statistics.median(takeovers) if takeovers else None,
+            "takeover_longest_s": takeovers[-1] if takeovers else None,
+        }
+        return msgspec.json.format(msgspec.json.encode(figures | plain), indent=1)
+
+    def lines(self) -> Iterator[str]:
+        """The report for people."""
+        verdict, takeovers = self.verdict, self.takeovers_s
+        word = "PASSED" if self.passed else "FAILED"
+        yield f"{word}: seed {self.seed}, code {self.code_commit}, {self.broker}"
+        yield (
+            f"  ward       {len(self.beds)} beds for {self.seconds} s, {self.workers} workers at first, "
+            f"load {self.load:.1f}"
+        )
+        kinds = ", ".join(f"{kind} {n}" for kind, n in self.faults().items())
+        yield f"  faults     {len(self.every_fault)} ({kinds})"
+        yield (
+            f"  records    {self.records} sent, {self.records_sent_again} of them again, "
+            f"{self.dead_letters} refused"
+        )
+        yield "  compared   " + ", ".join(f"{name} {n}" for name, n in verdict.counts.items())
+        yield (
+            f"  lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, "
+            f"different {len(verdict.different)}, "
+            f"out of order {len(verdict.disorder)}, left standing {len(verdict.standing)}"
+        )
+        if takeovers:
+            yield (
+                f"  takeover   {len(takeovers)} measured: median {statistics.median(takeovers):.1f} s, "
+                f"longest {takeovers[-1]:.1f} s"
+            )
+        silences = ", ".join(f"{bed} {silence:.1f} s" for bed, silence in self.silence_longest_s.items())
+        yield f"  longest silence (all faults)  {silences}"
+        for name in ("lost", "doubled", "different", "disorder", "standing"):
+            for one in getattr(verdict, name)[:SHOWN]:
+                yield f"  {name}: {one}"
+        for ended in self.ended_alone:
+            yield f"  ended by itself: {ended}"

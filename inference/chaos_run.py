@@ -1,0 +1,325 @@
+"""A chaos run from end to end: a ward under faults, the same ward unbroken, and what differs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kafka import TopicPartition
+
+from inference.chaos_compare import compare, compare_stored
+from inference.chaos_crew import DEVICE, RECORDER, WORKER, Crew
+from inference.chaos_faults import Fault, FaultOptions, Faults
+from inference.chaos_observer import Observer
+from inference.chaos_proxy import Proxy
+from inference.chaos_report import Report
+from inference.chaos_said import NO_DATA, read_said, read_stored
+from inference.chaos_ward import DEVICE as LABEL
+from inference.chaos_ward import Plan, WardOptions, make_plan
+from inference.errors import ChaosError
+from inference.status import INFER, RECORD
+from ingest import kafka, version
+from ingest.broker import EmbeddedBroker
+from ingest.publisher import Publisher
+from ingest.settings import KafkaSettings, Settings, Topics
+from ingest.types import NS_PER_S
+
+logger = logging.getLogger(__name__)
+
+READY_S: Final = 120.0
+SETTLED_S: Final = 240.0
+QUIET_S: Final = 2.0
+LEAD_S: Final = 4.0
+"""From the plan's making to its first sample: the devices' process starts meanwhile."""
+
+MAKING: Final = 0.03
+"""Seconds that making a second of the plan may take."""
+
+CALM_S: Final = 5.0
+"""No fault begins so shortly before the end of the records."""
+
+RESTART_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosOptions:
+    """A chaos run.
+
+    Parameters
+    ----------
+    ward : WardOptions
+        What is replayed.
+    seed : int
+        Of the faults.
+    workers : int
+        How many run at first.
+    snapshot_s : float
+        How often a worker leaves its state.
+    strips : bool
+        Whether to wait, at the end, for the recorder's last strips (half a minute each run).
+    broker : KafkaSettings or None
+        A Kafka that runs already; None starts the embedded one.
+    proxy_at : str or None
+        HOST:PORT that this Kafka advertises: the proxy listens there. Without it the way to it stays whole.
+    broker_command : str or None
+        Kills and restarts this Kafka, which keeps its data.
+    partitions : int
+        Of all topics, which are this run's own.
+    """
+
+    ward: WardOptions
+    seed: int = 1
+    workers: int = 3
+    snapshot_s: float = 30.0
+    strips: bool = True
+    broker: KafkaSettings | None = None
+    proxy_at: str | None = None
+    broker_command: str | None = None
+    partitions: int = 8
+
+
+class Run:
+    """One ward with its processes, watched.
+
+    Parameters
+    ----------
+    name : str
+        Of its topics, files and logs.
+    settings : Settings
+        Its broker and topics.
+    options : ChaosOptions
+        The chaos run.
+    folder : Path
+        For its files.
+    """
+
+    def __init__(self, name: str, settings: Settings, options: ChaosOptions, folder: Path) -> None:
+        self.settings = settings
+        self._options = options
+        self.database = folder / f"{name}.sqlite"
+        self.plan_file = folder / "plan"
+        logs = folder / f"{name}-logs"
+        logs.mkdir(exist_ok=True)
+        worker = ["infer", "--threads", "1", "--snapshot-s", f"{options.snapshot_s:g}"]
+        quiet = ["wardwave", "--log-level", "INFO"]
+        commands = {
+            WORKER: [*quiet, *worker],
+            RECORDER: [*quiet, "record", "--url", f"sqlite:///{self.database}"],
+            DEVICE: ["inference.chaos_device", str(self.plan_file), str(folder / f"{name}.journal")],
+        }
+        self.crew = Crew(settings, commands, logs)
+        self.observer = Observer(settings)
+
+    @contextmanager
+    def running(self, n_workers: int) -> Iterator[None]:
+        """Start workers and recorder, wait until they hold everything; kill what is left in the end."""
+        try:
+            with self.observer:
+                for _ in range(n_workers):
+                    self.crew.start(WORKER)
+                self.crew.start(RECORDER)
+                self.wait("workers and recorder hold all partitions", READY_S, self._is_ready)
+                yield
+        finally:
+            self.crew.stop()
+
+    def _is_ready(self) -> bool:
+        return None not in (self.observer.behind(INFER), self.observer.behind(RECORD))
+
+    def wait(self, what: str, most_s: float, condition: Callable[[], bool]) -> None:
+        """Wait; what ends by itself is replaced meanwhile.
+
+        Raises
+        ------
+        ChaosError
+            In vain.
+        """
+        deadline = time.monotonic() + most_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise ChaosError(f"waited {most_s:g} s until {what}, in vain; the logs tell more (--keep)")
+            self.crew.replace_ended()
+            self.observer.check()
+            time.sleep(0.1)
+
+    def settle(self, plan: Plan) -> None:
+        """Wait until every record has had its effect, then end all processes in good order."""
+        last = last_silences(plan)
+
+        def said_all() -> bool:
+            quiet = self.observer.quiet_s() > QUIET_S and self.observer.behind(INFER) == 0
+            return quiet and last <= self.observer.silent()
+
+        self.wait("all was said that there is to say", SETTLED_S, said_all)
+        for worker in self.crew.of(WORKER):
+            if worker.end():
+                self.crew.ended_alone.append(
+                    f"{worker.log.stem}: status {worker.process.returncode} at its end"
+                )
+
+        def stored_all() -> bool:
+            cut = self.observer.strips_wanted() == 0 or not self._options.strips
+            return self.observer.behind(RECORD) == 0 and cut
+
+        self.wait("all is stored", SETTLED_S, stored_all)
+        for recorder in self.crew.of(RECORDER):
+            recorder.end()
+
+
+def last_silences(plan: Plan) -> set[str]:
+    """Ids of the alarms of missing data that must follow the end of each stream."""
+    return {f"{stream.replace('/', ':')}:{NO_DATA}:{end_ns}" for stream, end_ns in plan.ends_ns.items()}
+
+
+def run_chaos(options: ChaosOptions, folder: Path) -> Report:
+    """Run a ward under faults, then unbroken, and compare.
+
+    Parameters
+    ----------
+    folder : Path
+        For logs, plan and databases; must exist.
+
+    Raises
+    ------
+    ChaosError
+        A run could not be carried to its end.
+    BrokerError
+        There is no broker.
+    """
+    mark = uuid.uuid4().hex[:6]
+    with _broker(options) as (address, proxy):
+        runs = {
+            name: Run(name, _settings(options, address, f"{name}-{mark}"), options, folder)
+            for name in ("chaos", "calm")
+        }
+        for run in runs.values():
+            kafka.ensure_topics(run.settings)
+        struck, calm = runs["chaos"], runs["calm"]
+        plan, faults, silences = _under_faults(struck, options, proxy)
+        load = os.getloadavg()[0]
+        logger.info("%d faults; now the same ward unbroken", len(faults))
+        _unbroken(calm, plan)
+        said, whole = read_said(struck.settings), read_said(calm.settings)
+        verdict = compare(said, whole, last_silences(plan))
+        streams = sorted(plan.ends_ns)
+        stored = [read_stored(run.database, streams) for run in (struck, calm)]
+        compare_stored(verdict, stored[0], stored[1], said, strips=options.strips)
+        n_raw = _n_raw(struck.settings)
+    return Report(
+        seed=options.seed,
+        code_commit=version.code_commit("inference", "ingest", "models"),
+        broker="embedded broker" if options.broker is None else address.bootstrap_servers,
+        seconds=options.ward.seconds,
+        load=load,
+        workers=options.workers,
+        beds=plan.beds,
+        records=plan.n_records,
+        records_sent_again=n_raw - plan.n_records,
+        dead_letters=said.dead_letters,
+        silence_longest_s=silences,
+        ended_alone=struck.crew.ended_alone,
+        every_fault=faults,
+        verdict=verdict,
+    )
+
+
+def _under_faults(
+    run: Run, options: ChaosOptions, proxy: Proxy | None
+) -> tuple[Plan, list[Fault], dict[str, float]]:
+    """Play the plan while everything is struck; return it with the faults and each bed's longest silence."""
+    kafka_settings, seconds = run.settings.kafka, options.ward.seconds
+    with run.running(options.workers):
+        start_ns = time.time_ns() + round((LEAD_S + MAKING * seconds) * NS_PER_S)
+        plan = make_plan(options.ward, start_ns)
+        plan.write(run.plan_file)
+        run.crew.start(DEVICE)
+        run.wait(
+            "every bed is spoken of",
+            READY_S,
+            lambda: all(run.observer.first_after(bed, 0.0) is not None for bed in plan.beds),
+        )
+        began_s = time.monotonic()
+        left_s = (start_ns - time.time_ns()) / NS_PER_S + seconds - CALM_S
+        faults = Faults(
+            run.crew,
+            run.observer,
+            proxy,
+            plan.beds,
+            kafka_settings.partitions,
+            FaultOptions(
+                options.seed,
+                options.workers,
+                kafka_settings.session_timeout_ms / 1e3,
+                None if options.broker_command is None else lambda: _restart(options.broker_command or ""),
+            ),
+        )
+        faults.run(began_s + left_s)
+        run.wait("the devices have sent everything", SETTLED_S, lambda: run.crew.device_done)
+        silences = run.observer.longest_silences_s(began_s, time.monotonic())
+        run.settle(plan)
+    return plan, faults.done, {bed: round(silence, 1) for bed, silence in sorted(silences.items())}
+
+
+def _unbroken(run: Run, plan: Plan) -> None:
+    """Give the same bytes to one worker that nothing happens to, as fast as it takes them."""
+    with run.running(1):
+        with Publisher(run.settings, device=LABEL) as publisher:
+            for second in plan.seconds:
+                for one in second:
+                    publisher.send_raw(one.bed.encode(), one.value)
+        run.settle(plan)
+
+
+def _n_raw(settings: Settings) -> int:
+    parts = [TopicPartition(settings.topics.raw, number) for number in range(settings.kafka.partitions)]
+    return sum(kafka.end_offsets(settings, parts).values())
+
+
+def _settings(options: ChaosOptions, address: KafkaSettings, mark: str) -> Settings:
+    names = {name: f"{mark}.{name}" for name in Topics.model_fields}
+    own = {"group_id": mark, "partitions": options.partitions}
+    return Settings(kafka=address.model_copy(update=own), topics=Topics(**names))
+
+
+@contextmanager
+def _broker(options: ChaosOptions) -> Iterator[tuple[KafkaSettings, Proxy | None]]:
+    """A broker to talk to, and the proxy on the way to it where there can be one."""
+    if options.broker is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        with (
+            Proxy(("127.0.0.1", port), seed=options.seed) as proxy,
+            EmbeddedBroker(port, advertised=proxy.address),
+        ):
+            yield KafkaSettings(bootstrap_servers=proxy.address), proxy
+    elif options.proxy_at is None:
+        yield options.broker, None
+    else:
+        target = _address(options.broker.bootstrap_servers.split(",")[0])
+        with Proxy(target, _address(options.proxy_at), options.seed) as proxy:
+            yield options.broker.model_copy(update={"bootstrap_servers": proxy.address}), proxy
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.strip().rpartition(":")
+    if not host or not port.isdigit():
+        raise ChaosError(f"address {text!r}: give HOST:PORT")
+    return host, int(port)
+
+
+def _restart(command: str) -> None:
+    try:
+        subprocess.run(shlex.split(command), check=True, timeout=RESTART_S)  # noqa: S603 - the user's own
+    except (subprocess.SubprocessError, OSError) as error:
+        raise ChaosError(f"--broker-command {command!r}: {error}") from error

@@ -1,0 +1,158 @@
+"""What a run said: its topics read from end to end, and what its recorder stored."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition
+
+from inference.chaos_same import differs
+from inference.errors import ChaosError
+from inference.store import Store
+from inference.types import Alarm, AlarmState, Prediction, PredictionBatch, Vital, VitalBatch
+from ingest import kafka
+from ingest.settings import Settings
+
+CLIENT: Final = "chaos-reader"
+READ_S: Final = 120.0
+NO_DATA: Final = "no_data"
+MOST_ALARMS: Final = 100_000
+
+Item = TypeVar("Item", Prediction, Vital, Alarm)
+
+Step = tuple[AlarmState, int | None]
+"""State of an alarm and the device time at which its condition ended."""
+
+
+@dataclass(slots=True)
+class Said:
+    """Outputs of one run, one of each id as readers keep them: highest (raw offset, revision).
+
+    ``repeated`` counts items whose id had come before, ``contradictions`` names those of one (id, raw offset,
+    revision) that say different things, ``disorder`` those of a bed and signal that first came after later
+    ones.
+    """
+
+    predictions: dict[str, Prediction] = field(default_factory=dict)
+    vitals: dict[str, Vital] = field(default_factory=dict)
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+    steps: dict[str, set[Step]] = field(default_factory=lambda: defaultdict(set))
+    n_items: int = 0
+    repeated: int = 0
+    contradictions: list[str] = field(default_factory=list)
+    disorder: list[str] = field(default_factory=list)
+    dead_letters: int = 0
+    _newest: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def note_prediction(self, item: Prediction) -> None:
+        """Take in a prediction."""
+        if item.id not in self.predictions:
+            self._note_order("prediction", item, item.end_ns)
+        self.predictions[item.id] = self._newer(self.predictions.get(item.id), item)
+
+    def note_vital(self, item: Vital) -> None:
+        """Take in a vital."""
+        if item.id not in self.vitals:
+            self._note_order("vital", item, item.time_ns)
+        self.vitals[item.id] = self._newer(self.vitals.get(item.id), item)
+
+    def note_alarm(self, item: Alarm) -> None:
+        """Take in a step of an alarm."""
+        self.alarms[item.id] = self._newer(self.alarms.get(item.id), item)
+        self.steps[item.id].add((item.state, item.ended_ns))
+
+    def _newer(self, held: Item | None, item: Item) -> Item:
+        self.n_items += 1
+        if held is None:
+            return item
+        self.repeated += 1
+        places = [(one.raw_offset, one.revision) for one in (held, item)]
+        if places[0] == places[1] and differs(held, item):
+            self.contradictions.append(f"{item.id}: {differs(held, item)}")
+        return item if places[1] > places[0] else held
+
+    def _note_order(self, what: str, item: Prediction | Vital, time_ns: int) -> None:
+        key = (what, item.bed, item.signal)
+        if time_ns <= self._newest.get(key, time_ns - 1):
+            self.disorder.append(item.id)
+        self._newest[key] = max(time_ns, self._newest.get(key, time_ns))
+
+
+def read_said(settings: Settings) -> Said:
+    """Read all outputs of a run that has ended.
+
+    Raises
+    ------
+    ChaosError
+        They could not be read in time.
+    """
+    topics, said = settings.topics, Said()
+    for value in _records(settings, topics.predictions):
+        for prediction in msgspec.json.decode(value, type=PredictionBatch).items:
+            said.note_prediction(prediction)
+    for value in _records(settings, topics.vitals):
+        for vital in msgspec.json.decode(value, type=VitalBatch).items:
+            said.note_vital(vital)
+    for value in _records(settings, topics.alarms):
+        said.note_alarm(msgspec.json.decode(value, type=Alarm))
+    said.dead_letters = sum(1 for _ in _records(settings, topics.dead_letters))
+    return said
+
+
+def _records(settings: Settings, topic: str) -> Iterator[bytes]:
+    parts = [TopicPartition(topic, number) for number in range(settings.kafka.partitions)]
+    ends = kafka.end_offsets(settings, parts)
+    reader: KafkaConsumer = kafka.consumer(settings, group_id=None, client_id=CLIENT)
+    try:
+        reader.assign(parts)
+        reader.seek_to_beginning()
+        deadline = time.monotonic() + READ_S
+        while any(reader.position(part) < ends[part] for part in parts):
+            if time.monotonic() > deadline:
+                raise ChaosError(f"topic {topic} was not read to its end within {READ_S:g} s")
+            for records in reader.poll(timeout_ms=200).values():
+                for record in records:
+                    yield record.value
+    finally:
+        reader.close(autocommit=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a recorder stored: alarms, seconds of numbers by "bed/signal", strips by alarm.
+
+    A strip is the digest of its samples where all of it came, else an empty text.
+    """
+
+    alarms: dict[str, Alarm]
+    seconds: dict[str, int]
+    strips: dict[str, str]
+
+
+def read_stored(path: Path, streams: list[str]) -> Stored:
+    """Read a recorder's SQLite file."""
+    with Store(f"sqlite:///{path}") as store:
+        found = store.alarms(limit=MOST_ALARMS)
+        strips = {
+            one.alarm.id: _digest(store, one.alarm.id) for one in found if one.strip_complete is not None
+        }
+        seconds = {stream: len(store.trend(*stream.split("/"))) for stream in streams}
+        return Stored({one.alarm.id: one.alarm for one in found}, seconds, strips)
+
+
+def _digest(store: Store, alarm_id: str) -> str:
+    strip = store.strip_of(alarm_id)
+    if strip is None or not strip.complete:
+        return ""
+    digest = hashlib.sha256()
+    for signal in strip.signals:
+        digest.update(f"{signal.signal} {signal.start_ns} {signal.samples.shape}".encode())
+        digest.update(signal.samples.tobytes())
+    return digest.hexdigest()
