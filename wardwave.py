@@ -19,7 +19,6 @@ COMMANDS = {
     "topics": "ingest.cli",
     "infer": "inference.cli",
     "chaos": "inference.chaos_cli",
-    "chaos": "inference.chaos_cli",
     "command": "inference.command_cli",
     "alarms": "inference.alarms_cli",
     "score-alarms": "inference.score_cli",
