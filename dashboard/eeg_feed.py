@@ -1,10 +1,10 @@
 """What the EEG page receives: samples as they come, montages as weights, spectra, trends, marks.
 
 A feed is laid out as in :mod:`dashboard.payload`: length of the header, header (:class:`EegFeed`), then int16
-samples, channel after channel, newest and past; then the columns of spectra as bytes, and trends. Samples
-are counted from the begin of a stream's ``epoch``. A feed repeats what the one before it held, so one that
-the browser skips leaves no gap; what it lacks all the same (it begins anew, it was hidden) it asks for in
-pieces.
+samples, channel after channel, newest and past; then the columns of spectra as bytes, trends, and minutes
+of the store. Samples are counted from the begin of a stream's ``epoch``. A feed repeats what the one before
+it held, so one that the browser skips leaves no gap; what it lacks all the same (it begins anew, it was
+hidden) it asks for in pieces.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from dashboard.eeg_headers import Ask, EegFeed, Looked, Samples, Spectrum, Stream, Trends
+from dashboard.eeg_history import EegPast, Episode, Minutes
 from dashboard.eeg_layout import MontageRows, montages_of
 from dashboard.eeg_looked import looked
 from dashboard.eeg_marks import Said
@@ -104,6 +105,7 @@ class EegSession:
     spectra: Told = field(default_factory=Told)
     trends: Told = field(default_factory=Told)
     marks: Told = field(default_factory=Told)
+    past: EegPast | None = None
 
     def answer(self, asked: Ask) -> None:
         """Take in what the browser asked for."""
@@ -127,6 +129,8 @@ def build_eeg_feed(source: EegSource, session: EegSession) -> bytes:
         session.layouts_left = 1
         for told in (session.spectra, session.trends, session.marks):
             told.forget()
+        if session.past is not None:
+            session.past.forget()
     bodies: list[bytes] = []
     window = source.window(
         session.bed, SignalKind.EEG, session.epoch, session.sent[0] if session.sent else 0, FIRST_S
@@ -144,6 +148,7 @@ def build_eeg_feed(source: EegSource, session: EegSession) -> bytes:
         _trends(source, session, bodies),
         marks,
         *explained,
+        *_past_day(source, session, bodies),
     )
     text = msgspec.json.encode(feed)
     text += b" " * (len(text) % 2)
@@ -245,6 +250,16 @@ def _trends(source: EegSource, session: EegSession, bodies: list[bytes]) -> Tren
     told.step(found.epoch, found.first + count)
     bodies += [found.times_s.astype("<f8").tobytes(), found.values.astype("<f4").tobytes()]
     return Trends(found.epoch, found.first, count, NAMES, found.signs)
+
+
+def _past_day(
+    source: EegSource, session: EegSession, bodies: list[bytes]
+) -> tuple[Minutes | None, list[Episode] | None]:
+    if session.past is None:
+        return None, None
+    snapshot = source.snapshot()
+    session.past.look(snapshot)
+    return session.past.minutes(bodies), session.past.episodes(snapshot)
 
 
 def _marks(source: EegSource, session: EegSession) -> Said | None:

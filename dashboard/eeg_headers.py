@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from dashboard.eeg_history import Episode, Minutes
 from dashboard.eeg_layout import MontageRows
 from dashboard.eeg_marks import Said
 from dashboard.eeg_seconds import Sign
@@ -80,7 +81,7 @@ class Trends(msgspec.Struct, frozen=True):
 
 
 class EegFeed(msgspec.Struct, frozen=True):
-    """Header of a feed; ``layout`` comes where it changed; ``whole``: all is there but past samples."""
+    """Header of a feed; ``layout``, ``alarms`` come where they changed; ``whole``: all but past samples."""
 
     view: str
     seq: int
@@ -92,3 +93,5 @@ class EegFeed(msgspec.Struct, frozen=True):
     marks: Said | None
     looked: Looked | None = None
     explanation: str = ""
+    minutes: Minutes | None = None
+    alarms: list[Episode] | None = None

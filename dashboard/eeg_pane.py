@@ -12,9 +12,11 @@ from typing import Final
 
 import streamlit as st
 
+from dashboard import shared
 from dashboard.asked import nothing, read_ask
 from dashboard.eeg_feed import EegSession, EegSource, build_eeg_feed
 from dashboard.eeg_headers import Ask
+from dashboard.eeg_history import EegPast, ReadStore
 from dashboard.monitor import MM_PER_INCH
 from dashboard.review import DPI
 from ingest.types import SignalKind
@@ -34,12 +36,15 @@ _SCRIPTS: Final = (
     "eeg_sheet.js",
     "eeg_ground.js",
     "eeg_marks.js",
+    "eeg_past.js",
     "eeg_trends.js",
     "eeg_lanes.js",
+    "eeg_trend_pane.js",
     "eeg_view.js",
     "eeg_words.js",
     "eeg_controls.js",
     "eeg_pane.js",
+    "eeg_mount.js",
 )
 
 
@@ -56,7 +61,7 @@ _page = st.components.v2.component(
 _pipe = st.components.v2.component("wardwave_eeg_pipe", js=_text("eeg_pane_pipe.js"))
 
 
-def show_eeg(ward: EegSource, bed: str) -> None:
+def show_eeg(ward: EegSource, bed: str, read_store: ReadStore = shared.store) -> None:
     """Show the EEG of a bed; to be called outside of fragments.
 
     Parameters
@@ -65,12 +70,14 @@ def show_eeg(ward: EegSource, bed: str) -> None:
         Where the samples come from, and what workers said of them.
     bed : str
         Its label.
+    read_store : callable
+        Gives what the recorder wrote of the last day, or why it is not to be had.
     """
     if not _sends_eeg(ward, bed):
         st.caption("This bed sends no EEG.")
         _rerun_on_eeg(ward, bed)
         return
-    session = _session(bed)
+    session = _session(bed, read_store)
 
     @st.fragment
     def page() -> None:
@@ -90,10 +97,12 @@ def show_eeg(ward: EegSource, bed: str) -> None:
     feed()
 
 
-def _session(bed: str) -> EegSession:
+def _session(bed: str, read_store: ReadStore) -> EegSession:
     held = st.session_state.get(_SESSION)
     if not isinstance(held, EegSession) or held.bed != bed:
-        held = st.session_state[_SESSION] = EegSession(view=uuid.uuid4().hex, bed=bed)
+        held = st.session_state[_SESSION] = EegSession(
+            view=uuid.uuid4().hex, bed=bed, past=EegPast(bed, read_store)
+        )
     return held
 
 

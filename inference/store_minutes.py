@@ -13,7 +13,7 @@ Expression = ColumnElement[object] | ColumnElement[int] | ColumnElement[float]
 Columns = dict[str, Expression]
 
 
-def vitals_of_minute() -> tuple[Columns, Select[tuple[object, ...]]]:
+def vitals_of_minute() -> tuple[Columns, Select[*tuple[object, ...]]]:
     """Columns of ``vitals_1min`` and their selection."""
     one = vitals_1s.c
     columns: Columns = {
@@ -37,7 +37,7 @@ def vitals_of_minute() -> tuple[Columns, Select[tuple[object, ...]]]:
     return columns, _seconds(columns, one.bed, one.time_ns).where(of_signal).group_by(one.bed, one.signal)
 
 
-def eeg_of_minute() -> tuple[Columns, Select[tuple[object, ...]]]:
+def eeg_of_minute() -> tuple[Columns, Select[*tuple[object, ...]]]:
     """Columns of ``eeg_1min`` and their selection."""
     one = eeg_1s.c
     columns: Columns = {
@@ -51,7 +51,7 @@ def eeg_of_minute() -> tuple[Columns, Select[tuple[object, ...]]]:
 
 def _seconds(
     columns: Columns, bed: ColumnElement[str], time_ns: ColumnElement[int]
-) -> Select[tuple[object, ...]]:
+) -> Select[*tuple[object, ...]]:
     return select(*columns.values()).where(
         bed == bindparam("of_bed"), time_ns >= bindparam("begin_ns"), time_ns < bindparam("end_ns")
     )

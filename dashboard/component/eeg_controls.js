@@ -5,7 +5,6 @@ const TIME_BASES = [["10", "10 s"], ["15", "15 s"], ["20", "20 s"], ["30", "30 s
 const LOW_CUTS = [["0.16", "0.16 Hz"], ["0.5", "0.5 Hz"], ["1", "1 Hz"], ["1.6", "1.6 Hz"], ["5", "5 Hz"]];
 const HIGH_CUTS = [["15", "15 Hz"], ["30", "30 Hz"], ["40", "40 Hz"], ["70", "70 Hz"], ["0", "none"]];
 const MAINS = [["0", "none"], ["50", "50 Hz"], ["60", "60 Hz"]];
-const TREND_HOURS = [["0.2", "12 min"], ["0.5", "30 min"], ["1", "1 h"], ["2", "2 h"]];
 
 class EegControls {
   constructor(node, change) {

@@ -6,6 +6,15 @@ function eegClock(time, digits = 0) {
   return new Date(Math.round(1000 * time)).toISOString().slice(11, digits ? 20 + digits : 19);
 }
 
+// Date and minute: what is older than today must not look like it.
+function eegDate(time) {
+  return `${eegDay(time)} ${eegClock(time).slice(0, 5)}`;
+}
+
+function eegDay(time) {
+  return new Date(1000 * time).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+}
+
 class EegGround {
   constructor(under, over) {
     this.canvases = [under, over];
@@ -26,6 +35,8 @@ class EegGround {
     this.#seconds();
     this.#missing();
     this.#spoke(marks.spoke);
+    marks.alarms.pieces.forEach((piece) => this.#alarm(piece));
+    marks.alarms.edges.forEach(([time, priority]) => this.#edge(time, this.#ink(priority), ALARM_TOP));
     marks.spans.forEach((span) => this.#span(span));
     marks.flags.forEach((flag) => this.#flag(flag));
     this.#names(marks.now);
@@ -85,6 +96,36 @@ class EegGround {
     }
   }
 
+  // Alarms stand in a line of their own above the rows, begin and end across them.
+  #alarm([from, until, priority, text]) {
+    const { under: context, layout } = this;
+    for (const [left, right] of layout.places(from, until)) {
+      context.save();
+      context.beginPath();
+      context.rect(left, ALARM_TOP, Math.max(3, right - left), ALARM_HEIGHT);
+      context.clip();
+      context.fillStyle = this.#ink(priority);
+      context.fillRect(left, ALARM_TOP, Math.max(3, right - left), ALARM_HEIGHT);
+      context.fillStyle = "#000";
+      context.textAlign = "left";
+      context.textBaseline = "middle";
+      context.fillText(text, left + 4, ALARM_TOP + ALARM_HEIGHT / 2 + 1);
+      context.restore();
+    }
+  }
+
+  #ink(priority) {
+    return this.inks[priority] ?? this.inks.technical;
+  }
+
+  // Begin or end of a span across all rows, unless the page cuts it there.
+  #edge(time, colour, top) {
+    const { under: context, layout } = this;
+    if (!layout.places(time - 1e-3, time + 1e-3).length) return;
+    context.fillStyle = colour;
+    context.fillRect(Math.round(layout.x(time)) - 1, top, 2, layout.height - BOTTOM - top);
+  }
+
   #span({ from, until, text }) {
     const { under: context, layout, inks } = this;
     for (const [left, right] of layout.places(from, until)) {
@@ -92,17 +133,13 @@ class EegGround {
       context.fillRect(left, TOP, right - left, layout.height - BOTTOM - TOP);
       context.fillStyle = inks.seizureInk;
       context.fillRect(left, TOP - 5, Math.max(2, right - left), 4);
-      // Its begin and end across all rows, unless the page cuts it there.
-      for (const time of [from, until]) {
-        const inside = layout.places(time - 1e-3, time + 1e-3).length > 0;
-        if (inside) context.fillRect(Math.round(layout.x(time)) - 1, TOP - 5, 2, layout.height - BOTTOM - TOP + 5);
-      }
       const width = context.measureText(text).width;
       const x = Math.max(LEFT, Math.min(left, layout.right - width));
       context.textAlign = "left";
       context.textBaseline = "top";
       context.fillText(text, x, 1);
     }
+    for (const time of [from, until]) this.#edge(time, inks.seizureInk, TOP - 5);
   }
 
   // An electrode that is off, or an artefact: hatched along each row that it is part of.

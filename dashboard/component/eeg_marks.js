@@ -27,7 +27,8 @@ function eegMarks(signal, montage, layout, trends) {
       if (from < end && until >= end - NOW_S && LOST_SIGNS.has(sign)) now.set(at, SIGN_WORDS[sign]);
     }
   });
-  return { spans, flags, now, spoke: spokeFor(trends.looked, montage) };
+  const alarms = alarmPieces(trends.past.episodes, layout.from, end);
+  return { spans, flags, now, alarms, spoke: spokeFor(trends.looked, montage) };
 }
 
 // What spoke for a seizure, second by second: [row, from, until, share].

@@ -1,4 +1,4 @@
-// The EEG of one bed: mounted once a page; eeg_pane_pipe.js brings the feeds (dashboard/eeg_feed.py).
+// The EEG of one bed: mounted by eeg_mount.js; eeg_pane_pipe.js brings the feeds (dashboard/eeg_feed.py).
 
 const OLD_S = 3;
 const NOTICE_S = 5;
@@ -9,7 +9,7 @@ class EegPage {
     this.ask = ask;
     this.node = root.querySelector(".eeg");
     this.find = (name) => this.node.querySelector(name);
-    this.trends = { density: new DensityArray(), series: new TrendSeries(), marks: new SeizureMarks(), looked: null };
+    this.trends = new EegTrends();
     this.signal = null;
     this.montages = [];
     this.clock = new PlaybackClock();
@@ -43,18 +43,13 @@ class EegPage {
     controls.choose("low", "Low cut", LOW_CUTS, "1");
     controls.choose("high", "High cut", HIGH_CUTS, "70");
     controls.choose("mains", "Notch", MAINS, "0");
-    this.find(".choices").replaceChildren();
-    controls.choose("hours", "Shown", TREND_HOURS, "1", this.find(".choices"));
-    trendLegend(this.find(".legend"));
+    this.lanes = new EegTrendPane(this.find, controls, (time) => this.#jump(time));
     this.find(".look").replaceChildren();
     const label = element(this.find(".look"), "label", "");
     label.append("Look back");
     this.slider = element(label, "input", "");
     Object.assign(this.slider, { type: "range", min: "0", step: "1" });
     this.slider.addEventListener("input", () => this.#lookAt(this.#oldest + Number(this.slider.value)));
-    this.lanesNode = this.find(".lanes");
-    this.lanes = new EegLanes(this.lanesNode);
-    this.lanesNode.addEventListener("click", (event) => this.#jump(this.lanes.timeAt(event.offsetX)));
     listenToEeg(this.view.box, {
       sensitivity: (by) => controls.step(by),
       scroll: (seconds) => this.scroll(seconds),
@@ -88,17 +83,9 @@ class EegPage {
       this.clock.arrive(now, this.signal.headTime);
       this.age = stream.age;
     }
-    const { trends } = this;
-    let whole = feed.whole || !feed.spectrum;
-    if (feed.spectrum) whole = trends.density.push(feed.spectrum, take(Uint8Array, feed.spectrum.count * 2 * SPECTRUM_BINS), feed.whole);
-    if (feed.trends) {
-      const { count, names } = feed.trends;
-      const times = take(Float64Array, count);
-      whole = trends.series.push(feed.trends, times, take(Float32Array, count * names.length), feed.whole) && whole;
-    }
-    trends.looked = this.why ? feed.looked : null;
+    const whole = this.trends.push(feed, take);
+    this.trends.looked = this.why ? feed.looked : null;
     this.explanation = this.why ? feed.explanation : "";
-    if (feed.marks) whole = trends.marks.push(feed.marks, feed.whole) && whole;
     this.receivedAt = now;
     this.#askFor(whole, now);
     this.refresh();
@@ -212,7 +199,7 @@ class EegPage {
   #jump(time) {
     if (time === null || this.signal === null) return;
     if (time >= this.signal.timeOf(this.signal.first)) this.#lookAt(this.signal.indexAt(time - this.view.span / 2));
-    else [this.notice, this.noticeUntil] = [`${eegClock(time)} UTC is older than the samples held here`, performance.now() / 1000 + NOTICE_S];
+    else [this.notice, this.noticeUntil] = [`${eegDate(time)} UTC is older than the samples held here`, performance.now() / 1000 + NOTICE_S];
   }
 
   // Duration, its frequency, and the height of a row between two places of a frozen page.
@@ -247,7 +234,7 @@ class EegPage {
     this.slider.value = String((frozen ? this.look : this.#latest) - this.#oldest);
     this.#words();
     this.view.drawGround(this.signal, this.trends);
-    this.#drawTrends();
+    this.#drawTrends(now - this.receivedAt);
     const held = (this.signal.head - this.signal.first) / this.signal.fs;
     Object.assign(this.node.dataset, {
       montage: this.montage.id, rows: String(this.montage.rows.length), held: held.toFixed(1), bytes: String(this.bytes),
@@ -272,21 +259,21 @@ class EegPage {
     show(this.find(".meta"), eegStreamWords(stream, signal));
     show(this.find(".said"), eegScaleWords(this.controls.values, stream, montage));
     show(this.find(".found"), eegFound(trends.marks, signal.headTime));
-    show(this.find(".history"), trendWords(trends));
     show(this.find(".why"), this.why ? lookedWords(trends.looked, montage) || this.explanation : "");
     this.whyButton.setAttribute("aria-pressed", String(this.why));
     this.whyButton.disabled = !this.why && trends.marks.steps.length === 0;
     this.view.box.setAttribute("aria-label", `EEG, ${montage.title}, ${montage.rows.length} derivations: arrows up and down change the sensitivity, left and right look back, space freezes`);
   }
 
-  // Once a second: they change no faster.
-  #drawTrends() {
-    const now = performance.now();
-    const cursor = this.look === null ? null : [this.signal.timeOf(this.look), this.signal.timeOf(this.look) + this.view.span];
-    const key = `${this.look} ${this.controls.values.hours} ${this.node.dataset.theme} ${this.lanesNode.clientWidth}`;
-    if (key === this.trendsKey && now - this.trendsAt < 1000) return;
-    [this.trendsKey, this.trendsAt] = [key, now];
-    this.lanes.draw(this.trends, this.signal.headTime, Number(this.controls.values.hours), cursor, this.view.inks);
+  // What stops coming leaves a gap that grows; up to what was told last it is known what held.
+  #drawTrends(silence) {
+    const { look, view, signal } = this;
+    const told = signal.headTime + (this.age > OLD_S ? this.age : 0);
+    const start = look === null ? null : signal.timeOf(look);
+    this.lanes.draw(this.trends, {
+      told, now: told + (silence > LOST_S ? silence : 0), cursor: look === null ? null : [start, start + view.span],
+      theme: this.node.dataset.theme, inks: view.inks,
+    });
   }
 
   stop() {
@@ -294,23 +281,4 @@ class EegPage {
     clearInterval(this.timer);
     this.observer.disconnect();
   }
-}
-
-export default function ({ parentElement, data, setTriggerValue }) {
-  const ask = (what) => setTriggerValue("ask", what);
-  if (parentElement.wardwaveEeg?.token !== data.view) {
-    parentElement.wardwaveEeg?.stop();
-    parentElement.wardwaveEeg = new EegPage(parentElement, data, ask);
-  }
-  const page = parentElement.wardwaveEeg;
-  page.ask = ask;
-  const line = (window.wardwaveEeg ??= { sink: null, waiting: [] });
-  const sink = (bytes) => page.receive(bytes);
-  line.sink = sink;
-  for (const bytes of line.waiting.splice(0)) sink(bytes);
-  return () => {
-    parentElement.wardwaveEeg?.stop();
-    parentElement.wardwaveEeg = undefined;
-    if (line.sink === sink) line.sink = null;
-  };
 }

@@ -3,7 +3,9 @@
 
 const ERASE_S = 0.35;
 const LEFT = 86; // room for names
-const TOP = 22; // room for marks
+const TOP = 38; // room for marks and alarms
+const ALARM_TOP = 16;
+const ALARM_HEIGHT = 15;
 const BOTTOM = 20; // room for times
 const GROUP_GAP = 0.7; // rows between groups
 const REACH_MM = 24; // a channel may run into its neighbours, as on paper, but not across the page
@@ -12,13 +14,13 @@ const INKS = {
     left: "#8cc2ff", right: "#ffa99c", midline: "#e8eef5", ink: "#dfe7ee", faint: "rgba(160, 180, 195, .16)",
     line: "rgba(160, 180, 195, .42)", seizure: "rgba(255, 64, 64, .17)", seizureInk: "#ff5a5a",
     hatch: "rgba(190, 200, 210, .5)", off: "#35d6ff", gap: "rgba(160, 175, 185, .18)", paper: "#05080b",
-    measure: "#ffd42a", warm: "255, 140, 26",
+    measure: "#ffd42a", warm: "255, 140, 26", high: "#f03434", medium: "#d89a00", low: "#1c95b5", technical: "#9a90b8",
   },
   light: {
     left: "#123f8c", right: "#9c1f10", midline: "#101820", ink: "#14202a", faint: "rgba(40, 60, 80, .13)",
     line: "rgba(40, 60, 80, .36)", seizure: "rgba(220, 20, 20, .09)", seizureInk: "#b3001b",
     hatch: "rgba(60, 70, 80, .45)", off: "#00566b", gap: "rgba(60, 70, 80, .14)", paper: "#fbfaf8",
-    measure: "#6b3f00", warm: "230, 110, 0",
+    measure: "#6b3f00", warm: "230, 110, 0", high: "#f03434", medium: "#d89a00", low: "#1c95b5", technical: "#9a90b8",
   },
 };
 

@@ -17,7 +17,12 @@ class DensityArray {
     this.context = this.canvas.getContext("2d");
     this.epoch = this.first = this.head = 0;
     const [low, high] = DENSITY_DB;
-    this.colours = Array.from({ length: 256 }, (_, byte) => viridis((SPECTRUM_FLOOR_DB + (byte - 1) * SPECTRUM_STEP_DB - low) / (high - low)));
+    this.share = (decibels) => (decibels - low) / (high - low);
+    this.colours = Array.from({ length: 256 }, (_, byte) => viridis(this.share(SPECTRUM_FLOOR_DB + (byte - 1) * SPECTRUM_STEP_DB)));
+  }
+
+  colourOf(decibels) {
+    return `rgb(${viridis(this.share(decibels)).join(" ")})`;
   }
 
   // False where columns before these were never received.
@@ -86,15 +91,10 @@ class TrendSeries {
     return whole || !anew;
   }
 
-  // Each second's [time, value] of a name.
-  *of(name, from) {
-    const at = this.names.indexOf(name);
-    if (at < 0) return;
-    for (const { time, values } of this.seconds) if (time >= from) yield [time, values[at]];
-  }
-
-  newest(name) {
-    return this.seconds.at(-1)?.values[this.names.indexOf(name)] ?? NaN;
+  // Of the newest second, unless that is older than a time.
+  newest(name, from) {
+    const second = this.seconds.at(-1);
+    return second && second.time >= from ? second.values[this.names.indexOf(name)] ?? NaN : NaN;
   }
 }
 
@@ -120,5 +120,35 @@ class SeizureMarks {
     const kept = this.steps.findIndex(([time]) => time >= oldest);
     if (kept > 0) this.steps.splice(0, kept);
     return whole || !anew;
+  }
+}
+
+// Everything but the samples.
+class EegTrends {
+  constructor() {
+    this.density = new DensityArray();
+    this.series = new TrendSeries();
+    this.marks = new SeizureMarks();
+    this.past = new EegPast();
+    this.looked = null;
+  }
+
+  // Takes what a feed brings, `take` reads on in it; false where something before was never received.
+  push(feed, take) {
+    let whole = feed.whole || !feed.spectrum;
+    if (feed.spectrum) whole = this.density.push(feed.spectrum, take(Uint8Array, feed.spectrum.count * 2 * SPECTRUM_BINS), feed.whole);
+    if (feed.trends) {
+      const { count, names } = feed.trends;
+      const times = take(Float64Array, count);
+      whole = this.series.push(feed.trends, times, take(Float32Array, count * names.length), feed.whole) && whole;
+    }
+    if (feed.minutes) {
+      const { count, names } = feed.minutes;
+      const times = take(Float64Array, count);
+      whole = this.past.push(feed.minutes, times, take(Float32Array, count * names.length)) && whole;
+    }
+    if (feed.alarms) this.past.episodes = feed.alarms;
+    if (feed.marks) whole = this.marks.push(feed.marks, feed.whole) && whole;
+    return whole;
   }
 }

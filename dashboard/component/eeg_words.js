@@ -19,13 +19,6 @@ function eegScaleWords({ sensitivity, base, low, high, mains }, stream, montage)
   ].filter(Boolean).join(" · ");
 }
 
-function trendWords({ density, series }) {
-  const since = Math.min(density.head > density.first ? density.first * DENSITY_S : Infinity, series.seconds[0]?.time ?? Infinity);
-  if (!Number.isFinite(since)) return "None yet: the first come after some seconds";
-  const numbers = series.seconds.length ? "" : "; no worker sends numbers of this EEG";
-  return `held since ${eegClock(since).slice(0, 5)}, two hours at most${numbers}`;
-}
-
 // What is said of what spoke for a seizure; nothing where it is not known yet.
 function lookedWords(looked, montage) {
   if (!looked) return "";
