@@ -2,6 +2,7 @@
 #   make demo    a simulated ward in the browser      make test    the tests
 #   make check   ruff and mypy                        make bench   benchmarks
 #   make test-slow   the tests marked slow, which `make test` leaves out
+#   make chaos   200 faults and more, and the proof that nothing was lost (40 min; CHAOS="--seconds 60" for less)
 # Options of the demo: make demo DEMO="--duration 60 --headless"
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,12 +10,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?=
 TESTS ?=
+CHAOS ?= --seconds 300 --until-faults 200 --json runs/chaos.json
 # Two processes on two cores: a process's libraries must not start threads of their own for each.
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(THREADS) $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/bench --benchmark-disable
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo test test-slow check bench format browser clean
+.PHONY: demo test test-slow chaos check bench format browser clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/wardwave demo $(DEMO)
@@ -24,6 +26,9 @@ test: $(VENV)/.dev browser
 
 test-slow: $(VENV)/.dev browser
 	$(PYTEST) -m slow $(TESTS)
+
+chaos: $(VENV)/.dev
+	$(THREADS) $(BIN)/wardwave chaos $(CHAOS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     broker = load_settings().kafka if "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS" in os.environ else None
     if broker is None and (args.proxy_at or args.broker_command):
         raise ChaosError("--proxy-at and --broker-command are for a broker that WARDWAVE_KAFKA__… names")
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
     reports, seeds = [], list(args.seeds)
     while seeds:
         seed = seeds.pop(0)

@@ -86,9 +86,8 @@ def test_dropped_connections_are_reset_and_those_of_the_watchers_are_not(proxy: 
 
 def test_while_it_refuses_nobody_gets_through_and_then_all_do(proxy: Proxy) -> None:
     proxy.refuse(True)
-    with connect(proxy) as client:
-        with pytest.raises(ConnectionResetError):
-            client.recv(1)
+    with connect(proxy) as client, pytest.raises(ConnectionResetError):
+        client.recv(1)
     proxy.refuse(False)
     with connect(proxy) as client:
         assert heard(client, len(request(b"worker"))) == request(b"worker")
