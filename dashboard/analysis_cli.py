@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.cli import NO_MODEL, add_models, add_sound_models
+from inference.cli import NO_MODEL, add_eeg_model, add_models, add_sound_models
 
 if TYPE_CHECKING:
-    from inference.analysis_findings import Findings
+    from inference.analysis_findings import EegFindings, Findings
     from inference.analysis_limits import AnalysisLimits
     from inference.analysis_unpack import Upload
     from inference.analysis_wire import Models
@@ -23,8 +23,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "analyse",
-        help="run a recording through the ward's pipeline: alarms, beats, heart rate, a report",
-        description="Reads WFDB (.hea with its data, or a zip), EDF/BDF, WAV/FLAC or CSV in a bounded child "
+        help="run a recording through the ward's pipeline: alarms, beats, seizures, sounds, a report",
+        description="Reads WFDB (.hea with its data, or a zip), EDF/BDF, sounds or CSV in a bounded child "
         "process and says what the ward's monitor would have found.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="the files of one recording")
@@ -34,7 +34,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "ecg, pleth, abp, resp or eeg (default of a sound: lung)",
     )
     parser.add_argument("--fs", type=float, metavar="HZ", help="rate of a CSV without a time column")
-    parser.add_argument("--unit", help="unit of a CSV's columns that name none: mV, uV or V")
+    parser.add_argument(
+        "--unit",
+        help="unit of a CSV's columns that name none, or of an EDF's EEG, whatever its head says: mV, uV, V",
+    )
     parser.add_argument("--channels", metavar="A,B", help="only these channels")
     parser.add_argument("--record", help="which recording, where there are several")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings as JSON")
@@ -42,6 +45,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--time-s", type=int, default=900, help="stop it after so long (default 900)")
     add_models(parser)
     add_sound_models(parser)
+    add_eeg_model(parser)
     parser.set_defaults(run=run_analyse)
 
 
@@ -114,7 +118,7 @@ def _models(args: argparse.Namespace) -> Models:
         return found(name)
 
     beats = None if args.beats_model == NO_MODEL else found(args.beats_model)
-    return Models(found(args.model), beats, listener("lung"), listener("heart"))
+    return Models(found(args.model), beats, listener("lung"), listener("heart"), listener("eeg"))
 
 
 def _with_neighbours(paths: list[Path], limits: AnalysisLimits) -> list[Upload]:
@@ -159,6 +163,18 @@ def _upload(path: Path) -> Upload:
         raise BadUpload(f"{path}: {error.strerror}; name a file that can be read") from error
 
 
+def _eeg_lines(eeg: EegFindings) -> list[str]:
+    from dashboard import analysis_eeg_words as words
+
+    lines = []
+    for row in words.seizure_rows(eeg):
+        about = (
+            f"{row['Length']}, probability {row['Greatest probability']}, looked at {row['Looked at most']}"
+        )
+        lines.append(f"  {row['Begin']} to {row['End']}  seizure, {about}")
+    return lines + [f"  {line[:1].lower()}{line[1:]}" for line in words.lost_lines(eeg)]
+
+
 def _lines(findings: Findings) -> list[str]:
     from dashboard.words import clock
     from inference.analysis_findings import NOTICE, gravest_first, head_lines
@@ -169,6 +185,8 @@ def _lines(findings: Findings) -> list[str]:
             f"  {clock(one.onset_s)} to {'the end' if one.end_s is None else clock(one.end_s)}  {one.message}"
             for one in gravest_first(findings.ecg.alarms)
         ]
+    if findings.eeg is not None:
+        lines += _eeg_lines(findings.eeg)
     for sound in findings.sounds:
         lines += [
             f"  {clock(one.onset_s)} to {'the end' if one.end_s is None else clock(one.end_s)}  {one.message}"

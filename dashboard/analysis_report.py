@@ -8,6 +8,7 @@ from html import escape
 from typing import Final
 
 from dashboard import analysis_pictures as pictures
+from dashboard.analysis_eeg_report import eeg_part
 from dashboard.analysis_sound_report import sound_part
 from dashboard.words import clock
 from inference.analysis_findings import NOTICE, AlarmFinding, Findings, gravest_first, head_lines
@@ -40,6 +41,9 @@ def to_html(result: Result) -> bytes:
     ]
     if found.ecg is not None:
         parts.append(_ecg(result))
+    if found.eeg is not None:
+        shown = next(one for one in result.traces.traces if one.signal == "eeg")
+        parts.append(eeg_part(found.eeg, shown, next(iter(result.traces.eegs), None), _image, _alarms))
     traces = {trace.signal: trace for trace in result.traces.sounds}
     for sound, picture in zip(found.sounds, result.traces.pictures, strict=True):
         parts.append(sound_part(sound, picture, traces.get(sound.signal), _image, _alarms))

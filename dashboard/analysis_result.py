@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import analysis_pictures as pictures
+from dashboard.analysis_eeg import show_eeg
 from dashboard.analysis_report import to_html
 from dashboard.analysis_sounds import show_sounds
 from dashboard.views import row_style
@@ -41,6 +42,7 @@ def show(result: Result) -> None:
         _alarms(found.ecg)
         _strips(trace, found.ecg)
         _trends(found.ecg, found.duration_s)
+    show_eeg(result, dark=_dark())
     show_sounds(result, dark=_dark())
     _signals(found)
     _downloads(result)
@@ -193,8 +195,8 @@ def _signals(found: Findings) -> None:
         for channel in one.channels
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
-    # Beside the table, not in it: a cell would cut them. Sounds have said it above.
-    sounds = {sound.signal for sound in found.sounds}
+    # Beside the table, not in it: a cell would cut them. Sounds and EEG have said it above.
+    sounds = {sound.signal for sound in found.sounds} | ({"eeg"} if found.eeg is not None else set())
     for one in found.signals:
         if one.signal in sounds:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import pandas as pd
@@ -11,7 +12,7 @@ from dashboard import analysis_pictures as pictures
 from dashboard import analysis_sound_words as words
 from dashboard.analysis_sound_pictures import sound_sheet
 from dashboard.words import clock, plain
-from inference.analysis_findings import SoundFindings
+from inference.analysis_findings import AlarmFinding, SoundFindings, gravest_first
 from inference.analysis_job import Result
 from inference.analysis_sound_trace import SoundTrace
 from inference.analysis_wire import Picture
@@ -30,7 +31,7 @@ def show_sounds(result: Result, *, dark: bool) -> None:
         st.info(plain(sound.statement))
         _verdict(sound)
         _cells(sound)
-        _alarms(sound)
+        show_alarms(sound.alarms)
         trace = traces.get(sound.signal)
         if trace is None:
             st.image(pictures.sound_chart(picture, dark=dark), output_format="PNG")
@@ -58,8 +59,9 @@ def _cells(sound: SoundFindings) -> None:
         st.caption(plain(f"Not judged {clock(one.begin_s)} to {clock(one.end_s)}: {one.reason}"))
 
 
-def _alarms(sound: SoundFindings) -> None:
-    if sound.alarms:
+def show_alarms(alarms: Sequence[AlarmFinding]) -> None:
+    """Show the alarms of a signal that has no page of its own."""
+    if alarms:
         rows = [
             {
                 "Onset": clock(one.onset_s),
@@ -67,7 +69,7 @@ def _alarms(sound: SoundFindings) -> None:
                 "Priority": str(one.priority),
                 "Alarm": one.message,
             }
-            for one in sound.alarms
+            for one in gravest_first(alarms)
         ]
         st.markdown("Alarms that the ward's monitor would have raised")
         st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")

@@ -35,7 +35,7 @@ TYPES: Final = ["zip", "hea", "dat", "mat", "edf", "bdf", *_SOUNDS, "csv", "tsv"
 SOUND_KINDS: Final = {"Lung sounds": SignalKind.LUNG_SOUND, "Heart sounds": SignalKind.HEART_SOUND}
 BY_NAME: Final = "by the channels' names"
 NO_RATE: Final = 0.0
-BY_HEAD: Final = "as line 1 says, else mV"
+BY_HEAD: Final = "as the file says"
 UNITS: Final = ("mV", "uV", "V")
 
 
@@ -73,9 +73,9 @@ def _form(desk: AnalysisDesk) -> None:
     if st.session_state.get(PROBLEM) or st.session_state.get(HELD):
         _start_over(again)
     st.caption(
-        "WFDB (.hea with its data, or a zip of them), EDF or BDF, CSV, sounds of a chest (WAV, FLAC, MP3, "
-        "OGG, AIFF). It goes through the same pipeline as the beds and is forgotten with this browser "
-        "session. The access log keeps who handed it in, the kind of file, its size and its checksum: no "
+        "ECG and EEG as WFDB (.hea with its data, or a zip of them), EDF or BDF, or CSV; sounds of a chest "
+        "(WAV, FLAC, MP3, OGG, AIFF). It goes through the same pipeline as the beds and is forgotten with this "
+        "browser session. The access log keeps who handed it in, the kind of file, its size and its checksum: no "
         "name, no content."
     )
     problem = st.session_state.get(PROBLEM)
@@ -147,7 +147,7 @@ def _options(sound: str | None = None) -> ReadOptions:
         rate = middle.number_input(
             "Rate of a CSV without times (Hz, 0: it has them)", 0.0, 48_000.0, NO_RATE, format="%g"
         )
-        unit = unit_at.selectbox("Unit of a CSV that names none", [BY_HEAD, *UNITS])
+        unit = unit_at.selectbox("Unit of a CSV that names none, or of an EDF's EEG", [BY_HEAD, *UNITS])
         channels = right.text_input("Channels, by comma (empty: all)")
         record = last.text_input("Record, where there are several")
     return ReadOptions(

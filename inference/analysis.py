@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from inference.analysis_ecg import IN_PIPELINE, Networks, Progress, analyse_ecg
-from inference.analysis_findings import EEG_STATEMENT, SOUND_STATEMENT, Findings, SoundFindings
+from inference.analysis_eeg import analyse_eeg
+from inference.analysis_eeg_trace import EegTrace
+from inference.analysis_findings import EEG_STATEMENT, SOUND_STATEMENT, EegFindings, Findings, SoundFindings
 from inference.analysis_read import FileNote, Opened, ReadOptions
 from inference.analysis_sound import facts_of
 from inference.analysis_sound_findings import analyse_sound
 from inference.analysis_sound_trace import SoundTrace
+from inference.eeg_listener import SeizureNetwork
 from inference.errors import BadUpload
 from inference.predictor import describe
 from ingest.settings import IngestSettings
@@ -50,6 +53,8 @@ def analyse(
     settings: IngestSettings | None = None,
     listeners: Mapping[SignalKind, SoundModel] | None = None,
     sound_traces: list[SoundTrace] | None = None,
+    seizures: SeizureNetwork | None = None,
+    eeg_traces: list[EegTrace] | None = None,
 ) -> Findings:
     """Find what there is in a recording.
 
@@ -69,6 +74,10 @@ def analyse(
         The ward's networks for sounds; without one a sound is measured and watched alone.
     sound_traces : list, optional
         Takes what is shown of each sound.
+    seizures : SeizureNetwork, optional
+        The ward's network for EEG; without one electrodes and trends are watched alone.
+    eeg_traces : list, optional
+        Takes what is shown of an EEG.
 
     Raises
     ------
@@ -97,8 +106,19 @@ def analyse(
             sounds.append(sound)
             if trace is not None and sound_traces is not None:
                 sound_traces.append(trace)
+    notes = list(opened.notes)
+    eeg: EegFindings | None = None
+    if SignalKind.EEG in kinds:
+        done = analyse_eeg(
+            kinds[SignalKind.EEG], seizures, opened.marks, settings or IngestSettings(), progress
+        )
+        eeg, notes = done.findings, [*notes, *done.notes]
+        if done.trace is not None and eeg_traces is not None:
+            eeg_traces.append(done.trace)
     progress("signals", 0.0)
     statements = _STATEMENTS | {SignalKind(sound.signal): sound.statement for sound in sounds}
+    if eeg is not None:
+        statements[SignalKind.EEG] = eeg.statement
     return Findings(
         name=recording.name,
         format=opened.format,
@@ -110,13 +130,15 @@ def analyse(
         models=[
             *(networks.names() if ecg is not None and networks is not None else []),
             *(describe(one.spec) for one in used.values() if one.spec.name in {s.model for s in sounds}),
+            *([describe(seizures.spec)] if seizures is not None and eeg is not None and eeg.model else []),
         ],
         settings=_settings_of(options or ReadOptions()),
         versions={name: _version(name) for name in _LIBRARIES},
-        notes=opened.notes,
+        notes=notes,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         took_s=round(time.monotonic() - began, 1),
         notice=NOTICE,
+        eeg=eeg,
     )
 
 

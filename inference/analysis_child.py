@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
+from inference.analysis_eeg_trace import EegTrace
 from inference.analysis_limits import MB, AnalysisLimits
 from inference.analysis_sound_trace import SoundTrace
 from inference.analysis_wire import (
@@ -99,7 +100,16 @@ def work(task: Task, out: IO[bytes]) -> None:
 
         torch.set_num_threads(1)
         listeners = load_sounds(task.models.lung, task.models.heart, torch.device("cpu"))
+    seizures = None
+    if any(signal.kind is SignalKind.EEG for signal in signals):
+        import torch
+
+        from inference.eeg_models import load_eeg
+
+        torch.set_num_threads(1)
+        seizures = load_eeg(task.models.eeg, torch.device("cpu"))
     heard: list[SoundTrace] = []
+    read: list[EegTrace] = []
     findings = analyse(
         opened,
         networks,
@@ -108,9 +118,11 @@ def work(task: Task, out: IO[bytes]) -> None:
         options=task.options,
         listeners=listeners,
         sound_traces=heard,
+        seizures=seizures,
+        eeg_traces=read,
     )
     pictures = [picture_of(str(one.kind), sound_picture(one)) for one in signals if one.kind in SOUNDS]
-    traces = Traces([trace_of(one) for one in signals if one.kind not in SOUNDS], pictures, heard)
+    traces = Traces([trace_of(one) for one in signals if one.kind not in SOUNDS], pictures, heard, read)
     write_frame(out, FINDINGS, msgspec.json.encode(findings))
     write_frame(out, TRACES, msgspec.msgpack.encode(traces))
 

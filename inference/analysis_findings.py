@@ -10,6 +10,16 @@ from typing import Final
 
 import msgspec
 
+from inference.analysis_eeg_parts import (
+    EegComparison,
+    EegElectrode,
+    EegLines,
+    EegMark,
+    EegSeizure,
+    EegSuppression,
+    compared_words,
+    span_words,
+)
 from inference.analysis_read import FileNote
 from inference.types import Priority
 
@@ -19,9 +29,13 @@ SOUND_STATEMENT = (
     "mean that there is none. What is shown is the sound itself and whether it can be used."
 )
 EEG_STATEMENT = (
-    "No network reads an EEG that is handed in yet: seizures are not looked for here, as they are at a bed. "
-    "What is shown is whether each channel can be used."
+    "No network looked: seizures were not looked for, so that none is named does not mean that there was "
+    "none. What is shown is whether each electrode can be used, and trends."
 )
+
+
+MOSTLY_USABLE: Final = 0.9
+"""Share of the time from which an electrode is not named among the poor ones."""
 
 
 class AlarmFinding(msgspec.Struct, frozen=True):
@@ -68,10 +82,11 @@ class Windows(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """A part of the recording in which nothing could be judged."""
+    """A part of the recording in which nothing could be judged, and why where that is known."""
 
     begin_s: float
     end_s: float
+    reason: str = ""
 
 
 class ChannelFact(msgspec.Struct, frozen=True):
@@ -197,6 +212,30 @@ class SoundFindings(msgspec.Struct, frozen=True):
         return sum(one.end_s - one.begin_s for one in self.lost)
 
 
+class EegFindings(msgspec.Struct, frozen=True):
+    """An EEG: seizures where a network looked for them, how its electrodes are, trends.
+
+    ``judged_s`` are the seconds that the network judged; ``doubtful`` counts what it held for seizures in
+    seconds most of which were not. ``caveats`` are those of its card.
+    """
+
+    statement: str
+    electrodes: list[EegElectrode]
+    derivations: list[str]
+    seizures: list[EegSeizure] = []
+    doubtful: int = 0
+    judged_s: float = 0.0
+    lost: list[Stretch] = []
+    lines: EegLines | None = None
+    suppression: EegSuppression | None = None
+    alarms: list[AlarmFinding] = []
+    annotated: list[EegMark] = []
+    comparison: EegComparison | None = None
+    model: str | None = None
+    threshold: float | None = None
+    caveats: list[str] = []
+
+
 class Findings(msgspec.Struct, frozen=True, tag_field="schema", tag="analysis/1"):
     """All of one analysis."""
 
@@ -214,6 +253,7 @@ class Findings(msgspec.Struct, frozen=True, tag_field="schema", tag="analysis/1"
     made: str
     took_s: float
     notice: str
+    eeg: EegFindings | None = None
 
 
 def head_lines(findings: Findings) -> list[str]:
@@ -233,6 +273,25 @@ def head_lines(findings: Findings) -> list[str]:
         lines.append(f"Not judged: {unusable_s:.0f} s of {findings.duration_s:.0f} s")
     for sound in findings.sounds:
         lines += _sound_lines(sound)
+    if findings.eeg is not None:
+        lines += _eeg_lines(findings.eeg)
+    return lines
+
+
+def _eeg_lines(eeg: EegFindings) -> list[str]:
+    lines = [f"eeg: {eeg.statement.split('. ')[0].rstrip('.')}"]
+    if eeg.comparison is not None:
+        lines.append(f"eeg: {compared_words(eeg.comparison)}")
+    poor = [
+        f"{one.name} {1 - one.usable_share:.0%}"
+        for one in eeg.electrodes
+        if one.usable_share is not None and one.usable_share < MOSTLY_USABLE
+    ]
+    if poor:
+        lines.append(f"eeg: electrodes that could not be read, share of the time: {', '.join(poor)}")
+    quiet = eeg.suppression
+    if quiet is not None and quiet.begin_s is not None and quiet.end_s is not None:
+        lines.append(f"eeg: longest suppression {span_words(quiet.end_s - quiet.begin_s)}")
     return lines
 
 

@@ -14,7 +14,11 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from inference.analysis_channels import keep_channels
 from inference.analysis_content import FORMATS, check_content
+from inference.analysis_edf_unit import with_edf_unit
+from inference.analysis_eeg_annotated import read_annotations
+from inference.analysis_eeg_parts import EegMark
 from inference.analysis_headers import Head, check_wfdb, text_lines
 from inference.analysis_level import check_levels
 from inference.analysis_limits import AnalysisLimits, check_layout, check_signal
@@ -24,11 +28,12 @@ from inference.analysis_unpack import Upload, shown, unpack
 from inference.errors import BadUpload
 from ingest.errors import BadRecording
 from ingest.readers import read_signal_files
-from ingest.recording import Recording, Signal
+from ingest.recording import Recording
 from ingest.sound_files import SOUND_ENDINGS, check_sound, open_sound
 from ingest.types import SignalKind
 
 ENDINGS: Final = (".hea", ".edf", ".bdf", *SOUND_ENDINGS, ".csv", ".tsv")
+EDF_ENDINGS: Final = (".edf", ".bdf")
 _UNREAD: Final = (".m4a", ".aac", ".mp4", ".wma", ".amr", ".3gp", ".webm", ".caf")
 """Sounds of telephones and computers that libsndfile does not read, or not everywhere."""
 
@@ -44,7 +49,7 @@ class ReadOptions(msgspec.Struct, frozen=True):
 
     ``kind`` is that of all channels; ``fs_hz`` the rate of a CSV without times; ``channels`` the ones that
     are wanted (all where empty); ``record`` which recording of several; ``unit`` that of a table's columns
-    that name none.
+    that name none, and of an EDF's EEG, whatever its header says.
     """
 
     kind: str | None = None
@@ -63,11 +68,12 @@ class FileNote(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A recording with what has to be said of its reading."""
+    """A recording with what has to be said of its reading, and what was annotated in its file."""
 
     recording: Recording
     format: str
     notes: list[str]
+    marks: list[EegMark] = []
 
 
 def note_files(files: Sequence[Upload]) -> list[FileNote]:
@@ -115,19 +121,22 @@ def read_upload(
         elif is_table(suffix) and unitless_ecg(data, suffix, options.kind):
             guessed = True
             notes.append("no unit in the head of the table: ECG values are taken as mV")
+        elif suffix in EDF_ENDINGS and options.unit is not None:
+            data = with_edf_unit(shown(name), data, options.unit, options.kind)
         path = folder / f"recording{suffix}"
         save({path.name: data}, folder)
     if suffix in SOUND_ENDINGS and options.kind is None:
         notes.append("taken as a lung sound, since no kind was given: name it if it is a heart sound")
     title = shown(Path(name).stem)
     recording = _read(path, shown(name), options, limits, notes)
-    kept = _keep_channels(shown(name), recording, options.channels)
+    kept, left = keep_channels(shown(name), recording, options.channels)
     _check_signals(shown(name), kept, limits)
-    notes += check_levels(shown(name), kept, guessed)
-    notes += [
-        f"channel {shown(channel)!r} is of no kind that is known: left out" for channel in kept.left_out
-    ]
-    return Opened(Recording(title, kept.signals, kept.left_out), FORMATS[suffix], notes)
+    notes += [*check_levels(shown(name), kept, guessed), *left]
+    marks: list[EegMark] = []
+    if suffix in EDF_ENDINGS:
+        marks, said = read_annotations(path, shown(name), max(one.duration_s for one in kept.signals))
+        notes += said
+    return Opened(Recording(title, kept.signals, kept.left_out), FORMATS[suffix], notes, marks)
 
 
 def _check_options(options: ReadOptions) -> None:
@@ -204,6 +213,8 @@ def _read(path: Path, name: str, options: ReadOptions, limits: AnalysisLimits, n
     except BadRecording as error:
         # The folder is of no use to a reader of the message, nor are a command's options in a browser.
         text = re.sub(r" \(--fs HZ\)|--(?=fs HZ|kind )", "", str(error))
+        if path.suffix in EDF_ENDINGS and "has unit" in text:
+            text += "; or say its unit (unit)"
         text = text.replace(str(path), name).replace(str(path.with_suffix("")), name)
         raise BadUpload(shown_line(text.replace(f"{path.parent}/", ""))) from error
     except MemoryError as error:
@@ -224,31 +235,6 @@ def _check_sound(path: Path, name: str, limits: AnalysisLimits) -> str | None:
     with open_sound(path) as info:
         check_layout(name, [float(info.samplerate)] * info.channels, [info.frames] * info.channels, limits)
     return doubt
-
-
-def _keep_channels(name: str, recording: Recording, wanted: Sequence[str]) -> Recording:
-    """The channels that are wanted; of each kind the signal with most channels, as a bed carries it."""
-    signals = recording.signals
-    if wanted:
-        known = [channel for signal in signals for channel in signal.channels]
-        absent = [channel for channel in wanted if channel not in known]
-        if absent:
-            there = ", ".join(shown(channel) for channel in known)
-            raise BadUpload(f"{name}: no channel {shown(absent[0])!r}; there are {there}")
-        signals = tuple(one for signal in signals if (one := _only(signal, wanted)) is not None)
-    best: dict[SignalKind, Signal] = {}
-    for signal in sorted(signals, key=lambda signal: -len(signal.channels)):
-        best.setdefault(signal.kind, signal)
-    left = [channel for signal in signals if best[signal.kind] is not signal for channel in signal.channels]
-    return Recording(recording.name, tuple(best.values()), (*recording.left_out, *left))
-
-
-def _only(signal: Signal, wanted: Sequence[str]) -> Signal | None:
-    at = [column for column, channel in enumerate(signal.channels) if channel in wanted]
-    if not at:
-        return None
-    names = tuple(signal.channels[column] for column in at)
-    return Signal(signal.kind, names, signal.unit, signal.fs_hz, signal.samples[:, at])
 
 
 def _check_signals(name: str, recording: Recording, limits: AnalysisLimits) -> None:

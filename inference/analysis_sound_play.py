@@ -7,14 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from inference.alarm_book import AlarmBook
 from inference.analysis_ecg import BED, Progress, alarms_of
 from inference.analysis_findings import AlarmFinding, SoundCycle, SoundLoss, SoundRates
+from inference.analysis_noting import NotingMonitor
 from inference.score_run import START_NS, VirtualClock, play_sources
 from inference.sound_listener import SoundNetwork
 from inference.sound_monitor import OFF, SIGNS, SPECS, SoundMonitor
 from inference.types import Alarm, Prediction, Vital
-from inference.windows import CLEAN, WindowMonitor, Windows
+from inference.windows import CLEAN
 from ingest.recording import Signal
 from ingest.replay import Source
 from ingest.settings import IngestSettings
@@ -39,18 +39,6 @@ class Played:
     pieces: list[SoundCycle]
     rates: SoundRates
     lost: list[SoundLoss]
-
-
-class _Noting(WindowMonitor):
-    """Keeps what each second says of its sensor, besides making alarms of it."""
-
-    signs: list[str | None]
-
-    def push(self, windows: Windows) -> list[Alarm]:
-        """Judge windows."""
-        held = dict(zip(windows.classes, windows.probabilities[0].tolist(), strict=True))
-        self.signs.append(next((name for name in (*SIGNS, OFF) if held.get(name) == 1.0), None))
-        return super().push(windows)
 
 
 def one_channel(signal: Signal) -> Signal:
@@ -80,8 +68,7 @@ def play_sound(
         Told after each second.
     """
     clock = VirtualClock()
-    windows = _Noting(signal.kind, AlarmBook(), clock)
-    windows.signs = []
+    windows = NotingMonitor(signal.kind, clock, (*SIGNS, OFF))
     monitor = SoundMonitor(signal.kind, windows, network)
     alarms: list[Alarm] = []
     vitals: list[Vital] = []

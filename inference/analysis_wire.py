@@ -11,6 +11,7 @@ from typing import IO, Final
 import msgspec
 import numpy as np
 
+from inference.analysis_eeg_trace import EegTrace
 from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import ReadOptions
 from inference.analysis_sound import SoundPicture
@@ -28,14 +29,15 @@ _STEPS: Final = 32_000
 class Models(msgspec.Struct, frozen=True):
     """Names of the networks, or absolute paths of their cards.
 
-    ``beats`` says what beats are, None leaves that to ``ecg``; None of ``lung`` and ``heart`` is the shipped
-    one where there is one, "none" is no network.
+    ``beats`` says what beats are, None leaves that to ``ecg``; None of ``lung``, ``heart`` and ``eeg`` is the
+    shipped one where there is one, "none" is no network.
     """
 
     ecg: str = DEFAULT_MODEL
     beats: str | None = DEFAULT_BEATS
     lung: str | None = None
     heart: str | None = None
+    eeg: str | None = None
 
 
 DEFAULT_MODELS: Final = Models()
@@ -92,6 +94,7 @@ class Traces(msgspec.Struct, frozen=True):
     traces: list[Trace]
     pictures: list[Picture]
     sounds: list[SoundTrace] = []
+    eegs: list[EegTrace] = []
 
 
 class Stage(msgspec.Struct, frozen=True):

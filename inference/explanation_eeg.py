@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.eeg import EegModel
+
+BEFORE_S: Final = 120.0
+"""Of the EEG before a moment: the network's running scale settles in it."""
+
+AFTER_S: Final = 10.0
+"""And after it: the network looks ahead some seconds."""
 
 _busy = threading.Lock()
 
@@ -63,7 +69,11 @@ class EegExplained:
 
 
 def explain_eeg(
-    samples: FloatArray | WideFloatArray, fs_hz: float, channels: tuple[str, ...], at_s: float, model: str
+    samples: FloatArray | WideFloatArray,
+    fs_hz: float,
+    channels: tuple[str, ...],
+    at_s: float,
+    model: str | EegModel,
 ) -> EegExplained:
     """Explain what the network says of one second of an EEG.
 
@@ -77,8 +87,8 @@ def explain_eeg(
         Labels, as they came.
     at_s : float
         The moment, in seconds of the stretch.
-    model : str
-        Shipped model or path of a card.
+    model : str or EegModel
+        Shipped model or path of a card; or the network itself.
 
     Raises
     ------
@@ -86,7 +96,7 @@ def explain_eeg(
         Too short, too slow, none of the montage's derivations there; says the way out.
     """
     with _busy:
-        network = _load(model)
+        network = _load(model) if isinstance(model, str) else model
         spec = network.spec
         plan = plan_of(channels)
         if not plan.names:

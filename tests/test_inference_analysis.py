@@ -194,14 +194,16 @@ def test_a_sound_is_measured_and_its_verdict_is_left_to_come(tmp_path: Path, end
     assert picture.high.max() == pytest.approx(1.0, abs=0.001)
 
 
-def test_an_eeg_shows_its_channels_and_says_that_nothing_is_looked_for(tmp_path: Path) -> None:
+def test_an_eeg_without_a_network_says_that_nothing_was_looked_for(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     rows = "\n".join(f"{a:.3f},0" for a in rng.normal(0, 30, 1_000))
     files = [Upload("e.csv", f"Fp1-F7,F7-T7\n{rows}".encode())]
     found = analyse(read(tmp_path, files, ReadOptions(fs_hz=200.0)), None, lambda *_: None)
     (eeg,) = found.signals
     assert [channel.flat_share for channel in eeg.channels] == [0.0, 1.0]
-    assert "seizures are not looked for" in eeg.statement
+    assert "seizures were not looked for" in eeg.statement
+    assert found.eeg is not None
+    assert [one.usable_share for one in found.eeg.electrodes] == [1.0, 0.0]
     assert "mV" not in " ".join(found.notes)
 
 
