@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from inference.errors import BadSetting
 from inference.types import Priority, Setting
+from ingest.types import SignalKind
 
 ANY: Final = "any"
 ADULT: Final = "adult"
@@ -87,6 +88,8 @@ class AlarmSpec(Frozen):
         How loud; ``level`` 3 to 1 tells technical alarms apart (``!!!``, ``!!``, ``!``).
     text : str
         What staff read; value, limit and signal are filled in.
+    texts : mapping
+        What they read of some kinds of signal instead.
     condition : str
         When it is true, in words.
     limit, beats : Bounded or None
@@ -118,6 +121,7 @@ class AlarmSpec(Frozen):
     priority: Priority
     level: int = Field(default=3, ge=1, le=3)
     text: str = Field(min_length=1)
+    texts: dict[SignalKind, str] = {}
     condition: str = Field(min_length=1)
     limit: Bounded | None = None
     beats: Bounded | None = None
@@ -132,16 +136,17 @@ class AlarmSpec(Frozen):
     windows: WindowRule | None = None
     momentary: bool = False
 
-    @field_validator("text")
+    @field_validator("text", "texts")
     @classmethod
-    def _fillable(cls, text: str) -> str:
-        try:
-            text.format(value="", limit="", signal="")
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(
-                "only {value}, {limit} and {signal} can be filled in; a brace is written twice"
-            ) from error
-        return text
+    def _fillable(cls, given: str | dict[SignalKind, str]) -> str | dict[SignalKind, str]:
+        for text in [given] if isinstance(given, str) else given.values():
+            try:
+                text.format(value="", limit="", signal="")
+            except (KeyError, IndexError, ValueError) as error:
+                raise ValueError(
+                    "only {value}, {limit} and {signal} can be filled in; a brace is written twice"
+                ) from error
+        return given
 
     def most_on_delay_s(self, priority: Priority) -> float:
         """How long its on-delay may be set where it has this priority."""
@@ -223,7 +228,8 @@ class AlarmSetting:
         limit = "" if self.limit is None else f"{self.limit:g}"
         name = SIGNAL_NAMES.get(signal, signal.upper())
         prefix = PREFIXES.get(self.priority, "!" * self.spec.level)
-        return f"{prefix} {self.spec.text.format(value=shown, limit=limit, signal=name)}"
+        text = self.spec.texts.get(SignalKind(signal), self.spec.text) if self.spec.texts else self.spec.text
+        return f"{prefix} {text.format(value=shown, limit=limit, signal=name)}"
 
     def wire(self, signal: str) -> Setting:
         """For the bed's record."""

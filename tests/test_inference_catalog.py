@@ -107,6 +107,8 @@ def test_a_child_s_limits_lie_between_those_of_a_newborn_and_an_adult(catalogue:
         (ALARM + 'on_delay_s = -1.0\n' + PROFILES, r"alarm\.0\.on_delay_s=-1\.0: .*greater than or equal"),
         (ALARM + 'colour = "red"\n' + PROFILES, r"alarm\.0\.colour='red': Extra inputs"),
         (ALARM.replace("{value}", "{speed}") + PROFILES, r"alarm\.0\.text='HR {speed}.*only {value}, "),
+        (ALARM + 'texts = { ecg = "HR {speed}" }\n' + PROFILES, r"alarm\.0\.texts.*only {value}, "),
+        (ALARM + 'texts = { ekg = "HR" }\n' + PROFILES, r"alarm\.0\.texts"),
         (ALARM + ALARM + PROFILES, "alarm ecg/fast stands twice"),
         (ALARM + 'yields_to = ["vf"]\n' + PROFILES, "ecg/fast: yields_to names 'vf'"),
         (ALARM + "[profiles.neonatal]\n", "profiles: 'adult' is missing"),

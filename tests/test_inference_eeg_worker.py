@@ -117,5 +117,60 @@ def test_eegs_go_through_the_broker_to_trends_and_alarms_and_from_one_worker_to_
     assert (min(span.start_ns for span in spans) - start_ns) / NS_PER_S == pytest.approx(20, abs=1.5)
 
 
+@pytest.mark.kafka
+def test_channels_rates_units_and_names_may_change_in_mid_stream(
+    kafka: Settings, plain_predictor: object
+) -> None:
+    """Electrodes go and come back, the rate doubles, another unit says the same, one name stands twice."""
+    start_ns = time.time_ns() - 100 * NS_PER_S
+    steps = np.rint(10 * np.clip(loud(48), -3000, 3000)).astype(np.int16)
+    fewer = [at for at, name in enumerate(CHANNELS) if name not in ("T7", "Fz")]
+    parts = [
+        (0, 12, list(range(19)), 1, "uV", 10.0),
+        (12, 24, fewer, 1, "uV", 10.0),
+        (24, 36, list(range(19)), 2, "uV", 10.0),
+        (36, 48, list(range(19)), 1, "mV", 10_000.0),
+    ]
+    twice = wire.encode(
+        bed="bed-02", device="amp", kind="eeg", channels=("Cz", "Pz"), unit="uV", fs_hz=256.0,
+        start_ns=start_ns, seq=0, samples=np.zeros((256, 2), np.int16), gain=10.0, baseline=0,
+    ).replace(b"Pz", b"Cz")  # fmt: skip
+    topics, producer = kafka.topics, clients.producer(kafka)
+    with Publisher(kafka, device="amp") as publisher, working(kafka, plain_predictor):
+        producer.send(topics.raw, twice, key=b"bed-02", headers=wire.headers(wire.AVRO))
+        for begin, end, columns, times, unit, gain in parts:
+            for second in range(begin, end):
+                samples = np.repeat(steps[second * 256 : (second + 1) * 256, columns], times, axis=0)
+                publisher.publish(
+                    bed="bed-01", kind="eeg", channels=[CHANNELS[at] for at in columns], unit=unit,
+                    fs_hz=256.0 * times, gain=gain, baseline=0, samples=samples,
+                    start_ns=start_ns + second * NS_PER_S,
+                )  # fmt: skip
+        publisher.flush(30.0)
+        # A stream that begins anew gives up the second that its filters' delay cut off.
+        vitals = numbers(
+            read_all(kafka, topics.vitals, lambda got: len(ids(numbers(got, "bed-01"))) >= 48 - len(parts)),
+            "bed-01",
+        )
+        (letter,) = read_all(kafka, topics.dead_letters, lambda got: len(got) >= 1)
+    producer.close()
+    last = {}
+    for begin, end, columns, times, unit, _ in parts:
+        inside = [one for one in vitals if begin < (one.time_ns - start_ns) / NS_PER_S < end + 0.5]
+        last[(len(columns), times, unit)] = inside[-1].eeg
+        assert inside[-1].usable
+    whole, few, fast, millivolts = last.values()
+    assert [one and one.derivations for one in (whole, few, fast, millivolts)] == [18, 16, 18, 18]
+    assert few is not None
+    assert few.trusted == 16
+    assert whole is not None
+    for other in (fast, millivolts):
+        assert other is not None
+        assert other.whole.alpha_uv2 == pytest.approx(whole.whole.alpha_uv2, rel=0.9)
+    detail = msgspec.json.decode(letter, type=DeadLetter)
+    assert detail.reason == "invalid_field"
+    assert "Cz" in detail.detail
+
+
 def ids(vitals: list[Vital]) -> set[str]:
     return {one.id for one in vitals}
