@@ -45,6 +45,23 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             metavar="FILE",
             help=f"{organ} sounds (WAV, FLAC), looped: a bed each, called after its file",
         )
+    demo.add_argument(
+        "--eeg",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="EEGs (EDF), looped: a bed each, called after its file",
+    )
+    demo.add_argument(
+        "--eeg-beds",
+        type=int,
+        metavar="N",
+        help="bed-01 to bed-N have a simulated EEG (default: 1 where beds are simulated, else 0)",
+    )
+    demo.add_argument(
+        "--eeg-script", nargs="+", metavar="EVENT", help="of those (default: bed-01:seizure@60s:60s)"
+    )
     demo.add_argument("--port", type=int, default=8501, help="of the dashboard (default 8501)")
     demo.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
     demo.add_argument("--headless", action="store_true", help="open no browser")
@@ -90,6 +107,9 @@ def run_demo(args: argparse.Namespace) -> int:
         recordings_start_s=args.wfdb_start,
         lung_sounds=tuple(args.lung_sounds),
         heart_sounds=tuple(args.heart_sounds),
+        eegs=tuple(args.eeg),
+        eeg_beds=min(args.beds, 1) if args.eeg_beds is None else args.eeg_beds,
+        eeg_script=tuple(args.eeg_script) if args.eeg_script is not None else None,
         port=args.port,
         duration_s=args.duration,
         headless=args.headless,

@@ -21,20 +21,21 @@ from typing import Final
 from dashboard.alarm_watch import AlarmWatch
 from dashboard.children import Child
 from dashboard.demo_memory import MemoryGrowth
+from dashboard.demo_sources import NAMES, file_replays, simulated_eegs
 from dashboard.errors import DashboardError
 from dashboard.recorded import RecordedBed, episode_table, find_recordings
-from dashboard.recorded_sounds import sound_replays
 from dashboard.serve import check_port
 from ingest import kafka
 from ingest.broker import EmbeddedBroker
 from ingest.settings import Settings, load_settings
+from ingest.types import SignalKind
 
 READY_S: Final = 90.0
 DRAIN_S: Final = 20.0
 MEMORY_EVERY_S: Final = 60.0
 DEMO_PARTITIONS: Final = 8
 _ADDRESS: Final = "127.0.0.1"
-_SOURCES: Final = ("simulate", "replay", "lung_sound", "heart_sound")
+_SOURCES: Final = ("simulate", "replay", *NAMES)
 _KEY: Final = "WARDWAVE_COMMANDS__KEY"
 _STORE: Final = "WARDWAVE_RECORDER__URL"
 
@@ -43,7 +44,8 @@ _STORE: Final = "WARDWAVE_RECORDER__URL"
 class DemoOptions:
     """What the demo runs.
 
-    ``script`` is that of ``wardwave simulate``; ``None`` lets one heart fibrillate after 20 s.
+    ``script`` and ``eeg_script`` are those of ``wardwave simulate``; ``None`` lets one heart fibrillate after
+    20 s, and one EEG seize after a minute. ``eeg_beds`` of the simulated beds have an EEG, too.
     """
 
     beds: int = 8
@@ -53,6 +55,9 @@ class DemoOptions:
     recordings_start_s: float | None = None
     lung_sounds: tuple[Path, ...] = ()
     heart_sounds: tuple[Path, ...] = ()
+    eegs: tuple[Path, ...] = ()
+    eeg_beds: int = 1
+    eeg_script: tuple[str, ...] | None = None
     port: int = 8501
     duration_s: float | None = None
     headless: bool = False
@@ -78,7 +83,7 @@ class Demo:
         self._environment: dict[str, str] = {}
         self._broker: EmbeddedBroker | None = None
         self._stopping = False
-        self._sounds: dict[str, list[str]] = {}
+        self._others: dict[str, list[str]] = {}
 
     def run(self) -> int:
         """Run until the duration is over or Ctrl-C; return the exit status.
@@ -91,13 +96,17 @@ class Demo:
             The broker did not start, or reached its bound of memory.
         """
         options = self._options
-        recorded = options.recordings or options.lung_sounds or options.heart_sounds
-        if options.beds < 0 or (options.beds == 0 and not recorded):
+        files = {
+            SignalKind.LUNG_SOUND: options.lung_sounds,
+            SignalKind.HEART_SOUND: options.heart_sounds,
+            SignalKind.EEG: options.eegs,
+        }
+        self._others = file_replays(files) | simulated_eegs(options.eeg_beds, options.eeg_script)
+        if options.beds < 0 or (options.beds == 0 and not options.recordings and not self._others):
             raise DashboardError(
-                f"--beds {options.beds}: the demo needs a simulated or recorded bed (--wfdb, --lung-sounds, "
-                "--heart-sounds)"
+                f"--beds {options.beds}: the demo needs a simulated or recorded bed (--eeg-beds, --wfdb, "
+                "--lung-sounds, --heart-sounds, --eeg)"
             )
-        self._sounds = sound_replays(options.lung_sounds, options.heart_sounds)
         recordings = find_recordings(options.recordings, options.max_recordings, options.recordings_start_s)
         check_port(_ADDRESS, options.port)
         with ExitStack() as stack:
@@ -180,11 +189,15 @@ class Demo:
             files = ["--stats", str(folder / "replay.json"), "--manifest", str(folder / "manifest.json")]
             beds = [item.bed for item in recordings]
             self._start("replay", ["replay", *parts, "--bed", *beds, *files], folder)
-        for name, arguments in self._sounds.items():
+        for name, arguments in self._others.items():
             self._start(name, [*arguments, "--stats", str(folder / f"{name}.json")], folder)
-        n_sounds = len(options.lung_sounds) + len(options.heart_sounds)
-        sounds = f", {n_sounds} of recorded sounds" if n_sounds else ""
-        self._say(f"beds      {options.beds} simulated, {len(recordings)} recorded{sounds}")
+        others = {
+            "of recorded sounds": len(options.lung_sounds) + len(options.heart_sounds),
+            "of recorded EEGs": len(options.eegs),
+            "with a simulated EEG": options.eeg_beds,
+        }
+        more = "".join(f", {count} {what}" for what, count in others.items() if count)
+        self._say(f"beds      {options.beds} simulated, {len(recordings)} recorded{more}")
 
     def _wait_ready(self, stats: Path, url: str) -> bool:
         """Wait until the worker reads and the dashboard answers; ``False`` when interrupted meanwhile."""

@@ -20,11 +20,12 @@ from dashboard import serve
 from dashboard.alarm_watch import describe
 from dashboard.children import ROOT, Child
 from dashboard.demo import Demo, DemoOptions
+from dashboard.demo_sources import file_replays, simulated_eegs
 from dashboard.errors import ChildDied, DashboardError, PortInUse
 from dashboard.recorded import find_recordings
-from dashboard.recorded_sounds import sound_replays
 from inference.types import Alarm, AlarmState, Delay, Priority
 from ingest.settings import load_settings
+from ingest.types import SignalKind
 
 NO_HOME = {"PYTHONUNBUFFERED": "1"}
 
@@ -103,32 +104,46 @@ def test_missing_recordings_are_said(tmp_path: Path) -> None:
         find_recordings((tmp_path,), 4, None)
 
 
-def test_recorded_sounds_are_looped_a_bed_each_called_after_its_file(tmp_path: Path) -> None:
+def test_recorded_sounds_and_eegs_are_looped_a_bed_each_called_after_its_file(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("one.wav", "two.flac")]
     for file in files:
         file.touch()
-    found = sound_replays(files, files[:1])
+    eeg = tmp_path / "one.edf"
+    eeg.touch()
+    found = file_replays(
+        {SignalKind.LUNG_SOUND: files, SignalKind.HEART_SOUND: files[:1], SignalKind.EEG: [eeg]}
+    )
     names = [str(file) for file in files]
     assert found == {
         "lung_sound": ["replay", *names, "--bed", "one", "two", "--kind", "lung_sound", "--loop"],
         "heart_sound": ["replay", names[0], "--bed", "one", "--kind", "heart_sound", "--loop"],
+        "eeg": ["replay", str(eeg), "--bed", "one", "--kind", "eeg", "--loop"],
     }
-    assert sound_replays([], []) == {}
+    assert file_replays({SignalKind.LUNG_SOUND: [], SignalKind.EEG: []}) == {}
 
 
-def test_sounds_that_cannot_be_played_are_said(tmp_path: Path) -> None:
+def test_the_first_beds_have_an_eeg_and_one_of_them_seizes() -> None:
+    ward = ["simulate", "--beds", "2", "--kinds", "eeg"]
+    assert simulated_eegs(2, None) == {"simulated_eeg": [*ward, "--script", "bed-01:seizure@60s:60s"]}
+    assert simulated_eegs(2, ()) == {"simulated_eeg": ward}
+    assert simulated_eegs(0, None) == {}
+    with pytest.raises(DashboardError, match="--eeg-beds -1: give 0 for none"):
+        simulated_eegs(-1, None)
+
+
+def test_recordings_that_cannot_be_played_are_said(tmp_path: Path) -> None:
     with pytest.raises(DashboardError, match=r"--heart-sounds .*absent.wav: there is no such file"):
-        sound_replays([], [tmp_path / "absent.wav"])
+        file_replays({SignalKind.HEART_SOUND: [tmp_path / "absent.wav"]})
     for name in ("a/one.wav", "b/one.wav"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     with pytest.raises(DashboardError, match="another recording is called one, too.*rename"):
-        sound_replays([tmp_path / "a/one.wav", tmp_path / "b/one.wav"], [])
+        file_replays({SignalKind.LUNG_SOUND: [tmp_path / "a/one.wav", tmp_path / "b/one.wav"]})
 
 
 def test_a_demo_without_beds_is_refused() -> None:
     with pytest.raises(DashboardError, match="--beds 0"):
-        Demo(DemoOptions(beds=0), lambda line: None).run()
+        Demo(DemoOptions(beds=0, eeg_beds=0), lambda line: None).run()
 
 
 @pytest.mark.parametrize("display", [None, ":0"])
