@@ -74,9 +74,9 @@ def _form(desk: AnalysisDesk) -> None:
         _start_over(again)
     st.caption(
         "ECG and EEG as WFDB (.hea with its data, or a zip of them), EDF or BDF, or CSV; sounds of a chest "
-        "(WAV, FLAC, MP3, OGG, AIFF). It goes through the same pipeline as the beds and is forgotten with this "
-        "browser session. The access log keeps who handed it in, the kind of file, its size and its checksum: no "
-        "name, no content."
+        "(WAV, FLAC, MP3, OGG, AIFF). It goes through the same pipeline as the beds and is forgotten with "
+        "this browser session. The access log keeps who handed it in, the kind of file, its size and its "
+        "checksum: no name, no content."
     )
     problem = st.session_state.get(PROBLEM)
     if problem:

@@ -27,10 +27,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     annotate.add_argument("--annotator", default="ww", help="suffix of the annotation (ww)")
     annotate.set_defaults(run=run_annotate)
     explain = subparsers.add_parser(
-        "explain", help="why a model says what it says at a moment of a WFDB record or a sound, as an overlay"
+        "explain",
+        help="why a model says what it says at a moment of a record, a sound or an EEG, as an overlay",
     )
     explain.add_argument("model", help="name of a shipped model, or path of a card")
-    explain.add_argument("record", type=Path, help="path of a WFDB record without its suffix, or of a sound")
+    explain.add_argument(
+        "record", type=Path, help="a WFDB record without its suffix, a sound, or an EEG (EDF, BDF)"
+    )
     explain.add_argument("--at", type=float, required=True, metavar="SECONDS", help="moment of the recording")
     explain.add_argument("--class", dest="label", help="class to explain, of either head (the likeliest)")
     explain.add_argument("--lead", help="channel (the first ECG lead in mV; of a sound the first)")
@@ -76,6 +79,8 @@ def run_explain(args: argparse.Namespace) -> int:
     check_ending(args.out)
     if cards.read_spec(args.model).signal == "sound":
         return _explain_sound(args)
+    if cards.read_spec(args.model).task == "eeg":
+        return _explain_eeg(args)
     one = explain_run.explain_moment(
         args.model, args.record, args.at, label=args.label, lead=args.lead, method=args.method
     )
@@ -95,6 +100,24 @@ def _explain_sound(args: argparse.Namespace) -> int:
     path = write_sheet(sheet_of(one), args.out)
     print(f"{path}: {one.found.label} explained; {_shares(one.found.probabilities)}")
     print(said_of_map(one))
+    return 0
+
+
+def _explain_eeg(args: argparse.Namespace) -> int:
+    from models.errors import CannotExplain
+    from training.explain_eeg import explain_second, spoke_most
+    from training.explain_out import write_sheet
+
+    if args.method != "hires_cam":
+        raise CannotExplain(f"--method {args.method}: EEGs are explained by hires_cam")
+    if args.lead is not None:
+        raise CannotExplain(f"--lead {args.lead}: an EEG is explained over all derivations; leave it out")
+    if args.label not in (None, "seizure"):
+        raise CannotExplain(f"--class {args.label}: of an EEG a seizure is explained; leave it out")
+    found, sheet = explain_second(args.model, args.record, args.at)
+    path = write_sheet(sheet, args.out)
+    print(f"{path}: seizure explained; {_shares(sheet.probabilities)}")
+    print(f"what spoke for it: {spoke_most(found)}")
     return 0
 
 
