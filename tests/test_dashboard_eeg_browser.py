@@ -108,6 +108,53 @@ def test_rows_are_the_montage_through_the_filters_that_are_said(browser: object)
     np.testing.assert_allclose(found["live"][5], expected[-500:], atol=0.5)
 
 
+TREND_SCRIPTS = (
+    "sound_pane_spectrum.js",
+    "eeg_signal.js",
+    "eeg_past.js",
+    "eeg_trends.js",
+    "eeg_ground.js",
+    "eeg_sheet.js",
+    "eeg_lanes.js",
+)
+TABLE = """([minutes, seconds, from, fine]) => {
+  const trends = new EegTrends();
+  const names = ["n", "low"];
+  const flat = Float32Array.from(minutes.flatMap(([, n, low]) => [n, low]));
+  const told = { afterS: null, count: minutes.length, names, problem: "" };
+  trends.past.push(told, minutes.map(([time]) => time), flat);
+  const own = { epoch: 1, first: 0, count: seconds.length, names: ["low"], signs: [] };
+  const lows = Float32Array.from(seconds.map(([, low]) => low));
+  trends.series.push(own, seconds.map(([time]) => time), lows, true);
+  return [...new TrendTable(trends, from, fine).of("low")];
+}"""
+
+
+def test_what_is_held_and_what_is_stored_make_one_trend_without_doubles_and_with_its_gaps(
+    browser: object,
+) -> None:
+    page = browser.new_page()  # type: ignore[attr-defined]
+    page.add_script_tag(content="\n".join((SCRIPTS / name).read_text() for name in TREND_SCRIPTS))
+    minutes = [[0, 60, 1], [60, 60, 2], [180, 60, 3], [240, 10, 4]]
+    # Of the minute at 180 a part was heard, of that at 240 all.
+    seconds = [[time, 30] for time in range(220, 240)] + [[time, 50] for time in range(240, 300)]
+    coarse = page.evaluate(TABLE, [minutes, seconds, 0, False])
+    fine = page.evaluate(TABLE, [minutes, seconds, 0, True])
+    later = page.evaluate(TABLE, [minutes, seconds, 200, True])
+    alarms = [[0, 100, "a", "technical", "! OFF"], [50, None, "b", "high", "*** SEIZURE"]]
+    pieces = page.evaluate("(alarms) => alarmPieces(alarms, 20, 80)", alarms)
+    page.close()
+    assert coarse == [[0, 1, 60], [60, 2, 60], [180, 3, 60], [240, 50, 60]]
+    assert fine[:4] == [[0, 1, 60], [60, 2, 60], [180, 3, 60], [239, 50, 1]]
+    assert len(fine) == 63
+    assert later[0] == [180, 3, 60]
+    assert pieces["pieces"] == [
+        [0, 50, "technical", "! OFF"],
+        [50, 80, "high", "*** SEIZURE · ! OFF"],
+    ]
+    assert pieces["edges"] == [[0, "technical"], [50, "high"]]
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
@@ -138,6 +185,31 @@ def _answers(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+AEEG_LEFT, MEDIUM = "8cc2ff", "d89a00"
+COLUMNS = """(node, [colour, count]) => {
+  // In which of `count` equal parts of the time axis there is any of a colour.
+  const { width, height } = node, ratio = width / node.clientWidth;
+  const wanted = [0, 2, 4].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const { data } = node.getContext("2d").getImageData(0, 0, width, height);
+  const [left, right] = [86 * ratio, width - 78 * ratio];
+  const found = new Set();
+  for (let x = Math.ceil(left); x < right; x++) {
+    for (let y = 0; y < height; y++) {
+      const at = 4 * (y * width + x);
+      if (!wanted.every((value, channel) => data[at + channel] === value)) continue;
+      const part = (at) => Math.floor(((at - left) / (right - left)) * count);
+      for (let one = part(x); one <= part(x + 0.999); one++) found.add(one);
+      break;
+    }
+  }
+  return [...found];
+}"""
+
+
+def columns(canvas: object, colour: str, count: int) -> set[int]:
+    return set(canvas.evaluate(COLUMNS, [colour, count]))  # type: ignore[attr-defined]
 
 
 PICTURE = "node => node.toDataURL()"
@@ -185,8 +257,22 @@ def test_a_reader_sees_the_eeg_come_freezes_looks_back_measures_and_sees_it_stop
     sheet.press("ArrowUp")
     until("up is larger", lambda: "7 µV/mm" in said.inner_text())
 
-    # A click into the seizure of three minutes ago, in the trends, shows it above.
+    # The dashboard itself has held seven minutes: the day is the store's.
     lanes = pane.locator(".lanes")
+    pane.locator('[data-name="hours"]').select_option("24")
+    until("the stored day is there", lambda: len(columns(lanes, AEEG_LEFT, 1_440)) > 1_300)
+    assert "from the recorder's store" in pane.locator(".history").inner_text()
+    shown = columns(lanes, AEEG_LEFT, 1_440)
+    gap = range(1_440 - 690 + 3, 1_440 - 600 - 3)
+    assert not shown & set(gap)
+    assert {gap.start - 6, gap.stop + 6} <= shown
+    suppressed = columns(lanes, MEDIUM, 1_440)
+    assert set(range(1_440 - 995, 1_440 - 915)) <= suppressed
+    assert suppressed <= set(range(1_440 - 1_003, 1_440 - 905)) | set(range(1_430, 1_441))
+    pane.locator('[data-name="hours"]').select_option("1")
+    until("the hour is drawn", lambda: len(columns(lanes, MEDIUM, 60)) < 6)
+
+    # A click into the seizure of three minutes ago, in the trends, shows it above.
     box = lanes.bounding_box()
     ago_s = float(fact("held")) - 300 + 420 - 225
     lanes.click(position={"x": 86 + (box["width"] - 86 - 78) * (1 - ago_s / 3_600), "y": 60})
@@ -212,6 +298,12 @@ def test_a_reader_sees_the_eeg_come_freezes_looks_back_measures_and_sees_it_stop
     view.mouse.up()
     until("a second is measured", lambda: re.match(r"\d+ ms · (1\.0|0\.9)", reading.inner_text()))
     assert "peak to peak in Fp1-F7" in reading.inner_text()
+
+    ground = pane.locator(".ground")
+    assert not columns(ground, MEDIUM, 10)
+    for _ in range(4):
+        sheet.press("PageDown")
+    until("the alarm stands over the rows", lambda: len(columns(ground, MEDIUM, 10)) >= 9)
 
     pane.locator('[data-do="explain"]').click()
     why = pane.locator(".why")
