@@ -107,7 +107,7 @@ class EventWatch:
         """Beds with a seizure that is going on, shape (B,)."""
         return np.asarray(self._since > 0)
 
-    def push(self, beds: IntArray, probability: FloatArray) -> Step:
+    def push(self, beds: IntArray, probability: FloatArray, held: BoolArray | None = None) -> Step:
         """Take the next second of several beds.
 
         Parameters
@@ -116,16 +116,20 @@ class EventWatch:
             Distinct.
         probability : ndarray, shape (B,)
             NaN where the second has no signal: it speaks neither for a seizure nor for its end.
+        held : ndarray of bool, shape (B,), or None
+            Seconds that do not speak for a seizure and raise none (:mod:`models.eeg_steady`); what goes on
+            does not end by them. None: no such second.
         """
         rule = self.rule
+        free = np.ones(len(beds), dtype=np.bool_) if held is None else ~held
         known = np.isfinite(probability)
-        high = known & (np.nan_to_num(probability) >= rule.threshold)
+        high = known & free & (np.nan_to_num(probability) >= rule.threshold)
         low = known & (np.nan_to_num(probability) < rule.release * rule.threshold)
         recent = np.concatenate([self._recent[beds, 1:], high[:, None]], axis=1)
         before = self._since[beds]
         was = before > 0
         quiet = np.where(low, self._quiet[beds] + 1, np.where(known, 0, self._quiet[beds]))
-        raised = ~was & (recent.sum(1) >= rule.least_s)
+        raised = ~was & free & (recent.sum(1) >= rule.least_s)
         ended = was & (quiet >= rule.off_s)
         # It began with the first of the seconds that raised it.
         began = rule.within_s - recent.argmax(1)
@@ -154,7 +158,9 @@ class Found:
     raised_s: float
 
 
-def find_events(probability_T: FloatArray, rule: EventRule, delay_s: float = 0.0) -> list[Found]:
+def find_events(
+    probability_T: FloatArray, rule: EventRule, delay_s: float = 0.0, held_T: BoolArray | None = None
+) -> list[Found]:
     """Seizures of a recording, as its stream would have raised them.
 
     Parameters
@@ -165,13 +171,17 @@ def find_events(probability_T: FloatArray, rule: EventRule, delay_s: float = 0.0
         Of the model.
     delay_s : float
         After the end of a second its probability is known (the model's right context).
+    held_T : ndarray of bool, shape (T,), or None
+        As :meth:`EventWatch.push` takes it.
     """
+    held_T = np.zeros(len(probability_T), dtype=np.bool_) if held_T is None else held_T
     watch = EventWatch(rule)
     bed = np.zeros(1, dtype=np.int64)
     found: list[Found] = []
     start, raised = 0.0, -1.0
     for second in range(len(probability_T)):
-        step = watch.push(bed, probability_T[second : second + 1])
+        now = slice(second, second + 1)
+        step = watch.push(bed, probability_T[now], held_T[now])
         if step.raised[0]:
             start, raised = float(second + 1 - step.since_s[0]), second + 1 + delay_s
         elif step.ended[0]:

@@ -30,9 +30,9 @@ class EegData(Part):
     draw: dict[str, float] = {
         "background": 0.15,
         "before": 0.15,
-        "seizure": 0.15,
-        "made": 0.35,
-        "outside": 0.2,
+        "seizure": 0.2,
+        "made": 0.4,
+        "outside": 0.1,
     }
     blurred_s: float = Field(
         default=1.0,

@@ -28,7 +28,7 @@ UNEVEN = 0.2
 """Largest SD of a strike's size."""
 SIZES = (0.4, 8.0)
 """Of the artefact, in units of the background."""
-MECHANICAL = 0.65
+MECHANICAL = 0.3
 """Share that is rhythm from outside; the rest is suppression."""
 
 
@@ -126,7 +126,7 @@ def add_suppression(x_CN: FloatArray, first: int, last: int, rng: np.random.Gene
 
     Bursts stand out by far, since the running scale sinks in the pauses; so does what comes after them.
     """
-    n_channels, n = x_CN.shape
+    n_channels, n = len(x_CN), int(x_CN.shape[1])
     low, high, after = _log_uniform(0.01, 0.4, rng), _log_uniform(1.0, 8.0, rng), _log_uniform(1.0, 6.0, rng)
     bursts = _bursts(n, rng) if rng.random() < 0.85 else np.zeros(n)
     edge = rng.uniform(0.2, 2.0) * RATE_HZ

@@ -1,8 +1,9 @@
 """``python -m training.eeg_rule_cli FOLDS --data DATA``: which rule makes events of seconds.
 
 On the validation sides alone: each rule gets the threshold that its fold's background asks for
-(:func:`training.eeg_scores.choose_threshold`), then made seizures are laid over the same persons' EEG, one
-each, and it is counted how many the rule finds and how late. No test patient is looked at.
+(:func:`training.eeg_scores.choose_threshold`), then made seizures are laid over the same persons' EEG, and it
+is counted how many the rule finds and how late; then what is taken for one (:mod:`training.eeg_outside`), and
+it is counted how often that raises an event. No test patient is looked at.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from models import store
 from training.eeg_config import EegEvents
 from training.eeg_made import add_seizure
+from training.eeg_outside import add_outside
 from training.eeg_predict import SeenEeg, watch
 from training.eeg_records import EegRecord
 from training.eeg_scores import choose_threshold, rule_of
@@ -30,6 +32,8 @@ from training.szcore import latencies
 RULES: Final = ((3, 4), (4, 6), (5, 8), (6, 10), (8, 12), (10, 16))
 """Seconds needed, of so many."""
 LASTS_S: Final = (20.0, 60.0)
+EACH: Final = 6
+"""So many times a record with a made seizure, and so many times with an artefact."""
 
 
 def with_seizure(record: EegRecord, seed: int) -> EegRecord:
@@ -42,6 +46,15 @@ def with_seizure(record: EegRecord, seed: int) -> EegRecord:
     return replace(record, x=x.astype(np.float16), seizures=((onset / RATE_HZ, end),))
 
 
+def with_outside(record: EegRecord, seed: int) -> EegRecord:
+    """A record with one artefact from outside, or suppression, in its middle part."""
+    rng = np.random.default_rng(seed)
+    first = round(float(rng.uniform(0.2, 0.5)) * record.duration_s * RATE_HZ)
+    last = first + round(float(rng.uniform(*LASTS_S)) * RATE_HZ)
+    x = add_outside(np.asarray(record.x, dtype=np.float32), first, last, rng)
+    return replace(record, x=x.astype(np.float16))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table of rules."""
     parser = argparse.ArgumentParser(prog="training.eeg_rule_cli", description=(__doc__ or "").split("\n")[0])
@@ -50,27 +63,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-k", type=int, default=3, help="folds")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    sides: list[tuple[list[SeenEeg], list[SeenEeg], float]] = []
+    sides: list[tuple[list[SeenEeg], list[SeenEeg], list[SeenEeg], float]] = []
     for i in range(args.k):
         model, spec = store.load(args.folds / f"{i + 1}of{args.k}" / "model")
         task = task_of_model(spec, args.data)
         assert isinstance(task, EegTask)
         records = [task.record(name) for name in task.folds(args.k)[i].validation]
-        made = [with_seizure(record, 2 * j + k) for j, record in enumerate(records) for k in range(2)]
-        both = [list(watch(model, side, task.window_steps, task.behind)) for side in (records, made)]
-        sides.append((both[0], both[1], task.delay_s))
-    print("seconds | thresholds | made seizures found | median latency s")
+        seeded = [(record, EACH * j + k) for j, record in enumerate(records) for k in range(EACH)]
+        made = [with_seizure(record, seed) for record, seed in seeded]
+        outside = [with_outside(record, seed) for record, seed in seeded]
+        said = [list(watch(model, side, task.window_steps, task.behind)) for side in (records, made, outside)]
+        sides.append((said[0], said[1], said[2], task.delay_s))
+    print("seconds | thresholds | made seizures found | median latency s | artefacts that raise one")
     for least, within in RULES:
         events = EegEvents(least_s=least, within_s=within)
-        thresholds, late = [], []
-        for plain, made_seen, delay_s in sides:
+        thresholds, late, false = [], [], []
+        for plain, made_seen, outside_seen, delay_s in sides:
             thresholds.append(choose_threshold(plain, events, delay_s))
+            rule = rule_of(thresholds[-1], events)
             for one in made_seen:
-                raised = [found.raised_s for found in one.events(rule_of(thresholds[-1], events), delay_s)]
+                raised = [event.raised_s for event in one.events(rule, delay_s)]
                 late += latencies(one.record.seizures, raised)
+            false += [bool(one.events(rule, delay_s)) for one in outside_seen]
         known = [one for one in late if one is not None]
         median = float(np.median(known)) if known else float("nan")
-        print(f"{least} of {within} | {thresholds} | {len(known)} of {len(late)} | {median:.1f}")
+        counts = f"{len(known)} of {len(late)} | {median:.1f} | {sum(false)} of {len(false)}"
+        print(f"{least} of {within} | {thresholds} | {counts}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """``python -m training.eeg_sim_cli --hours 24``: a seizure model over hours of simulated ICU EEG.
 
-The beds' signals go the way of the worker: montage, filter, running scale, features of each second, events.
+The beds' signals go the way of the worker: filter, signs of electrodes, montage, running scale, features of
+each second, events.
 The simulator (:mod:`ingest.sim_eeg`) has no part in the training. What it shows is that the path holds and
 how often made artefacts raise an alarm; what is found of real seizures only real ones show.
 """
@@ -15,12 +16,13 @@ from typing import Final
 import numpy as np
 import torch
 
-from ingest.conditioning import EEG, Conditioner
 from ingest.montage import plan_of
 from ingest.sim_eeg import FS_HZ, EegStream
 from ingest.sim_eeg_day import SEIZURES, draw_day
 from ingest.sim_eeg_waves import CHANNELS
+from ingest.types import FloatArray
 from models.eeg import EegModel
+from training.eeg_trust import DerivedStream, trusted_only
 from training.szcore import Event, Tally, add_up, latencies, score_events
 
 SECOND: Final = round(FS_HZ)
@@ -36,15 +38,16 @@ class Bed:
     causes: list[tuple[str, Event]]
     found: list[Event] = field(default_factory=list)
     raised: list[float] = field(default_factory=list)
+    derived: DerivedStream = field(default_factory=lambda: DerivedStream(plan_of(CHANNELS), FS_HZ))
 
-    def next_second(self) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        """Next second as the worker derives it, (N, C); of an electrode that is off nothing is used."""
+    def next_second(self) -> FloatArray:
+        """Next second as the worker derives it, (C, N); of electrodes that it would not trust nothing."""
         start = self.stream.position
         samples = self.stream.next_samples(SECOND)
         off = self.stream.lead_off(start, SECOND)
         if off is not None:
             samples = np.where(np.array(off), np.float32(np.nan), samples)
-        return plan_of(CHANNELS)(samples)
+        return trusted_only(*self.derived.push(samples))
 
 
 def make_beds(seed: int, n_beds: int, duration_s: float) -> list[Bed]:
@@ -61,11 +64,8 @@ def make_beds(seed: int, n_beds: int, duration_s: float) -> list[Bed]:
 def run_beds(model: EegModel, beds: Sequence[Bed], duration_s: int) -> None:
     """Stream all beds through the model; what is found is noted with each."""
     watch, slots = model.watch(len(beds)), np.arange(len(beds))
-    conditioner = Conditioner(FS_HZ, model.channels, EEG, len(beds))
     for second in range(duration_s):
-        derived = np.stack([bed.next_second().T for bed in beds])
-        done = conditioner.push(slots, derived)
-        said = watch.push(slots, np.where(done.present, done.samples, np.float32(np.nan)))
+        said = watch.push(slots, np.stack([bed.next_second() for bed in beds]))
         now = float(second + 1)
         for i in np.flatnonzero(said.events.raised).tolist():
             beds[i].found.append((max(0.0, now - model.behind - float(said.events.since_s[i])), now))

@@ -50,7 +50,7 @@ class DerivedStream:
         samples_NC : ndarray, shape (N, C)
             µV, all channels of the plan; NaN where missing, of a flagged electrode too.
         """
-        lines = np.ascontiguousarray(samples_NC[:, self.plan.inputs].T)[None]
+        lines = np.asarray(samples_NC[:, self.plan.inputs].T, dtype=np.float64)[None]
         done = self._conditioner.push(np.zeros(1, dtype=np.int64), lines)
         samples = np.concatenate([self._samples, done.samples[0]], axis=1)
         raw = np.concatenate([self._raw, done.raw[0]], axis=1)
@@ -70,12 +70,12 @@ class DerivedStream:
         """Channels that can be read, (C, T): each second is judged like one of another bed."""
         n_channels = len(samples)
         filtered = samples.reshape(n_channels, -1, SECOND).transpose(1, 0, 2)
-        raw_T, present_T = (
-            np.lib.stride_tricks.sliding_window_view(one, 2 * SECOND, axis=1)[:, ::SECOND].transpose(1, 0, 2)
-            for one in (raw, present)
-        )
+        # Two seconds each, of which the first is the last of the row before.
+        both = np.arange(len(filtered))[:, None] * SECOND + np.arange(2 * SECOND)
+        raw_TCN = raw[:, both].transpose(1, 0, 2)
+        present_TCN: BoolArray = present[:, both].transpose(1, 0, 2)
         exists = np.ones(filtered.shape[:2], dtype=np.bool_)
-        signs = measure(exists, raw_T, present_T, np.zeros_like(present_T), filtered)
+        signs = measure(exists, raw_TCN, present_TCN, np.zeros_like(present_TCN), filtered)
         return np.asarray(signs.usable.T)
 
 
