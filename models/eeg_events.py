@@ -117,7 +117,7 @@ class EventWatch:
         probability : ndarray, shape (B,)
             NaN where the second has no signal: it speaks neither for a seizure nor for its end.
         held : ndarray of bool, shape (B,), or None
-            Seconds that do not speak for a seizure and raise none (:mod:`models.eeg_steady`); what goes on
+            Seconds that do not speak for a seizure (:mod:`models.eeg_steady`); what goes on
             does not end by them. None: no such second.
         """
         rule = self.rule
@@ -129,7 +129,7 @@ class EventWatch:
         before = self._since[beds]
         was = before > 0
         quiet = np.where(low, self._quiet[beds] + 1, np.where(known, 0, self._quiet[beds]))
-        raised = ~was & free & (recent.sum(1) >= rule.least_s)
+        raised = ~was & (recent.sum(1) >= rule.least_s)
         ended = was & (quiet >= rule.off_s)
         # It began with the first of the seconds that raised it.
         began = rule.within_s - recent.argmax(1)
