@@ -140,6 +140,11 @@ class EegPast:
             return
         self._day = day
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the store has anything of the last day."""
+        return len(self._day.times_s) > 0
+
     def minutes(self, bodies: list[bytes]) -> Minutes | None:
         """Return the minutes that the page does not have yet, their numbers into ``bodies``."""
         day = self._day

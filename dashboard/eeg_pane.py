@@ -73,11 +73,11 @@ def show_eeg(ward: EegSource, bed: str, read_store: ReadStore = shared.store) ->
     read_store : callable
         Gives what the recorder wrote of the last day, or why it is not to be had.
     """
-    if not _sends_eeg(ward, bed):
-        st.caption("This bed sends no EEG.")
-        _rerun_on_eeg(ward, bed)
-        return
     session = _session(bed, read_store)
+    if not _has_eeg(ward, session):
+        st.caption("This bed sends no EEG.")
+        _rerun_on_eeg(ward, session)
+        return
 
     @st.fragment
     def page() -> None:
@@ -106,15 +106,22 @@ def _session(bed: str, read_store: ReadStore) -> EegSession:
     return held
 
 
-def _sends_eeg(ward: EegSource, bed: str) -> bool:
-    shown = ward.snapshot().bed(bed)
-    return shown is not None and any(stream.kind is SignalKind.EEG for stream in shown.streams)
+def _has_eeg(ward: EegSource, session: EegSession) -> bool:
+    """Whether the bed sends an EEG, or the store has one of its last day."""
+    snapshot = ward.snapshot()
+    shown = snapshot.bed(session.bed)
+    if shown is not None and any(stream.kind is SignalKind.EEG for stream in shown.streams):
+        return True
+    if session.past is None:
+        return False
+    session.past.look(snapshot)
+    return session.past.is_known
 
 
-def _rerun_on_eeg(ward: EegSource, bed: str) -> None:
+def _rerun_on_eeg(ward: EegSource, session: EegSession) -> None:
     @st.fragment(run_every=LOOK_S)
     def look() -> None:
-        if _sends_eeg(ward, bed):
+        if _has_eeg(ward, session):
             st.rerun()
 
     look()

@@ -321,3 +321,23 @@ def test_a_reader_sees_the_eeg_come_freezes_looks_back_measures_and_sees_it_stop
     assert pane.locator(".gone").inner_text().startswith("NO DATA")
     assert wrong == []
     view.close()
+
+
+@pytest.mark.slow
+def test_the_day_of_a_bed_that_sends_nothing_now_is_shown_as_past(
+    browser: object, address: str, tmp_path: Path
+) -> None:
+    view = browser.new_page(viewport={"width": 1366, "height": 768}, color_scheme="dark")  # type: ignore[attr-defined]
+    wrong: list[str] = []
+    view.on("pageerror", lambda error: wrong.append(str(error)))
+    view.goto(f"{address}/?silent=1")
+    pane = view.locator(".eeg")
+    pane.wait_for(timeout=60_000)
+    badge, lanes = pane.locator(".badge"), pane.locator(".lanes")
+    until("it is said", lambda: badge.inner_text().startswith("NO EEG NOW, the newest numbers are of"))
+    assert not pane.locator(".sheet").is_visible()
+    pane.locator('[data-name="hours"]').select_option("24")
+    until("the stored day is there", lambda: len(columns(lanes, AEEG_LEFT, 1_440)) > 1_300)
+    view.screenshot(path=str(Path(os.environ.get("WARDWAVE_SCREENSHOTS", tmp_path)) / "eeg_past.png"))
+    assert wrong == []
+    view.close()

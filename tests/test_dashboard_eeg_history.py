@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from sqlalchemy import Engine
+from streamlit.testing.v1 import AppTest
 
 from dashboard.eeg_feed import EegSession, build_eeg_feed
 from dashboard.eeg_headers import EegFeed
@@ -279,3 +280,23 @@ def test_a_latched_alarm_ends_where_its_condition_did() -> None:
     page = Page(ward, lambda: Missing(""), now_s=time.time())
     page.take()
     assert [one.end_s for one in page.episodes] == [T0_S + 40]
+
+
+def test_a_bed_that_sends_no_eeg_now_shows_its_stored_day(engine: Engine, store: Store) -> None:
+    def script(ward, read_store):  # type: ignore[no-untyped-def]
+        from dashboard import eeg_pane
+
+        eeg_pane.show_eeg(ward, "bed", read_store)
+
+    def read() -> Store:
+        return store
+
+    def captions(read_store: Callable[[], Store | Missing]) -> list[str]:
+        app = AppTest.from_function(script, args=(Ward(), read_store), default_timeout=30).run()
+        assert not app.exception
+        return [item.value for item in app.caption]
+
+    assert captions(lambda: Missing("there is none")) == ["This bed sends no EEG."]
+    now_s = time.time()
+    write(engine, [vital(now_s - T0_S - 600 + second, 1.0) for second in range(60)])
+    until("the page comes", lambda: captions(read) == [], 10)

@@ -228,13 +228,13 @@ class EegPage {
     this.freezeButton.setAttribute("aria-pressed", String(frozen));
     show(this.freezeButton, frozen ? "● Back to live" : "Freeze");
     this.onButton.disabled = !frozen;
+    this.#drawTrends(now - this.receivedAt);
     if (this.signal === null || !this.view.layout) return;
     show(this.find(".reading"), now < this.noticeUntil ? this.notice : this.view.measure?.text ?? "");
     this.slider.max = String(this.#latest - this.#oldest);
     this.slider.value = String((frozen ? this.look : this.#latest) - this.#oldest);
     this.#words();
     this.view.drawGround(this.signal, this.trends);
-    this.#drawTrends(now - this.receivedAt);
     const held = (this.signal.head - this.signal.first) / this.signal.fs;
     Object.assign(this.node.dataset, {
       montage: this.montage.id, rows: String(this.montage.rows.length), held: held.toFixed(1), bytes: String(this.bytes),
@@ -245,11 +245,12 @@ class EegPage {
   #badge(frozen, silence) {
     const age = this.age + silence;
     const lost = silence > LOST_S ? `CONNECTION LOST ${Math.floor(silence)} s` : this.signal !== null && age > OLD_S ? `NO DATA ${Math.floor(age)} s` : "";
-    this.node.dataset.mode = frozen ? "frozen" : "live";
+    const past = this.signal === null && this.trends.past.minutes.size > 0;
+    this.node.dataset.mode = frozen ? "frozen" : past ? "past" : "live";
     const badge = this.find(".badge");
-    badge.className = `badge ${frozen ? "frozen" : ""} ${lost && !frozen ? "lost" : ""}`;
+    badge.className = `badge ${frozen ? "frozen" : ""} ${(lost || past) && !frozen ? "lost" : ""}`;
     show(badge, frozen ? [`FROZEN, ${eegClock(this.signal.timeOf(this.look))} UTC, not live`, lost].filter(Boolean).join("; ")
-      : lost || (this.signal === null ? "Waiting for the first samples" : `LIVE, ${Math.max(0, age).toFixed(1)} s`));
+      : lost || (past ? `NO EEG NOW, the newest numbers are of ${eegDate(this.trends.past.until)} UTC` : this.signal === null ? "Waiting for the first samples" : `LIVE, ${Math.max(0, age).toFixed(1)} s`));
     this.view.box.classList.toggle("old", !frozen && lost !== "");
     show(this.find(".gone"), frozen ? "" : lost);
   }
@@ -267,11 +268,13 @@ class EegPage {
 
   // What stops coming leaves a gap that grows; up to what was told last it is known what held.
   #drawTrends(silence) {
-    const { look, view, signal } = this;
-    const told = signal.headTime + (this.age > OLD_S ? this.age : 0);
+    const { look, view, signal, trends } = this;
+    if (signal === null && !trends.past.minutes.size) return;
+    const told = signal === null ? trends.past.until : signal.headTime + (this.age > OLD_S ? this.age : 0);
+    const now = signal === null ? Math.max(told, Date.now() / 1000) : told + (silence > LOST_S ? silence : 0);
     const start = look === null ? null : signal.timeOf(look);
-    this.lanes.draw(this.trends, {
-      told, now: told + (silence > LOST_S ? silence : 0), cursor: look === null ? null : [start, start + view.span],
+    this.lanes.draw(trends, {
+      told, now, cursor: look === null ? null : [start, start + view.span],
       theme: this.node.dataset.theme, inks: view.inks,
     });
   }

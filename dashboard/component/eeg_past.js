@@ -24,6 +24,11 @@ class EegPast {
     return true;
   }
 
+  // End of the newest minute; 0 where there is none.
+  get until() {
+    return Math.max(0, ...[...this.minutes.keys()].map((time) => time + MINUTE_S));
+  }
+
   // Begin of the oldest minute; Infinity where there is none.
   get since() {
     return Math.min(Infinity, ...this.minutes.keys());
