@@ -41,6 +41,10 @@ function numberWords(value, digits) {
   return Number(text) === 0 ? (0).toFixed(digits) : text;
 }
 
+function rangeWords(values) {
+  return values.every(Number.isNaN) ? "–" : values.map((value) => numberWords(value, 0)).join(" to ");
+}
+
 class EegLanes {
   constructor(canvas) {
     this.canvas = canvas;
@@ -216,7 +220,7 @@ class EegLanes {
       context.fillStyle = inks[ink];
       context.fillText(numberWords(value * percent, lane.digits), this.right + 8, at);
     };
-    if (lane.kind === "band") context.fillText(lane.names.map(recent).map((value) => numberWords(value, 0)).join(" to "), this.right + 8, top + lane.height / 2);
+    if (lane.kind === "band") context.fillText(rangeWords(lane.names.map(recent)), this.right + 8, top + lane.height / 2);
     if (lane.kind === "pair" && lane.names.length === 1) newest(lane.names[0], "midline", top + lane.height / 2);
     if (lane.kind === "pair" && lane.names.length === 2) lane.names.forEach((name, at) => newest(name, ["left", "right"][at], top + lane.height / 2 + (at ? 8 : -8)));
   }

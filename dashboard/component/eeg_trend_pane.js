@@ -36,6 +36,6 @@ function trendWords({ density, series, past }) {
   if (past.minutes.size) parts.push(`means of each minute since ${eegDate(past.since)}, from the recorder's store (CDSA of four bands there)`);
   if (past.problem) parts.push(`older ones are not to be had: ${past.problem}`);
   if (!parts.length) return "None yet: the first come after some seconds";
-  if (!series.seconds.length) parts.push("no worker sends numbers of this EEG");
+  if (density.head > density.first && !series.seconds.length) parts.push("no worker sends numbers of this EEG");
   return parts.join("; ");
 }
