@@ -9,7 +9,7 @@ it is counted how often that raises an event. No test patient is looked at.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,11 +20,11 @@ import torch
 from models import store
 from training.eeg_config import EegEvents
 from training.eeg_made import add_seizure
-from training.eeg_outside import add_outside
+from training.eeg_outside import add_mechanical, add_suppression
 from training.eeg_predict import SeenEeg, watch
 from training.eeg_records import EegRecord
 from training.eeg_scores import choose_threshold, rule_of
-from training.eeg_signal import RATE_HZ
+from training.eeg_signal import RATE_HZ, FloatArray
 from training.eeg_task import EegTask
 from training.session import task_of_model
 from training.szcore import latencies
@@ -32,8 +32,10 @@ from training.szcore import latencies
 RULES: Final = ((3, 4), (4, 6), (5, 8), (6, 10), (8, 12), (10, 16))
 """Seconds needed, of so many."""
 LASTS_S: Final = (20.0, 60.0)
-EACH: Final = 6
-"""So many times a record with a made seizure, and so many times with an artefact."""
+Maker = Callable[[FloatArray, int, int, np.random.Generator], FloatArray]
+ARTEFACTS: Final[dict[str, Maker]] = {"rhythm from outside": add_mechanical, "suppression": add_suppression}
+EACH: Final = 4
+"""So many times a record with a made seizure, and with each artefact."""
 
 
 def with_seizure(record: EegRecord, seed: int) -> EegRecord:
@@ -46,12 +48,12 @@ def with_seizure(record: EegRecord, seed: int) -> EegRecord:
     return replace(record, x=x.astype(np.float16), seizures=((onset / RATE_HZ, end),))
 
 
-def with_outside(record: EegRecord, seed: int) -> EegRecord:
-    """A record with one artefact from outside, or suppression, in its middle part."""
+def with_artefact(record: EegRecord, seed: int, add: Maker) -> EegRecord:
+    """A record with what is no seizure in its middle part."""
     rng = np.random.default_rng(seed)
     first = round(float(rng.uniform(0.2, 0.5)) * record.duration_s * RATE_HZ)
     last = first + round(float(rng.uniform(*LASTS_S)) * RATE_HZ)
-    x = add_outside(np.asarray(record.x, dtype=np.float32), first, last, rng)
+    x = add(np.asarray(record.x, dtype=np.float32), first, last, rng)
     return replace(record, x=x.astype(np.float16))
 
 
@@ -63,32 +65,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-k", type=int, default=3, help="folds")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    sides: list[tuple[list[SeenEeg], list[SeenEeg], list[SeenEeg], float]] = []
+    # By fold: background, made seizures, what is added by each maker; and the delay.
+    sides: list[tuple[list[list[SeenEeg]], float]] = []
     for i in range(args.k):
         model, spec = store.load(args.folds / f"{i + 1}of{args.k}" / "model")
         task = task_of_model(spec, args.data)
         assert isinstance(task, EegTask)
         records = [task.record(name) for name in task.folds(args.k)[i].validation]
         seeded = [(record, EACH * j + k) for j, record in enumerate(records) for k in range(EACH)]
-        made = [with_seizure(record, seed) for record, seed in seeded]
-        outside = [with_outside(record, seed) for record, seed in seeded]
-        said = [list(watch(model, side, task.window_steps, task.behind)) for side in (records, made, outside)]
-        sides.append((said[0], said[1], said[2], task.delay_s))
-    print("seconds | thresholds | made seizures found | median latency s | artefacts that raise one")
+        made = [[with_artefact(record, seed, add) for record, seed in seeded] for add in ARTEFACTS.values()]
+        groups = [records, [with_seizure(record, seed) for record, seed in seeded], *made]
+        said = [list(watch(model, group, task.window_steps, task.behind)) for group in groups]
+        sides.append((said, task.delay_s))
+    names = " | ".join(f"{name} that raises one" for name in ARTEFACTS)
+    print(f"seconds | thresholds | made seizures found | median latency s | {names}")
     for least, within in RULES:
         events = EegEvents(least_s=least, within_s=within)
-        thresholds, late, false = [], [], []
-        for plain, made_seen, outside_seen, delay_s in sides:
+        thresholds, late = [], []
+        false = np.zeros((len(ARTEFACTS), 2), dtype=np.int64)
+        for (plain, seizures, *artefacts), delay_s in sides:
             thresholds.append(choose_threshold(plain, events, delay_s))
             rule = rule_of(thresholds[-1], events)
-            for one in made_seen:
+            for one in seizures:
                 raised = [event.raised_s for event in one.events(rule, delay_s)]
                 late += latencies(one.record.seizures, raised)
-            false += [bool(one.events(rule, delay_s)) for one in outside_seen]
+            false += [[sum(bool(one.events(rule, delay_s)) for one in own), len(own)] for own in artefacts]
         known = [one for one in late if one is not None]
         median = float(np.median(known)) if known else float("nan")
-        counts = f"{len(known)} of {len(late)} | {median:.1f} | {sum(false)} of {len(false)}"
-        print(f"{least} of {within} | {thresholds} | {counts}")
+        counts = " | ".join(f"{raised} of {of}" for raised, of in false.tolist())
+        print(f"{least} of {within} | {thresholds} | {len(known)} of {len(late)} | {median:.1f} | {counts}")
     return 0
 
 

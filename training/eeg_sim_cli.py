@@ -27,6 +27,8 @@ from training.szcore import Event, Tally, add_up, latencies, score_events
 
 SECOND: Final = round(FS_HZ)
 BEDS: Final = 4
+BLOCK_S: Final = 30
+"""Seconds that are simulated at once."""
 
 
 @dataclass(slots=True)
@@ -40,13 +42,14 @@ class Bed:
     raised: list[float] = field(default_factory=list)
     derived: DerivedStream = field(default_factory=lambda: DerivedStream(plan_of(CHANNELS), FS_HZ))
 
-    def next_second(self) -> FloatArray:
-        """Next second as the worker derives it, (C, N); of electrodes that it would not trust nothing."""
+    def next_seconds(self, n: int) -> FloatArray:
+        """Next seconds as the worker derives them, (C, N); of electrodes that it would not trust nothing."""
         start = self.stream.position
-        samples = self.stream.next_samples(SECOND)
-        off = self.stream.lead_off(start, SECOND)
-        if off is not None:
-            samples = np.where(np.array(off), np.float32(np.nan), samples)
+        samples = np.array(self.stream.next_samples(n * SECOND))
+        for first in range(0, n * SECOND, SECOND):
+            off = self.stream.lead_off(start + first, SECOND)
+            if off is not None:
+                samples[first : first + SECOND, list(off)] = np.nan
         return trusted_only(*self.derived.push(samples))
 
 
@@ -64,8 +67,12 @@ def make_beds(seed: int, n_beds: int, duration_s: float) -> list[Bed]:
 def run_beds(model: EegModel, beds: Sequence[Bed], duration_s: int) -> None:
     """Stream all beds through the model; what is found is noted with each."""
     watch, slots = model.watch(len(beds)), np.arange(len(beds))
+    block = np.empty((0, 0, 0), dtype=np.float32)
     for second in range(duration_s):
-        said = watch.push(slots, np.stack([bed.next_second() for bed in beds]))
+        if second % BLOCK_S == 0:
+            block = np.stack([bed.next_seconds(min(BLOCK_S, duration_s - second)) for bed in beds])
+        first = second % BLOCK_S * model.samples
+        said = watch.push(slots, block[:, :, first : first + model.samples])
         now = float(second + 1)
         for i in np.flatnonzero(said.events.raised).tolist():
             beds[i].found.append((max(0.0, now - model.behind - float(said.events.since_s[i])), now))
