@@ -37,6 +37,9 @@ Steps = npt.NDArray[np.int16]
 
 DEVICE: Final = "score-eeg"
 NO_DATA: Final = "no_data"
+OF_PLAYING: Final = "clock_drift"
+"""Faster than real time a device's clock lies behind the broker's."""
+
 AT_ONCE: Final = 40
 """Recordings that are played side by side."""
 
@@ -301,10 +304,10 @@ def seizures_told(alarms: Sequence[Told]) -> list[Told]:
 
 
 def technical_told(alarms: Sequence[Told], duration_s: float) -> list[Told]:
-    """Alarms of electrodes, signal and stream; silence after the recording's end is none."""
+    """Alarms of electrodes, signal and stream; what comes of playing alone is none."""
     return [
         alarm
         for alarm in alarms
-        if alarm.kind not in (SEIZURE, "status_epilepticus", "burst_suppression")
+        if alarm.kind not in (SEIZURE, "status_epilepticus", "burst_suppression", OF_PLAYING)
         and not (alarm.kind == NO_DATA and alarm.onset_s >= duration_s - 1.5)
     ]
