@@ -92,7 +92,8 @@ def eeg_figure(
 ) -> Figure:
     """As :func:`eeg_sheet`, before it is an image."""
     first_s = max(0.0, begin_s - LEAD_IN_S)
-    samples = trace.physical(first_s, begin_s + length_s)
+    # A little more than is shown: the resampler looks ahead.
+    samples = trace.physical(first_s, begin_s + length_s + 0.5)
     channels = tuple(trace.channels)
     piece = stretch_of(samples, trace.fs_hz, channels, first_s, begin_s, begin_s + length_s, montage)
     heat = None
