@@ -58,9 +58,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         pad = dilation * (kernel // 2)
         self.first = nn.Conv1d(width_in, width, kernel, stride, pad, dilation, bias=False)
-        self.first_norm = nn.BatchNorm1d(width)
+        self.first_norm: nn.BatchNorm1d | nn.Identity = nn.BatchNorm1d(width)
         self.second = nn.Conv1d(width, width, kernel, 1, pad, dilation, bias=False)
-        self.second_norm = nn.BatchNorm1d(width)
+        self.second_norm: nn.BatchNorm1d | nn.Identity = nn.BatchNorm1d(width)
         self.skip: nn.Module = (
             nn.Identity()
             if stride == 1 and width_in == width
@@ -89,7 +89,7 @@ class Conv1dFeatures(nn.Module):
             config.stem_kernel // 2,
             bias=False,
         )
-        self.stem_norm = nn.BatchNorm1d(config.stem_width)
+        self.stem_norm: nn.BatchNorm1d | nn.Identity = nn.BatchNorm1d(config.stem_width)
         widths = (config.stem_width, *config.widths)
         self.blocks = nn.Sequential(
             *(
@@ -142,6 +142,18 @@ class AttentionWithSkip(nn.Module):
         normed: Tensor = self.norm(x_BRF + self.out(context.transpose(1, 2).flatten(2)))
         return normed
 
+    def last(self, x_BRF: Tensor, steps: int) -> Tensor:
+        """What :meth:`forward` says of the last ``steps``, which look at all: (B, R, F) to (B, steps, F)."""
+        n, all_steps, width = x_BRF.shape
+        weight, bias = self.project.weight, self.project.bias
+        last_BRF, each = x_BRF[:, -steps:], width // self.heads
+        q = functional.linear(last_BRF, weight[:width], bias[:width]).view(n, steps, self.heads, each)
+        pairs = functional.linear(x_BRF, weight[width:], bias[width:])
+        k, v = pairs.view(n, all_steps, 2, self.heads, each).permute(2, 0, 3, 1, 4)
+        context = functional.scaled_dot_product_attention(q.transpose(1, 2), k, v)
+        normed: Tensor = self.norm(last_BRF + self.out(context.transpose(1, 2).flatten(2)))
+        return normed
+
     def weights(self, x_BRF: Tensor) -> Tensor:
         """Attention of each step to each other, mean over heads, (B, R, R); rows sum to 1."""
         q, k, _ = self._heads(x_BRF)
@@ -186,7 +198,10 @@ class CnnLstm(nn.Module):
 
     def recurrent_states(self, x_BFT: Tensor) -> Tensor:
         """Features (B, F, T) to the states that attention sees, (B, R, F)."""
-        inputs_BRF = functional.relu(self.to_recurrent(x_BFT)).transpose(1, 2)
+        return self.states_of(functional.relu(self.to_recurrent(x_BFT)).transpose(1, 2))
+
+    def states_of(self, inputs_BRF: Tensor) -> Tensor:
+        """Inputs of the recurrent part (B, R, F) to the states that attention sees, of the same shape."""
         if self.recurrent is None:
             return inputs_BRF
         states, _ = self.recurrent(inputs_BRF)
@@ -202,17 +217,19 @@ class CnnLstm(nn.Module):
         context_BRF = self.to_steps(context_BRF)
         context_BTF = context_BRF.repeat_interleave(self.config.recurrent_stride, dim=1)[:, :n_steps]
         merged_BTF = functional.relu(self.dropout(x_BFT.transpose(1, 2) + context_BTF))
-        window_logits, score_BT = self._window(merged_BTF, where_BT)
-        return Output(self._steps(merged_BTF), window_logits, score_BT)
+        window_logits, score_BT = self.window_output(merged_BTF, where_BT)
+        return Output(self.step_output(merged_BTF), window_logits, score_BT)
 
-    def _steps(self, merged_BTF: Tensor) -> Tensor:
+    def step_output(self, merged_BTF: Tensor) -> Tensor:
+        """Logits of each step, (B, T, F) to (B, T, K)."""
         if not self.config.step_classes:
             return merged_BTF.new_zeros((*merged_BTF.shape[:2], 0))
         mixed_BFT = functional.relu(self.step_mix(merged_BTF.transpose(1, 2)))
         logits: Tensor = self.step_head(mixed_BFT.transpose(1, 2))
         return logits
 
-    def _window(self, merged_BTF: Tensor, where_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def window_output(self, merged_BTF: Tensor, where_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of the window (B, K), and how it looked at its steps (B, T)."""
         if where_BT is not None and self.config.window_classes:
             return self._window_of(merged_BTF, where_BT)
         first = max(0, merged_BTF.shape[1] - self.config.window_steps)
