@@ -46,12 +46,16 @@ class DeskState(msgspec.Struct):
     """What a partition's commands have done so far, for snapshots.
 
     Commands below ``next_offset`` are done; ``wards`` are the settings of wards; ``seen`` the ids of late
-    commands with the broker's time (ms), so that a record sent twice is applied once.
+    commands with the broker's time (ms), so that a record sent twice is applied once. ``left`` says what was
+    left with this one: signals ("bed/signal") up to a raw offset, beds ("bed/") of a revision;
+    ``None`` where an older version left it. ``left_up_to`` is the raw offset up to which all was done.
     """
 
     next_offset: int = 0
     wards: dict[str, Stored] = {}
     seen: dict[str, int] = {}
+    left: dict[str, int] | None = None
+    left_up_to: int = 0
 
 
 class Beds:

@@ -76,6 +76,12 @@ class Member:
         if self.runs:
             self.process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
 
+    def tell_to_end(self) -> None:
+        """Tell it to end, and do not wait."""
+        self.wanted = False
+        self.process.send_signal(signal.SIGCONT)
+        self.process.terminate()
+
     def end(self) -> int:
         """Tell it to end; return its exit status.
 
@@ -84,9 +90,7 @@ class Member:
         ChaosError
             It does not end.
         """
-        self.wanted = False
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
+        self.tell_to_end()
         try:
             return self.process.wait(END_S)
         except subprocess.TimeoutExpired as error:

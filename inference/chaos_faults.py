@@ -31,7 +31,7 @@ MOST_WORKERS: Final = 4
 SHARE: Final = 0.5
 """Of the connections, where some are struck."""
 
-SIDE_SHARE: Final = 0.6
+SIDE_SHARE: Final = 0.75
 """How often the recorder or the devices are struck besides."""
 
 SHORT_S: Final = (1.0, 3.0)
@@ -205,7 +205,7 @@ class Faults:
             if name == "pause":
                 self._rest(self._length(SHORT_S))
                 victim.pause(False)
-            elif not self._crew.device_done:
+            elif role != DEVICE or not self._crew.device_done:
                 self._crew.start(victim.role)
 
     def _status_of(self, status: int, member: Member) -> None:

@@ -161,7 +161,10 @@ class Run:
             return quiet and last <= self.observer.silent()
 
         self.wait("all was said that there is to say", SETTLED_S, said_all)
-        for worker in self.crew.of(WORKER):
+        workers = self.crew.of(WORKER)
+        for worker in workers:
+            worker.tell_to_end()
+        for worker in workers:
             if worker.end():
                 self.crew.ended_alone.append(
                     f"{worker.log.stem}: status {worker.process.returncode} at its end"

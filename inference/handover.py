@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -21,10 +23,18 @@ from ingest.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LOOK_BACK_S = 300.0
-"""Snapshots younger than this are found by time; without any the last ones there are will do."""
+LOOK_BACK_S: Final = (60.0, 300.0, math.inf)
+"""How far back state is looked for: further only where what is younger is not whole, or too old.
 
-LAST_RECORDS = 4_096
+Workers leave it whole every 30 s. Of 1,000 beds that is 65 MB each time, so what is read decides how long the
+beds of a dead worker are silent.
+"""
+
+UNTOLD_S: Final = 300.0
+"""Before version 2 had its list of what was left, so much had to do."""
+
+LAST_RECORDS: Final = 4_096
+"""The furthest look back."""
 
 
 @dataclass(slots=True)
@@ -35,6 +45,8 @@ class Left:
     beds: dict[str, BedState] = field(default_factory=dict)
     desk: DeskState | None = None
     remains: dict[str, Remains] = field(default_factory=dict)
+    up_to: int | None = None
+    """Raw offset up to which the partition's state is whole; ``None`` where nobody said what that is."""
 
     def keep_newest(self, key: str, value: bytes) -> None:
         """Take in a record unless a newer one is held.
@@ -62,8 +74,29 @@ class Left:
                 self.beds[bed] = of_bed
         else:
             desk = snapshot.decode_as(value, DeskState)
+            self._note_whole(desk)
             if self.desk is None or desk.next_offset >= self.desk.next_offset:
                 self.desk = desk
+
+    def _note_whole(self, desk: DeskState) -> None:
+        """Note how far the state reaches that this one closes, if all of it was read."""
+        if desk.left is None:
+            return
+        whole = all(self._has(key, mark) for key, mark in desk.left.items())
+        self.up_to = max(self.up_to or 0, desk.left_up_to if whole else 0)
+
+    def _has(self, key: str, mark: int) -> bool:
+        """Whether a state as new as this was read: raw offset of a signal, revision of a bed."""
+        bed, _, signal = key.rpartition("/")
+        if signal:
+            return key in self.signals and self.signals[key].next_offset >= mark
+        return bed in self.beds and self.beds[bed].revision >= mark
+
+    def reaches(self, start: int, look_back_s: float) -> bool:
+        """Whether this is all that a successor needs who reads on at a raw offset."""
+        if self.up_to is not None:
+            return self.up_to >= start
+        return look_back_s >= UNTOLD_S and bool(self.signals or self.beds or self.desk)
 
     def of_former_patient(self, state: Snapshot) -> bool:
         """Whether a signal's state is from before the bed's patient came."""
@@ -72,38 +105,82 @@ class Left:
 
 
 def leave_desk(outputs: Outputs, number: int, desk: DeskState, beds: Iterable[BedState]) -> None:
-    """Send what the commands of a partition have done."""
+    """Send what the commands of a partition have done, last of all that is left of it.
+
+    ``desk.left`` names the signals that were left before; the beds are added here.
+    """
     for bed in beds:
         outputs.send_state(f"{bed.bed}/", snapshot.encode(bed), number)
+        if desk.left is not None:
+            desk.left[f"{bed.bed}/"] = bed.revision
     outputs.send_state("/", snapshot.encode(desk), number)
 
 
-def leave(outputs: Outputs, partition: Partition, bedside: Bedside, bed: str | None = None) -> None:
-    """Send the state of every signal of a partition, or of one bed. The caller flushes before."""
+def leave(outputs: Outputs, partition: Partition, bedside: Bedside, bed: str | None = None) -> dict[str, int]:
+    """Send the state of every signal of a partition, or of one bed. The caller flushes before.
+
+    Returns
+    -------
+    dict of str to int
+        Raw offset up to which each signal ("bed/signal") is done.
+    """
+    left = {}
     for (name, signal), stream in partition.streams.items():
         if bed in (None, name):
             state = snapshot.take(bedside, name, signal, stream.safe_offset, stream.continuity.state())
             outputs.send_state(f"{name}/{signal}", snapshot.encode(state), partition.number)
+            left[f"{name}/{signal}"] = state.next_offset
+    return left
 
 
-def find(settings: Settings, numbers: Iterable[int], timeout_s: float = 60.0) -> dict[int, Left]:
+def find(settings: Settings, starts: Mapping[int, int], timeout_s: float = 60.0) -> dict[int, Left]:
     """Newest state of some partitions.
 
     The newest is the one with the highest ``next_offset``: a worker that wakes from a long pause may write an
-    older one later.
+    older one later. So what is youngest will do only where it is whole and reaches as far as the raw records
+    that were committed; else older records are read.
+
+    Parameters
+    ----------
+    starts : mapping of int to int
+        Raw offset from which on each partition will be read.
+
+    Raises
+    ------
+    SnapshotError
+        It was not read in time.
+    KafkaError, BrokerError
+        The broker does not answer.
     """
-    parts = [TopicPartition(settings.topics.state, number) for number in numbers]
-    found = {part.partition: Left() for part in parts}
-    raw = {number.partition: TopicPartition(settings.topics.raw, number.partition) for number in parts}
+    parts = [TopicPartition(settings.topics.state, number) for number in starts]
+    found = {number: Left() for number in starts}
+    raw = {number: TopicPartition(settings.topics.raw, number) for number in starts}
     ends = kafka.end_offsets(settings, [*parts, *raw.values()])
-    filled = [part for part in parts if ends[part] > 0]
-    if not filled:
+    missing = [part for part in parts if ends[part] > 0]
+    if not missing:
         return found
     reader = kafka.consumer(settings, group_id=None)
     try:
-        reader.assign(filled)
-        _seek_back(reader, filled, ends)
-        _read_to_end(reader, filled, ends, found, timeout_s)
+        for look_back_s in LOOK_BACK_S:
+            reader.assign(missing)
+            _seek_back(reader, missing, ends, look_back_s)
+            _read_to_end(reader, missing, ends, found, timeout_s)
+            missing = [
+                part
+                for part in missing
+                if not found[part.partition].reaches(starts[part.partition], look_back_s)
+            ]
+            if not missing:
+                break
+        for part in missing:
+            left, start = found[part.partition], starts[part.partition]
+            if left.up_to is not None:
+                logger.warning(
+                    "partition %d: its state reaches to raw offset %d, it is read from %d",
+                    part.partition,
+                    left.up_to,
+                    start,
+                )
     finally:
         reader.close(autocommit=False)
     for number, left in found.items():
@@ -115,14 +192,19 @@ def find(settings: Settings, numbers: Iterable[int], timeout_s: float = 60.0) ->
     return found
 
 
-def _seek_back(reader: KafkaConsumer, parts: list[TopicPartition], ends: dict[TopicPartition, int]) -> None:
-    since_ms = round((time.time() - LOOK_BACK_S) * 1e3)
+def _seek_back(
+    reader: KafkaConsumer, parts: list[TopicPartition], ends: dict[TopicPartition, int], look_back_s: float
+) -> None:
+    if math.isinf(look_back_s):
+        first = reader.beginning_offsets(parts)
+        for part in parts:
+            reader.seek(part, max(first[part], ends[part] - LAST_RECORDS))
+        return
+    since_ms = round((time.time() - look_back_s) * 1e3)
     by_time = kafka.offsets_for_times(reader, dict.fromkeys(parts, since_ms))
-    first = reader.beginning_offsets(parts)
     for part in parts:
         offset = by_time.get(part)
-        back = max(first[part], ends[part] - LAST_RECORDS)
-        reader.seek(part, back if offset is None else offset)
+        reader.seek(part, ends[part] if offset is None else offset)
 
 
 def _read_to_end(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from inference import handover, snapshot
@@ -133,10 +133,22 @@ class Partitions:
             for life in self._bedside.book.of_bed(bed):
                 self._outputs.send_alarm(life.record(time.time_ns()))
 
-    def take_up(self, numbers: list[int]) -> None:
-        """Go on with these partitions where their last worker stopped."""
+    def take_up(self, starts: Mapping[int, int]) -> None:
+        """Go on with partitions where their last worker stopped.
+
+        Parameters
+        ----------
+        starts : mapping of int to int
+            Raw offset from which on each of them is read here.
+
+        Raises
+        ------
+        KafkaError, BrokerError, SnapshotError
+            Their state was not found out; nothing was taken up.
+        """
         began_s = time.monotonic()
-        found = handover.find(self._settings, numbers)
+        found = handover.find(self._settings, starts)
+        numbers = list(starts)
         for number in numbers:
             partition = Partition(
                 number, self._settings.kafka.partitions, self._settings.ingest, self._bedside.watch
@@ -228,9 +240,11 @@ class Partitions:
         The commands' offset comes last: what it says to be done has been left.
         """
         self._left.add(number)
-        handover.leave(self._outputs, self._held[number], self._bedside)
+        partition, desk = self._held[number], self._desk.partitions[number]
+        desk.left = handover.leave(self._outputs, partition, self._bedside)
+        desk.left_up_to = partition.safe_offset
         beds = [self._bedside.beds.state(bed) for bed in self.beds(number)]
-        handover.leave_desk(self._outputs, number, self._desk.partitions[number], beds)
+        handover.leave_desk(self._outputs, number, desk, beds)
 
     def leave_beds(self, beds: Iterable[str]) -> None:
         """Send the state of some beds. The caller flushes before."""

@@ -11,6 +11,8 @@ from typing import Final
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from ingest.errors import BrokerError
+
 logger = logging.getLogger(__name__)
 
 FLUSH_S: Final = 30.0
@@ -23,6 +25,12 @@ LAST_S: Final = 4.0
 """For all last words together: containers are killed 10 s after they were told to end."""
 
 _SLICE_S: Final = 0.5
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether trying again may help: the broker did not answer, rather than that it refused."""
+    cause = error.__cause__ if isinstance(error, BrokerError) and error.__cause__ is not None else error
+    return bool(cause.retriable) if isinstance(cause, KafkaError) else True
 
 
 class Patience:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CorruptRecordError, UnsupportedCodecError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 
 from inference.intake import RawRecord
 
@@ -34,7 +34,13 @@ class RawReader:
         self._on_unreadable = on_unreadable
 
     def poll(self, timeout_ms: int, max_records: int) -> Polled:
-        """Return new records by partition; none when one had to be stepped over."""
+        """Return new records by partition; none when one had to be stepped over or the line was cut.
+
+        Raises
+        ------
+        KafkaError
+            Trying again would not help.
+        """
         try:
             return dict(self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records))
         except UNREADABLE as error:
@@ -44,6 +50,13 @@ class RawReader:
             # The batch comes again from the next offset on: poll by poll, until what follows is readable.
             self._consumer.seek(part, position + 1)
             self._on_unreadable(part, position)
+            return {}
+        except KafkaError as error:
+            # kafka-python mostly waits in silence, but not where the line breaks while it looks for the
+            # group's coordinator. Nothing was taken out: the next poll goes on.
+            if not error.retriable:
+                raise
+            logger.warning("nothing read this time: %s", error)
             return {}
 
     def _at_fault(self, error: Exception) -> TopicPartition:

@@ -21,11 +21,12 @@ from inference.beat_predictor import BeatPredictor
 from inference.bedside import Bedside
 from inference.catalog import load_catalogue
 from inference.eeg_listener import SeizureNetwork
+from inference.errors import SnapshotError
 from inference.gauges import Gauges
 from inference.intake import Taken, unreadable
 from inference.monitor import Outcome
 from inference.partitions import Partitions
-from inference.patience import Patience
+from inference.patience import Patience, may_pass
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from inference.reading import Polled, RawReader
@@ -33,6 +34,7 @@ from inference.site import load_site
 from inference.sound_listener import SoundNetwork
 from inference.types import Alarm, LoadedModel, Priority
 from ingest import kafka
+from ingest.errors import BrokerError
 from ingest.settings import Settings
 from ingest.types import SignalKind
 
@@ -40,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
 BEDS_EVERY_S = 60.0
+POSITION_MS = 5_000
+"""How long the broker is asked from where a partition is to be read."""
+
 MAX_RECORDS = 1_000
 """Records of one poll. Bounds the arrays of a batch when a backlog is worked off."""
 
@@ -228,7 +233,7 @@ class Worker:
                 self._let_go(part.partition)
         new = sorted(assigned - self._partitions.numbers)
         if new:
-            self._take_up(new)
+            self._take_up(new, polled)
 
     def _let_go(self, number: int) -> None:
         self._snapshot_due_s.pop(number)
@@ -236,12 +241,30 @@ class Worker:
             self._dirty.discard(bed)
         self._partitions.let_go(number)
 
-    def _take_up(self, numbers: list[int]) -> None:
-        self._partitions.take_up(numbers)
+    def _take_up(self, numbers: list[int], polled: Polled) -> None:
+        parts = [TopicPartition(self._settings.topics.raw, number) for number in numbers]
+        try:
+            self._partitions.take_up({part.partition: self._start(part, polled) for part in parts})
+        except (KafkaError, BrokerError, SnapshotError) as error:
+            if not may_pass(error):
+                raise
+            self.stats.counts["take_ups_failed"] += 1
+            logger.warning("partitions %s are not taken up yet: %s", numbers, error)
+            for part in polled.keys() & set(parts):
+                # What came of them is read again once they are.
+                self._consumer.seek(part, polled[part][0].offset)
+            return
         began_s = time.monotonic()
         for place, number in enumerate(numbers):
             share = (place + 1) / len(numbers)
             self._snapshot_due_s[number] = began_s + share * self._options.snapshot_s
+
+    def _start(self, part: TopicPartition, polled: Polled) -> int:
+        """Raw offset from which on a partition is read here."""
+        records = polled.get(part)
+        if records:
+            return records[0].offset
+        return int(self._consumer.position(part, timeout_ms=POSITION_MS) or 0)
 
     def _leave_beds(self) -> None:
         """Leave the state of beds that changed by no raw record, once what was said of it is delivered."""

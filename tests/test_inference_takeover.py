@@ -5,7 +5,7 @@ The real parts (bedside, desk, partitions, snapshots) over a state topic in memo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,7 +59,7 @@ class Topics:
         if held is None or (alarm.raw_offset, alarm.revision) >= (held.raw_offset, held.revision):
             self.alarms[alarm.id] = alarm
 
-    def find(self, _: Settings, numbers: list[int], __: float = 0.0) -> dict[int, Left]:
+    def find(self, _: Settings, numbers: Mapping[int, int]) -> dict[int, Left]:
         left = Left()
         for key, value in self.state:
             handover._keep_newest(left, key.encode(), value)
@@ -105,7 +105,7 @@ class Dying:
         self.topics = topics
         self.bedside = Bedside(predictor, clock)
         self.parts = Partitions(SETTINGS, self.bedside, topics)
-        self.parts.take_up([0])
+        self.parts.take_up({0: 0})
         self.partition = self.parts.get(0)
         self.raw_at = min((s.next_offset for s in self.partition.streams.values()), default=0)
         self.command_at = self.desk.partitions[0].next_offset
