@@ -36,8 +36,8 @@ from ingest.types import NS_PER_S
 
 logger = logging.getLogger(__name__)
 
-READY_S: Final = 120.0
-SETTLED_S: Final = 240.0
+READY_S: Final = 300.0
+SETTLED_S: Final = 900.0
 QUIET_S: Final = 2.0
 LEAD_S: Final = 4.0
 """From the plan's making to its first sample: the devices' process starts meanwhile."""
