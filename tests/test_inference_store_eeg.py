@@ -50,6 +50,16 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture
+def plain_url(tmp_path: Path) -> str:
+    """Of a SQLite store, where nothing hangs on the database."""
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    engine = connect(url, writes=True)
+    upgrade(engine)
+    engine.dispose()
+    return url
+
+
 def write(engine: Engine, *vitals: Vital) -> None:
     batch = Batch(vitals=list(vitals))
     writer = StoreWriter(engine)
@@ -108,20 +118,24 @@ def test_a_replay_and_duplicates_change_nothing_and_a_later_word_counts(engine: 
     assert row.aeeg_high_uv_left == 500.0
 
 
-def test_a_minute_whose_seconds_are_gone_stays_as_it_was(engine: Engine, database_url: str) -> None:
+def test_a_minute_whose_seconds_are_gone_stays_as_it_was(plain_url: str) -> None:
+    engine = connect(plain_url, writes=True)
     write(engine, *(eeg(second) for second in range(60)))
     with engine.begin() as connection:
         connection.execute(eeg_1s.delete())
     write(engine, eeg(30, 900.0))
-    with Store(database_url) as store:
+    with Store(plain_url) as store:
         (minute,) = store.eeg_trend("bed-01", step_s=60)
+    engine.dispose()
     assert (minute.n, minute.aeeg_high_uv_left) == (60, 20.0)
 
 
-def test_only_an_eeg_has_a_trend_of_one(engine: Engine, database_url: str) -> None:
+def test_only_an_eeg_has_a_trend_of_one(plain_url: str) -> None:
+    engine = connect(plain_url, writes=True)
     write(engine, eeg(0, signal="ecg"), eeg(1, eeg=None), eeg(2))
-    with Store(database_url) as store:
+    with Store(plain_url) as store:
         assert [point.time_ns for point in store.eeg_trend("bed-01")] == [T0 + 2 * NS_PER_S]
+    engine.dispose()
 
 
 def test_old_trends_go_with_the_others(engine: Engine, database_url: str) -> None:
@@ -152,13 +166,11 @@ def test_a_store_without_eeg_trends_is_brought_up_to_date_and_keeps_its_numbers(
         assert [point.time_ns for point in store.eeg_trend("bed-01")] == [T0 + NS_PER_S]
 
 
-def test_the_command_writes_an_eeg_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
-    engine = connect(url, writes=True)
-    upgrade(engine)
+def test_the_command_writes_an_eeg_as_a_table(plain_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = connect(plain_url, writes=True)
     write(engine, *(eeg(second, None if second == 3 else 30.0) for second in range(70)))
     engine.dispose()
-    asked = ["trends", "--url", url, "--bed", "bed-01", "--signal", "eeg"]
+    asked = ["trends", "--url", plain_url, "--bed", "bed-01", "--signal", "eeg"]
     assert wardwave.main(asked) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert [row["n"] for row in rows] == ["60", "10"]
