@@ -46,6 +46,12 @@ AT_ONCE: Final = 40
 STANDSTILL_S: Final = 60.0
 """The worker has to take at least one chunk in so long."""
 
+LEFT_S: Final = 2.0
+"""How often the worker leaves what it has found: the score waits for the last time."""
+
+_PATIENT: Final = {"max_poll_interval_ms": 300_000, "session_timeout_ms": 60_000}
+"""On a busy machine a full batch may take longer than a ward would wait for."""
+
 MOST_WAITING: Final = 4_000
 """Chunks that may lie unread: a worker that hangs back does not fill the broker's memory."""
 
@@ -152,7 +158,7 @@ def own_topics(settings: Settings) -> Iterator[Settings]:
     """Settings with topics and a group that nothing else uses; the topics are deleted in the end."""
     mark = f"score-eeg-{uuid.uuid4().hex[:8]}"
     topics = Topics(**{name: f"{mark}.{name}" for name in Topics.model_fields})
-    group = settings.kafka.model_copy(update={"group_id": mark})
+    group = settings.kafka.model_copy(update={"group_id": mark, **_PATIENT})
     own = settings.model_copy(update={"topics": topics, "kafka": group})
     kafka.ensure_topics(own)
     try:
@@ -200,7 +206,7 @@ def play(
 
 @contextmanager
 def _working(settings: Settings, predictor: Predictor, network: SeizureNetwork | None) -> Iterator[_Run]:
-    run = _Run(Worker(settings, predictor, WorkerOptions(), eeg=network))
+    run = _Run(Worker(settings, predictor, WorkerOptions(snapshot_s=LEFT_S), eeg=network))
     thread = threading.Thread(target=run.work, name="score-eeg-worker")
     thread.start()
     try:
@@ -217,7 +223,7 @@ def _check(run: _Run) -> None:
 
 
 def _send(cases: Sequence[EegCase], settings: Settings, start_ns: int, run: _Run) -> int:
-    """Send a second of each recording in turn; return how many chunks, once all of them are read."""
+    """Send a second of each recording in turn; return how many chunks, once all are worked through."""
     sent = 0
     with Publisher(settings, device=DEVICE) as publisher:
         for case, second in _turns(cases):
@@ -228,25 +234,40 @@ def _send(cases: Sequence[EegCase], settings: Settings, start_ns: int, run: _Run
                 lead_off=second.lead_off,
             )  # fmt: skip
             sent += 1
-            _wait(run, sent - MOST_WAITING)
+            _wait(run, lambda: run.taken, sent - MOST_WAITING)
         publisher.flush()
-    _wait(run, sent)
+    with _offsets(settings) as committed:
+        # A worker that is told to stop does not wait for a slow broker: what it says has to be there before.
+        _wait(run, committed, sent)
     return sent
 
 
-def _wait(run: _Run, wanted: int) -> None:
-    """Wait until so many chunks were read."""
-    taken, deadline = run.taken, time.monotonic() + STANDSTILL_S
-    while taken < wanted:
+def _wait(run: _Run, count: Callable[[], int], wanted: int) -> None:
+    """Wait until so many chunks were worked through."""
+    done, deadline = count(), time.monotonic() + STANDSTILL_S
+    while done < wanted:
         _check(run)
-        if run.taken > taken:
-            taken, deadline = run.taken, time.monotonic() + STANDSTILL_S
         if time.monotonic() > deadline:
             raise InferenceError(
-                f"the worker has read {taken} chunks and none for {STANDSTILL_S:g} s, {wanted} are there: is "
-                "its broker reachable, or the machine overloaded?"
+                f"the worker is through with {done} chunks, {wanted} are there, and with none more for "
+                f"{STANDSTILL_S:g} s: is its broker reachable, or the machine overloaded?"
             )
-        time.sleep(0.02)
+        time.sleep(0.05)
+        now = count()
+        if now > done:
+            done, deadline = now, time.monotonic() + STANDSTILL_S
+
+
+@contextmanager
+def _offsets(settings: Settings) -> Iterator[Callable[[], int]]:
+    """Give what counts the chunks whose outputs and state are delivered."""
+    parts = [TopicPartition(settings.topics.raw, number) for number in range(settings.kafka.partitions)]
+    reader = kafka.consumer(settings, group_id=settings.kafka.group_id)
+    try:
+        reader.assign(parts)
+        yield lambda: sum(int(reader.committed(part) or 0) for part in parts)
+    finally:
+        reader.close(autocommit=False)
 
 
 def _turns(cases: Sequence[EegCase]) -> Iterator[tuple[EegCase, Second]]:

@@ -34,8 +34,12 @@ SCRIPT = (
     "bed-06:asystole@30s:12s",
     "bed-02:vt@40s:10s",
 )
-MOVING = {"": 12_000, "wall": 12_000, "bed?bed=bed-03": 12_000}
-PAGES = ("", "wall", "bed?bed=bed-03", "alarms", "analyse", "models", "system")
+EEG_SCRIPT = ("bed-01:seizure@60s:480s",)
+PAGES = {
+    "ward": "", "wall": "wall", "bed": "bed?bed=bed-03", "eeg": "bed?bed=bed-01", "alarms": "alarms",
+    "analyse": "analyse", "models": "models", "system": "system",
+}  # fmt: skip
+MOVING = {"ward": 12_000, "wall": 12_000, "bed": 12_000}
 
 
 def a_table(path: Path) -> Path:
@@ -69,14 +73,21 @@ def picture(browser: Browser, url: str, out: Path, table: Path, only: str) -> No
             context = browser.new_context(viewport={"width": width, "height": height})
             page = context.new_page()
             page.set_default_timeout(60_000)
-            for path in PAGES:
-                name = re.split(r"\W", path)[0] or "ward"
+            for name, path in PAGES.items():
                 if not re.fullmatch(only, name):
                     continue
                 page.goto(f"{url}/{path}{'&' if '?' in path else '?'}theme={theme}")
                 settled(page)
-                page.wait_for_timeout(MOVING.get(path, 4_000))
-                if path == "analyse":
+                page.wait_for_timeout(MOVING.get(name, 4_000))
+                if name == "eeg":
+                    part = page.get_by_role("radio", name="EEG", exact=True)
+                    part.click()
+                    settled(page)
+                    # A sheet of 10 s fills.
+                    page.wait_for_timeout(15_000)
+                    part.evaluate("part => part.scrollIntoView(true)")
+                    page.wait_for_timeout(1_000)
+                if name == "analyse":
                     page.locator('input[type="file"]').first.set_input_files(str(table))
                     page.get_by_role("button", name="Analyse").last.click()
                     page.get_by_text("Findings").first.wait_for(timeout=90_000)
@@ -116,8 +127,9 @@ def main() -> None:
             ["record"],
             ["dashboard", "--port", str(options.port)],
             ["simulate", "--beds", str(options.beds), "--script", *SCRIPT],
+            ["simulate", "--beds", "1", "--kinds", "eeg", "--script", *EEG_SCRIPT],
         ):
-            stack.callback(Child(arguments[0], arguments, environment, folder).stop)
+            stack.callback(Child("-".join(arguments[:4]), arguments, environment, folder).stop)
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         stack.callback(browser.close)

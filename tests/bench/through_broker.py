@@ -36,7 +36,7 @@ def measured(
         environment = {
             **os.environ, "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS": address,
             "WARDWAVE_KAFKA__PARTITIONS": str(PARTITIONS), "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(TESTS.parent),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")])),
         }  # fmt: skip
         start = [sys.executable, "-m", "wardwave", "--log-level", "WARNING", "infer", "--threads", "1"]
         running = [subprocess.Popen([*start, "--stats", str(path)], env=environment) for path in paths]
