@@ -43,7 +43,7 @@ OF_PLAYING: Final = "clock_drift"
 AT_ONCE: Final = 40
 """Recordings that are played side by side."""
 
-STANDSTILL_S: Final = 60.0
+STANDSTILL_S: Final = 120.0
 """The worker has to take at least one chunk in so long."""
 
 LEFT_S: Final = 2.0
@@ -225,7 +225,7 @@ def _check(run: _Run) -> None:
 def _send(cases: Sequence[EegCase], settings: Settings, start_ns: int, run: _Run) -> int:
     """Send a second of each recording in turn; return how many chunks, once all are worked through."""
     sent = 0
-    with Publisher(settings, device=DEVICE) as publisher:
+    with Publisher(settings, device=DEVICE, timeout_s=STANDSTILL_S) as publisher:
         for case, second in _turns(cases):
             publisher.publish(
                 bed=case.name, kind=SignalKind.EEG.value, channels=case.channels, unit="uV",
