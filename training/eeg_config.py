@@ -27,13 +27,7 @@ class EegData(Part):
     channels: tuple[int, int] = Field(
         default=(5, 12), description="derivations of an item: drawn between these"
     )
-    draw: dict[str, float] = {
-        "background": 0.15,
-        "before": 0.15,
-        "seizure": 0.2,
-        "made": 0.4,
-        "outside": 0.1,
-    }
+    draw: dict[str, float] = {"background": 0.2, "before": 0.2, "seizure": 0.2, "made": 0.4}
     blurred_s: float = Field(
         default=1.0,
         ge=0,

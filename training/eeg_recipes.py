@@ -25,8 +25,8 @@ def eeg_seizure_1() -> EegRecipe:
             window_steps=4,
         ),
         optimizer=OptimizerConfig(
-            steps=400, batch=16, lr=3e-3, warmup_steps=25, weight_decay=0.05, average_decay=0.97
+            steps=350, batch=16, lr=3e-3, warmup_steps=25, weight_decay=0.05, average_decay=0.97
         ),
         # A handful of patients chooses no checkpoint: the average at the end is what is kept.
-        run=RunConfig(threads=1, validate_every=400, checkpoint_every=50, log_every=25, rehearse=False),
+        run=RunConfig(threads=1, validate_every=350, checkpoint_every=50, log_every=25, rehearse=False),
     )
