@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference.cli import NO_MODEL, add_eeg_model, add_models, add_sound_models
 
 if TYPE_CHECKING:
-    from inference.analysis_findings import EegFindings, Findings
+    from inference.analysis_findings import AlarmFinding, EegFindings, Findings
     from inference.analysis_limits import AnalysisLimits
     from inference.analysis_unpack import Upload
     from inference.analysis_wire import Models
@@ -163,6 +164,16 @@ def _upload(path: Path) -> Upload:
         raise BadUpload(f"{path}: {error.strerror}; name a file that can be read") from error
 
 
+def _alarm_lines(alarms: Sequence[AlarmFinding]) -> list[str]:
+    from dashboard.words import clock
+    from inference.analysis_findings import gravest_first
+
+    return [
+        f"  {clock(one.onset_s)} to {'the end' if one.end_s is None else clock(one.end_s)}  {one.message}"
+        for one in gravest_first(alarms)
+    ]
+
+
 def _eeg_lines(eeg: EegFindings) -> list[str]:
     from dashboard import analysis_eeg_words as words
 
@@ -177,21 +188,15 @@ def _eeg_lines(eeg: EegFindings) -> list[str]:
 
 def _lines(findings: Findings) -> list[str]:
     from dashboard.words import clock
-    from inference.analysis_findings import NOTICE, gravest_first, head_lines
+    from inference.analysis_findings import NOTICE, head_lines
 
     lines = [f"{findings.name}: {findings.format}, {findings.duration_s:,.1f} s", *head_lines(findings)]
     if findings.ecg is not None:
-        lines += [
-            f"  {clock(one.onset_s)} to {'the end' if one.end_s is None else clock(one.end_s)}  {one.message}"
-            for one in gravest_first(findings.ecg.alarms)
-        ]
+        lines += _alarm_lines(findings.ecg.alarms)
     if findings.eeg is not None:
-        lines += _eeg_lines(findings.eeg)
+        lines += [*_eeg_lines(findings.eeg), *_alarm_lines(findings.eeg.alarms)]
     for sound in findings.sounds:
-        lines += [
-            f"  {clock(one.onset_s)} to {'the end' if one.end_s is None else clock(one.end_s)}  {one.message}"
-            for one in gravest_first(sound.alarms)
-        ]
+        lines += _alarm_lines(sound.alarms)
         lines += [
             f"  not judged {clock(one.begin_s)} to {clock(one.end_s)}  {one.reason}" for one in sound.lost
         ]
