@@ -33,6 +33,9 @@ beds of a dead worker are silent.
 UNTOLD_S: Final = 300.0
 """Before version 2 had its list of what was left, so much had to do."""
 
+NOT_WHOLE: Final = -1
+"""Raw offset up to which a state reaches of which a part was not read."""
+
 LAST_RECORDS: Final = 4_096
 """The furthest look back."""
 
@@ -83,7 +86,8 @@ class Left:
         if desk.left is None:
             return
         whole = all(self._has(key, mark) for key, mark in desk.left.items())
-        self.up_to = max(self.up_to or 0, desk.left_up_to if whole else 0)
+        known = NOT_WHOLE if self.up_to is None else self.up_to
+        self.up_to = max(known, desk.left_up_to if whole else NOT_WHOLE)
 
     def _has(self, key: str, mark: int) -> bool:
         """Whether a state as new as this was read: raw offset of a signal, revision of a bed."""

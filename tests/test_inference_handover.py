@@ -1,0 +1,201 @@
+"""What a successor finds, and what it does while it cannot look: the broker away, a line cut."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+import numpy as np
+import pytest
+from kafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
+
+from inference import handover, partitions, snapshot
+from inference.beds import BedState, DeskState
+from inference.bedside import Bedside
+from inference.handover import Left
+from inference.intake import Taken
+from inference.partitions import Partitions
+from inference.reading import RawReader
+from inference.worker import Worker, WorkerOptions
+from ingest import kafka as clients
+from ingest.errors import BrokerError
+from ingest.kafka import partition_for
+from ingest.publisher import Publisher
+from ingest.settings import KafkaSettings, Settings
+from ingest.types import NS_PER_S
+from tests.topics import read_all
+
+BED, OTHER = "bed-01", "bed-02"
+
+
+def state(bed: str, next_offset: int, template: dict[str, snapshot.Snapshot]) -> tuple[str, bytes]:
+    """The record of a signal's state up to a raw offset."""
+    known = msgspec.structs.replace(template["state"], bed=bed, next_offset=next_offset)
+    return f"{bed}/ecg", snapshot.encode(known)
+
+
+def closing(up_to: int, left: dict[str, int] | None) -> tuple[str, bytes]:
+    return "/", snapshot.encode(DeskState(left=left, left_up_to=up_to))
+
+
+@pytest.fixture(scope="module")
+def template(plain_predictor_class: type) -> dict[str, snapshot.Snapshot]:
+    """State of a signal that has sent one chunk."""
+    sent: list[tuple[str, bytes]] = []
+
+    class Outputs:
+        def send_state(self, key: str, value: bytes, number: int) -> None:
+            sent.append((key, value))
+
+    class NoIntake:
+        def __init__(self, *_: object) -> None: ...
+
+        def take_up(self, offsets: object) -> None: ...
+
+    from tests.test_inference_takeover import BED as KNOWN
+    from tests.test_inference_takeover import T0, second
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partitions, "CommandIntake", NoIntake)
+        patch.setattr(handover, "find", lambda _, starts: {number: Left() for number in starts})
+        bedside = Bedside(plain_predictor_class(), lambda: T0)
+        one = Settings(kafka=KafkaSettings(partitions=1))
+        parts = Partitions(one, bedside, Outputs())
+        parts.take_up({0: 0})
+        taken = Taken()
+        parts.get(0).take(second(0, True), taken)
+        bedside.push(taken.pieces)
+        parts.leave(0)
+    assert [key for key, _ in sent] == [f"{KNOWN}/ecg", f"{KNOWN}/", "/"]
+    desk = snapshot.decode_as(sent[-1][1], DeskState)
+    assert (desk.left, desk.left_up_to) == ({f"{KNOWN}/ecg": 1, f"{KNOWN}/": 0}, 1)
+    return {"state": snapshot.decode(sent[0][1])}
+
+
+def read(*records: tuple[str, bytes]) -> Left:
+    left = Left()
+    for key, value in records:
+        left.keep_newest(key, value)
+    return left
+
+
+def bed(name: str, revision: int) -> tuple[str, bytes]:
+    return f"{name}/", snapshot.encode(BedState(name, "ward", "adult", revision=revision))
+
+
+def test_young_state_will_do_only_if_it_is_whole_and_reaches_what_was_committed(
+    template: dict[str, snapshot.Snapshot],
+) -> None:
+    def signal(name: str, offset: int) -> tuple[str, bytes]:
+        return state(name, offset, template)
+
+    both = {f"{BED}/ecg": 90, f"{OTHER}/ecg": 80}
+    whole = read(signal(BED, 90), signal(OTHER, 80), closing(90, both))
+    assert whole.reaches(90, 60.0)
+    # What was committed later was left later, too: this is a worker's that slept.
+    assert not whole.reaches(91, 60.0)
+    # The look back began within what was left.
+    assert not read(signal(OTHER, 80), closing(90, both)).reaches(90, 60.0)
+    # A sleeper's older state does not stand for what lies further back.
+    assert not read(signal(BED, 40), signal(OTHER, 80), closing(90, both)).reaches(90, 60.0)
+    assert not read(closing(90, {f"{BED}/": 3})).reaches(0, 60.0)
+    assert not read(bed(BED, 2), closing(90, {f"{BED}/": 3})).reaches(0, 60.0)
+    assert read(bed(BED, 3), closing(90, {f"{BED}/": 3})).reaches(0, 60.0)
+
+
+def test_state_of_a_version_that_did_not_say_what_is_whole_is_looked_for_five_minutes_back(
+    template: dict[str, snapshot.Snapshot],
+) -> None:
+    old = read(state(BED, 90, template), closing(0, None))
+    assert not old.reaches(0, 60.0)
+    assert old.reaches(0, 300.0)
+    assert not Left().reaches(0, 300.0)
+
+
+@pytest.mark.kafka
+def test_what_a_sleeper_left_last_does_not_hide_what_was_left_before(
+    kafka: Settings, template: dict[str, snapshot.Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = partition_for(BED, kafka.kafka.partitions)
+    producer = clients.producer(kafka)
+
+    def send(topic: str, *records: tuple[str, bytes]) -> None:
+        for key, value in records:
+            producer.send(topic, value, key=key.encode(), partition=number)
+        producer.flush()
+
+    send(kafka.topics.raw, *[("x", b"x")] * 90)
+    send(kafka.topics.state, state(BED, 90, template), closing(90, {f"{BED}/ecg": 90}))
+    send(kafka.topics.state, state(BED, 40, template), closing(40, {f"{BED}/ecg": 40}))
+    producer.close()
+
+    looked: list[Mapping[object, int]] = []
+
+    def last_two(_: object, times: Mapping[object, int]) -> dict[object, int]:
+        looked.append(times)
+        return dict.fromkeys(times, 2)
+
+    monkeypatch.setattr(handover.kafka, "offsets_for_times", last_two)
+    found = handover.find(kafka, {number: 40})
+    assert found[number].signals[f"{BED}/ecg"].next_offset == 40
+    assert len(looked) == 1
+    found = handover.find(kafka, {number: 90})
+    assert found[number].signals[f"{BED}/ecg"].next_offset == 90
+
+
+class Cut:
+    """A consumer whose line breaks once."""
+
+    def __init__(self, error: KafkaError) -> None:
+        self.errors = [error]
+
+    def poll(self, **_: object) -> dict[object, list[object]]:
+        if self.errors:
+            raise self.errors.pop()
+        return {"part": ["record"]}
+
+
+def test_a_cut_line_costs_one_poll_and_a_refusal_is_raised() -> None:
+    reader = RawReader(Cut(KafkaConnectionError("reset by peer")), lambda _, __: None)  # type: ignore[arg-type]
+    assert reader.poll(1, 1) == {}
+    assert reader.poll(1, 1) == {"part": ["record"]}
+    refused = RawReader(Cut(GroupAuthorizationFailedError("no")), lambda _, __: None)  # type: ignore[arg-type]
+    with pytest.raises(GroupAuthorizationFailedError):
+        refused.poll(1, 1)
+
+
+def fails_once(take_up: Callable[[Mapping[int, int]], None]) -> Callable[[Mapping[int, int]], None]:
+    errors = [BrokerError("no end offsets of 4 partitions within 10 s")]
+
+    def once(starts: Mapping[int, int]) -> None:
+        if errors:
+            raise errors.pop()
+        take_up(starts)
+
+    return once
+
+
+@pytest.mark.kafka
+def test_what_came_while_a_takeover_failed_is_read_again(kafka: Settings, plain_predictor: object) -> None:
+    start_ns = time.time_ns() - 60 * NS_PER_S
+    line = np.zeros((2500, 1), dtype=np.int16)
+    with Publisher(kafka, device="m") as publisher:
+        for at in range(10):
+            publisher.publish(
+                bed=BED, kind="ecg", channels=("II",), unit="mV", fs_hz=250.0, seq=at,
+                start_ns=start_ns + at * NS_PER_S, samples=line[at * 250 : at * 250 + 250], gain=1000.0,
+            )  # fmt: skip
+    worker = Worker(kafka, plain_predictor, WorkerOptions())  # type: ignore[arg-type]
+    worker._partitions.take_up = fails_once(worker._partitions.take_up)  # type: ignore[method-assign]
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop.is_set,))
+    thread.start()
+    try:
+        read_all(kafka, kafka.topics.predictions, lambda got: b"".join(got).count(b":prediction:") >= 10)
+    finally:
+        stop.set()
+        thread.join(60)
+    assert worker.stats.counts["take_ups_failed"] == 1
+    assert worker.stats.counts["chunks_in"] == 10
