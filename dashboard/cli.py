@@ -108,7 +108,7 @@ def run_demo(args: argparse.Namespace) -> int:
         lung_sounds=tuple(args.lung_sounds),
         heart_sounds=tuple(args.heart_sounds),
         eegs=tuple(args.eeg),
-        eeg_beds=min(args.beds, 1) if args.eeg_beds is None else args.eeg_beds,
+        eeg_beds=max(0, min(args.beds, 1)) if args.eeg_beds is None else args.eeg_beds,
         eeg_script=tuple(args.eeg_script) if args.eeg_script is not None else None,
         port=args.port,
         duration_s=args.duration,
