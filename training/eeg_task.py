@@ -37,6 +37,7 @@ CAVEATS: Final = (
     "Trained on seizures of three children of CHB-MIT (clips), made seizures, and background of adults.",
     "No hours of continuous EEG with seizures: sensitivity and false alarms on other patients are not known.",
     "Focal seizures without rhythm, neonates, and burst suppression were not in the training.",
+    "A rhythm that repeats itself for seconds in many derivations counts as an artefact: it raises none.",
 )
 
 
