@@ -41,6 +41,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "WARDWAVE_KAFKA__GROUP_ID": settings.kafka.group_id,
         "WARDWAVE_KAFKA__PARTITIONS": str(settings.kafka.partitions),
+        "WARDWAVE_KAFKA__MAX_POLL_INTERVAL_MS": str(settings.kafka.max_poll_interval_ms),
     }
 
 

@@ -50,6 +50,14 @@ MEASURED: Final = frozenset({"worker.kill", "worker.pause", "worker.restart", "w
 
 WORKERS: Final = {"kill": 4, "pause": 3, "freeze": 2, "restart": 3, "add": 1, "remove": 1, "kill_all": 1}
 LINK: Final = {"drop": 2, "drop_some": 2, "refuse": 1, "delay": 2, "stall": 2, "half_close": 2, "swallow": 2}
+STORM: Final = ("drop", "drop_some", "half_close", "swallow", "delay", "stall")
+"""Faults of a storm, one close upon the other."""
+
+STORMS: Final = 4
+"""Of the cards."""
+
+STORM_LENGTH: Final = (4, 8)
+GUST_S: Final = (0.2, 1.5)
 SIDE: Final = ("kill", "pause", "restart")
 
 
@@ -127,6 +135,7 @@ class Faults:
         cards = [f"{WORKER}.{name}" for name, n in WORKERS.items() for _ in range(n)]
         if self._proxy is not None:
             cards += [f"link.{name}" for name, n in LINK.items() for _ in range(n)]
+            cards += ["storm."] * STORMS
         if self._options.restart_broker is not None:
             cards += ["broker.restart"] * 2
         while True:
@@ -235,7 +244,11 @@ class Faults:
         if role == WORKER:
             self._strike_worker(name)
         elif role == "link":
-            self._strike_link(name)
+            self._strike_link(name, LONG_S)
+        elif role == "storm":
+            for gust in self._random.choices(STORM, k=self._random.randint(*STORM_LENGTH)):
+                self._strike_link(gust, GUST_S)
+                self._rest(self._length(GUST_S))
         elif self._options.restart_broker is not None:
             with self._fault("broker.restart", "the broker"):
                 self._options.restart_broker()
@@ -294,7 +307,7 @@ class Faults:
         times = [self._wait_for(bed, began_s + IN_FLIGHT_S) for bed in beds]
         return max((round(at_s - began_s, 3) for at_s in times if at_s is not None), default=None)
 
-    def _strike_link(self, name: str) -> None:
+    def _strike_link(self, name: str, lasting_s: tuple[float, float]) -> None:
         proxy = self._proxy
         if proxy is None:
             return
@@ -307,14 +320,14 @@ class Faults:
                 proxy.half_close(SHARE)
             elif name == "swallow":
                 proxy.swallow(SHARE)
-                self._rest(self._length(SHORT_S))
+                self._rest(self._length(lasting_s))
                 proxy.drop()
             elif name == "delay":
                 proxy.delay(self._length(DELAY_S))
-                self._rest(self._length(LONG_S))
+                self._rest(self._length(lasting_s))
                 proxy.delay(0.0)
             else:
                 act = proxy.refuse if name == "refuse" else proxy.stall
                 act(True)
-                self._rest(self._length(LONG_S))
+                self._rest(self._length(lasting_s))
                 act(False)

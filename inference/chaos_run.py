@@ -48,6 +48,7 @@ MAKING: Final = 0.03
 CALM_S: Final = 5.0
 """No fault begins so shortly before the end of the records."""
 
+CALM_POLL_MS: Final = 600_000
 RESTART_S: Final = 120.0
 
 
@@ -128,13 +129,16 @@ class Run:
                 for _ in range(n_workers):
                     self.crew.start(WORKER)
                 self.crew.start(RECORDER)
-                self.wait("workers and recorder hold all partitions", READY_S, self._is_ready)
+                self.wait(
+                    "workers and recorder hold all partitions", READY_S, lambda: self._is_ready(n_workers)
+                )
                 yield
         finally:
             self.crew.stop()
 
-    def _is_ready(self) -> bool:
-        return None not in (self.observer.behind(INFER), self.observer.behind(RECORD))
+    def _is_ready(self, n_workers: int) -> bool:
+        n_busy = sum(bool(numbers) for numbers in self.observer.holdings().values())
+        return n_busy == n_workers and None not in (self.observer.behind(INFER), self.observer.behind(RECORD))
 
     def wait(self, what: str, most_s: float, condition: Callable[[], bool]) -> None:
         """Wait; what ends by itself is replaced meanwhile.
@@ -202,8 +206,14 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
     mark = uuid.uuid4().hex[:6]
     with _broker(options) as (address, proxy):
         runs = {
-            name: Run(name, _settings(options, address, f"{name}-{mark}"), options, folder)
-            for name in ("chaos", "calm")
+            "chaos": Run("chaos", _settings(options, address, f"chaos-{mark}"), options, folder),
+            # As fast as it goes, a backlog may take long: nobody shall be taken for dead over it.
+            "calm": Run(
+                "calm",
+                _settings(options, address, f"calm-{mark}", max_poll_interval_ms=CALM_POLL_MS),
+                options,
+                folder,
+            ),
         }
         for run in runs.values():
             kafka.ensure_topics(run.settings)
@@ -211,7 +221,7 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
         plan, faults, silences = _under_faults(struck, options, proxy)
         load = os.getloadavg()[0]
         logger.info("%d faults; now the same ward unbroken", len(faults))
-        _unbroken(calm, plan)
+        _unbroken(calm, plan, options.workers)
         said, whole = read_said(struck.settings), read_said(calm.settings)
         verdict = compare(said, whole, last_silences(plan))
         streams = sorted(plan.ends_ns)
@@ -273,9 +283,9 @@ def _under_faults(
     return plan, faults.done, {bed: round(silence, 1) for bed, silence in sorted(silences.items())}
 
 
-def _unbroken(run: Run, plan: Plan) -> None:
-    """Give the same bytes to one worker that nothing happens to, as fast as it takes them."""
-    with run.running(1):
+def _unbroken(run: Run, plan: Plan, n_workers: int) -> None:
+    """Give the same bytes to workers that nothing happens to, as fast as they take them."""
+    with run.running(n_workers):
         with Publisher(run.settings, device=LABEL) as publisher:
             for second in plan.seconds:
                 for one in second:
@@ -288,9 +298,9 @@ def _n_raw(settings: Settings) -> int:
     return sum(kafka.end_offsets(settings, parts).values())
 
 
-def _settings(options: ChaosOptions, address: KafkaSettings, mark: str) -> Settings:
+def _settings(options: ChaosOptions, address: KafkaSettings, mark: str, **others: int) -> Settings:
     names = {name: f"{mark}.{name}" for name in Topics.model_fields}
-    own = {"group_id": mark, "partitions": options.partitions}
+    own = {"group_id": mark, "partitions": options.partitions, **others}
     return Settings(kafka=address.model_copy(update=own), topics=Topics(**names))
 
 
