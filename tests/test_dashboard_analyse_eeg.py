@@ -91,11 +91,18 @@ def test_the_page_says_what_was_found_in_how_much_and_shows_the_sheet_around_it(
     assert not app.exception
     shaded = [one.value for one in app.caption if "HiResCAM" in one.value]
     assert len(shaded) == 1
+
+
+@pytest.mark.slow
+def test_another_montage_is_shown_without_what_the_network_does_not_see(seizing: Result) -> None:
+    app = a_page(seizing)
+    app.checkbox[0].check()
     app.selectbox(key="analysis-eeg-montage").select(Montage.AVERAGE).run()
     assert not app.exception
     assert any("longitudinal montage, which is what it sees" in one.value for one in app.caption)
 
 
+@pytest.mark.slow
 def test_without_a_network_the_page_counts_no_seizures() -> None:
     app = a_page(a_result(simulated(20), None))
     assert not app.exception
@@ -123,14 +130,12 @@ def test_the_report_holds_all_of_it_escaped_and_alone(seizing: Result) -> None:
         assert words in page
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_pictures_are_drawn_at_the_end_of_a_recording_and_of_nothing_too(seizing: Result, dark: bool) -> None:
-    eeg, (trace,), (spectra,) = seizing.findings.eeg, seizing.traces.traces, seizing.traces.eegs
+def test_pictures_are_drawn_at_the_end_of_a_recording_and_of_nothing_too(seizing: Result) -> None:
+    eeg, (trace,) = seizing.findings.eeg, seizing.traces.traces
     assert eeg is not None
-    assert eeg_sheet(trace, eeg, 45.0, 10.0, dark=dark).startswith(b"\x89PNG")
+    assert eeg_sheet(trace, eeg, 45.0, 10.0, dark=True).startswith(b"\x89PNG")
     nothing = EegTrace("eeg", 4.0, 0.0, b"", [])
-    for one in (spectra, nothing):
-        assert trends_chart(eeg, one, 50.0, dark=dark).startswith(b"\x89PNG")
+    assert trends_chart(eeg, nothing, 50.0, dark=True).startswith(b"\x89PNG")
     assert [sheet_begin_s(at_s, 50.0) for at_s in (2.0, 20.4, 49.0)] == [0.0, 12.0, 30.0]
 
 
