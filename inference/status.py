@@ -22,6 +22,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.producer.future import FutureRecordMetadata
 
+from inference.health import Health, HealthServer
 from inference.patience import drop
 from inference.stats import ACK, Stats
 from inference.types import ClockAhead, Lag, LoadedModel, WorkerStatus
@@ -135,6 +136,9 @@ class StatusReporter:
             threads=0,
         )
         self._due_s = 0.0
+        self._health = Health()
+        at = settings.health_at
+        self._server = None if at is None else HealthServer(at, self._health)
         self._sender = _Sender(settings)
 
     @property
@@ -145,10 +149,12 @@ class StatusReporter:
     def tell(self, stats: Stats, standing: Callable[[], Standing]) -> None:
         """Say how it stands, if it is time; costs nothing otherwise."""
         now_s = time.monotonic()
+        self._health.come_round()
         if now_s < self._due_s:
             return
         self._due_s = now_s + PERIOD_S
-        for took_ms in self._sender.take_acknowledged():
+        acknowledged = self._sender.take_acknowledged()
+        for took_ms in acknowledged:
             stats.stages.note(ACK, took_ms)
         holds, process = standing(), self._process
         times = process.cpu_times()
@@ -167,6 +173,7 @@ class StatusReporter:
             cpu_share=self._cpu_share(times.user + times.system, now_s),
             threads=process.num_threads(),
         )
+        self._health.note(self._status, taken=bool(acknowledged))
         self._sender.put(self._status)
 
     def _cpu_share(self, used_s: float, now_s: float) -> float:
@@ -180,6 +187,8 @@ class StatusReporter:
             self._status, state=STOPPED, emitted_ns=time.time_ns(), partitions=[], lag=[], rates={}, clocks=[]
         )
         self._sender.close(gone)
+        if self._server is not None:
+            self._server.close()
 
 
 class _Sender:

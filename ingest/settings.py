@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     alarms_file: str | None = Field(
         default=None, description="TOML with this site's wards and alarm settings (docs/alarms.md)"
     )
+    health_at: str | None = Field(
+        default=None, description="HOST:PORT where a process answers /healthz, /readyz and /metrics"
+    )
 
 
 def load_settings(**overrides: object) -> Settings:
