@@ -32,6 +32,7 @@ IN_FLIGHT_S: Final = 0.2
 
 LEAST_WORKERS: Final = 2
 MOST_PUT_OFF: Final = 12
+APART_S: Final = 30.0
 MOST_WORKERS: Final = 4
 SHARE: Final = 0.5
 """Of the connections, where some are struck."""
@@ -142,14 +143,21 @@ class Faults:
             yield from self._random.sample(cards, len(cards))
 
     def run(self, until_s: float) -> None:
-        """Strike again and again until a moment (monotonic s); each time the ward must come back."""
+        """Strike again and again until a moment (monotonic s).
+
+        The ward must come back at least every :data:`APART_S`, and before a takeover is measured.
+        """
+        came_back_s = time.monotonic()
         while time.monotonic() < until_s and not self._crew.device_done:
             card = self._draw()
+            if card in MEASURED or time.monotonic() > came_back_s + APART_S:
+                self._come_back(time.monotonic())
+                came_back_s = time.monotonic()
             role, _, name = card.partition(".")
             # Devices that stand still would be taken for workers that do.
             with self._side(RECORDER), self._side(None if card in MEASURED else DEVICE):
                 self._strike(role, name)
-            self._come_back(time.monotonic())
+            self._rest(self._length(GUST_S))
 
     def _draw(self) -> str:
         """Next card; those that need a second worker wait until there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import time
@@ -169,7 +170,8 @@ class Run:
         for worker in workers:
             worker.tell_to_end()
         for worker in workers:
-            if worker.end():
+            # One that was still starting has no handler yet.
+            if worker.end() not in (0, -signal.SIGTERM):
                 self.crew.ended_alone.append(
                     f"{worker.log.stem}: status {worker.process.returncode} at its end"
                 )
