@@ -20,8 +20,6 @@ from models.eeg_events import EventRule
 from models.spec import ModelSpec
 
 SEIZURE: Final = "seizure"
-STEADY: Final = "steady"
-"""Class of seconds that would speak for a seizure if their rhythm were not too steady for one."""
 _STATE: Final = ("scale", "before", "features", "weights", "there", "events")
 
 
@@ -67,9 +65,7 @@ class Judged:
     quality : ndarray of float64
         Share of the derivations that could be trusted in it.
     speaks : ndarray of bool
-        The second is over the card's threshold and not held, or a seizure that was raised goes on.
-    held : ndarray of bool
-        It is over the threshold, but its rhythm is too steady for a brain (:mod:`models.eeg_steady`).
+        The second is over the card's threshold, or a seizure that was raised goes on.
     since_s : ndarray of int64
         Seconds since the seizure began that is going on, 0 where none is.
     raised : ndarray of bool
@@ -82,7 +78,6 @@ class Judged:
     probability: WideFloatArray
     quality: WideFloatArray
     speaks: BoolArray
-    held: BoolArray
     since_s: IntArray
     raised: BoolArray
     looked: FloatArray
@@ -196,8 +191,7 @@ class EegListener:
             rows,
             asked,
             self.quality[slots[rows], 0],
-            np.asarray(((asked >= threshold) & ~seen.held[rows]) | active, dtype=np.bool_),
-            seen.held[rows],
+            np.asarray((asked >= threshold) | active, dtype=np.bool_),
             seen.events.since_s[rows],
             seen.events.raised[rows],
             seen.channels[rows],

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from inference import eeg_records
-from inference.eeg_listener import SEIZURE, STEADY, EegListener, Judged, SeizureNetwork
+from inference.eeg_listener import SEIZURE, EegListener, Judged, SeizureNetwork
 from inference.eeg_plans import mirrored, narrowed
 from inference.eeg_quality import ChannelSigns, measure
 from inference.eeg_trends import RATE, SPAN_S, Trends, TrendValues
@@ -31,9 +31,6 @@ from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, SignalKind
 
 SIGNS: Final = ("lost", "electrode", "implausible", "mains", "muscle", "suppressed")
 """Classes of the alarms' windows that need no network; the last is the burst-suppression ratio."""
-
-STEADY_RHYTHM: Final = "steady_rhythm"
-"""Kind of the alarm that says that seconds are held back from the seizure's."""
 
 LEAST_TRUSTED: Final = 0.5
 """Share of a bed's derivations that has to be trusted for its EEG to count."""
@@ -230,7 +227,7 @@ class EegMonitor:
         slot = int(due.slots[row])
         if kind in ("lead_off", "unusable"):
             return eeg_records.said_of_electrodes(self.bank, slot, signs, row)
-        if judged is None or kind not in (SEIZURE, STEADY_RHYTHM):
+        if judged is None or kind != SEIZURE:
             return ()
         at = int(np.searchsorted(judged.rows, row))
         return eeg_records.said_of_seizure(judged, at, self._derivations[slot])
@@ -252,8 +249,8 @@ class EegMonitor:
             trusted = judged.quality >= LEAST_TRUSTED
             rows = judged.rows[trusted]
             asked[rows] = True
-            both = np.column_stack([said[rows], judged.speaks[trusted], judged.held[trusted]])
-            alarms += self._push(due, rows, ends_ns, both, (*SIGNS, SEIZURE, STEADY), usable, words)
+            both = np.column_stack([said[rows], judged.speaks[trusted]])
+            alarms += self._push(due, rows, ends_ns, both, (*SIGNS, SEIZURE), usable, words)
         alone = np.flatnonzero(~asked)
         return alarms + self._push(due, alone, ends_ns, said[alone], SIGNS, usable, words)
 
@@ -280,6 +277,6 @@ class EegMonitor:
                 usable[rows].astype(np.float64),
                 due.offsets[rows],
                 lambda row, kind: words(int(rows[row]), kind),
-                tuple(behind_s if name in (SEIZURE, STEADY) else 0.0 for name in classes),
+                tuple(behind_s if name == SEIZURE else 0.0 for name in classes),
             )
         )

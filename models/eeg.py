@@ -22,14 +22,12 @@ from models.cnn_lstm import CnnLstm
 from models.eeg_events import EventRule, EventWatch, Step
 from models.eeg_run import encode, front_end_of, missing_features, window_outputs
 from models.eeg_scale import RunningScale
-from models.eeg_steady import SPAN_S, steady
 from models.errors import CardMismatch
 from models.spec import ModelSpec
 
 FloatArray = npt.NDArray[np.float32]
 WideArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +45,12 @@ class SeenSecond:
         How much each channel was looked at in the second that ``probability`` is of: sum 1, 0 where missing.
     events : Step
         Whether a seizure was raised, goes on, or has ended.
-    held : ndarray of bool, shape (B,)
-        The second is over the threshold but counts for nothing: the EEG repeats itself as a brain's does not
-        (:mod:`models.eeg_steady`). Who shows the probability has to show this, too.
     """
 
     probability: FloatArray
     course: FloatArray
     channels: FloatArray
     events: Step
-    held: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +119,7 @@ class EegWatch:
         with torch.inference_mode():
             self._nothing = missing_features(model.front_end).cpu().numpy()
         self._scale = RunningScale(config.scale, model.channels, n_beds)
-        # The network looks back for its context, the sign of a steady rhythm for longer.
-        self._context = config.context
-        span = max(config.context, round((SPAN_S - model.spec.step_s) * model.spec.fs_hz))
-        self._before = np.full((n_beds, model.channels, span), np.nan, dtype=np.float32)
+        self._before = np.full((n_beds, model.channels, config.context), np.nan, dtype=np.float32)
         self._features = np.empty((n_beds, config.width, model.window_steps), dtype=np.float32)
         self._features[:] = self._nothing[:, None]
         self._weights = np.zeros((n_beds, model.channels, model.behind + 1), dtype=np.float32)
@@ -189,8 +180,7 @@ class EegWatch:
         self._before[beds] = with_before[:, :, model.samples :]
         device = model.front_end.join.weight.device
         with torch.inference_mode():
-            newest = with_before[:, :, -(self._context + model.samples) :]
-            made, looked = encode(model.front_end, torch.from_numpy(newest).to(device))
+            made, looked = encode(model.front_end, torch.from_numpy(with_before).to(device))
             features = np.concatenate([self._features[beds, :, 1:], made.cpu().numpy()], axis=2)
             asked, _, steps = window_outputs(
                 model.network, torch.from_numpy(features).to(device), model.behind
@@ -203,15 +193,4 @@ class EegWatch:
         course = np.where(there, steps.sigmoid().cpu().numpy(), np.nan).astype(np.float32)
         known = there[:, -1 - model.behind]
         probability = np.where(known, asked.sigmoid().cpu().numpy(), np.nan).astype(np.float32)
-        held = self._held(with_before, probability)
-        events = self._events.push(beds, probability, held)
-        return SeenSecond(probability, course, weights[:, :, 0], events, held)
-
-    def _held(self, with_before: FloatArray, probability: FloatArray) -> BoolArray:
-        """Beds over the threshold whose rhythm is none of a brain."""
-        held = np.zeros(len(probability), dtype=np.bool_)
-        over = np.flatnonzero(np.nan_to_num(probability) >= self.model.rule.threshold)
-        if len(over):
-            fs_hz = self.model.spec.fs_hz
-            held[over] = steady(with_before[over, :, -round(SPAN_S * fs_hz) :], fs_hz)
-        return held
+        return SeenSecond(probability, course, weights[:, :, 0], self._events.push(beds, probability))

@@ -107,7 +107,7 @@ class EventWatch:
         """Beds with a seizure that is going on, shape (B,)."""
         return np.asarray(self._since > 0)
 
-    def push(self, beds: IntArray, probability: FloatArray, held: BoolArray | None = None) -> Step:
+    def push(self, beds: IntArray, probability: FloatArray) -> Step:
         """Take the next second of several beds.
 
         Parameters
@@ -116,14 +116,10 @@ class EventWatch:
             Distinct.
         probability : ndarray, shape (B,)
             NaN where the second has no signal: it speaks neither for a seizure nor for its end.
-        held : ndarray of bool, shape (B,), or None
-            Seconds that do not speak for a seizure (:mod:`models.eeg_steady`); what goes on
-            does not end by them. None: no such second.
         """
         rule = self.rule
-        free = np.ones(len(beds), dtype=np.bool_) if held is None else ~held
         known = np.isfinite(probability)
-        high = known & free & (np.nan_to_num(probability) >= rule.threshold)
+        high = known & (np.nan_to_num(probability) >= rule.threshold)
         low = known & (np.nan_to_num(probability) < rule.release * rule.threshold)
         recent = np.concatenate([self._recent[beds, 1:], high[:, None]], axis=1)
         before = self._since[beds]
@@ -158,9 +154,7 @@ class Found:
     raised_s: float
 
 
-def find_events(
-    probability_T: FloatArray, rule: EventRule, delay_s: float = 0.0, held_T: BoolArray | None = None
-) -> list[Found]:
+def find_events(probability_T: FloatArray, rule: EventRule, delay_s: float = 0.0) -> list[Found]:
     """Seizures of a recording, as its stream would have raised them.
 
     Parameters
@@ -171,17 +165,13 @@ def find_events(
         Of the model.
     delay_s : float
         After the end of a second its probability is known (the model's right context).
-    held_T : ndarray of bool, shape (T,), or None
-        As :meth:`EventWatch.push` takes it.
     """
-    held_T = np.zeros(len(probability_T), dtype=np.bool_) if held_T is None else held_T
     watch = EventWatch(rule)
     bed = np.zeros(1, dtype=np.int64)
     found: list[Found] = []
     start, raised = 0.0, -1.0
     for second in range(len(probability_T)):
-        now = slice(second, second + 1)
-        step = watch.push(bed, probability_T[now], held_T[now])
+        step = watch.push(bed, probability_T[second : second + 1])
         if step.raised[0]:
             start, raised = float(second + 1 - step.since_s[0]), second + 1 + delay_s
         elif step.ended[0]:

@@ -15,11 +15,9 @@ from torch import Tensor
 
 from models.cnn_lstm import CnnLstm
 from models.eeg_channels import ChannelFeatures
-from models.eeg_steady import SPAN_S, steady
 from models.errors import CardMismatch
 
 FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 BLOCK: Final = 64
 """Steps that are encoded at once: bounds the memory."""
@@ -43,32 +41,6 @@ class Course:
     step_logit: FloatArray
     window_logit: FloatArray
     weights: FloatArray
-
-
-def steady_steps(
-    x_CN: npt.NDArray[np.floating], asked_T: BoolArray, step: int, step_s: float, behind: int
-) -> BoolArray:
-    """Steps whose rhythm is none of a brain, as the stream tells them; shape (T,).
-
-    Parameters
-    ----------
-    x_CN : ndarray, shape (C, T * step)
-        Scaled, NaN where missing.
-    asked_T : ndarray of bool, shape (T,)
-        Steps that are looked at: those over a threshold.
-    step, step_s : int, float
-        Samples and seconds of a step.
-    behind : int
-        Steps awaited after a step before it is judged.
-    """
-    held = np.zeros(len(asked_T), dtype=np.bool_)
-    span = round(SPAN_S / step_s) * step
-    for nth in np.flatnonzero(asked_T).tolist():
-        end = min(len(asked_T), nth + 1 + behind) * step
-        piece = np.asarray(x_CN[:, max(0, end - span) : end], dtype=np.float32)
-        piece = np.pad(piece, ((0, 0), (span - piece.shape[1], 0)), constant_values=np.nan)
-        held[nth] = steady(piece[None], step / step_s)[0]
-    return held
 
 
 def front_end_of(model: CnnLstm) -> ChannelFeatures:

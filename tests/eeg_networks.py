@@ -46,8 +46,7 @@ class LoudWatch:
         asked = self.waiting[beds, 0]
         looked = np.zeros((len(beds), 18), dtype=np.float32)
         looked[:, [0, 15]] = 0.4, 0.6
-        held = np.zeros(len(beds), dtype=np.bool_)
-        return SeenSecond(asked, self.waiting[beds], looked, self.events.push(beds, asked, held), held)
+        return SeenSecond(asked, self.waiting[beds], looked, self.events.push(beds, asked))
 
     def reset(self, bed: int) -> None:
         self.waiting[bed] = np.nan

@@ -323,7 +323,7 @@ def seen(patient: str, seizure: tuple[float, float] | None, high: tuple[int, int
     record = made_record(120, () if seizure is None else (seizure,), 1, patient)
     logit = np.full(120, -4.0, np.float32)
     logit[high[0] : high[1]] = high[2]
-    return SeenEeg(record, logit, np.zeros(120, np.bool_))
+    return SeenEeg(record, logit)
 
 
 def test_background_alone_chooses_the_least_threshold_that_stays_silent() -> None:

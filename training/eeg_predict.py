@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from models.cnn_lstm import CnnLstm
 from models.eeg_events import EventRule, Found, find_events
-from models.eeg_run import run_recording, steady_steps
+from models.eeg_run import run_recording
 from training.eeg_records import BoolArray, EegRecord
 from training.eeg_signal import FloatArray
-
-LEAST_LOGIT: Final = float(logit(0.05))
-"""Steps below it are under any threshold: nobody asks whether they are held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +25,10 @@ class SeenEeg:
         With its truth.
     logit : ndarray of float32, shape (T,)
         Evidence for a seizure in each step; NaN where there is no signal.
-    held : ndarray of bool, shape (T,)
-        Steps whose rhythm is none of a brain: they speak for no seizure (:mod:`models.eeg_steady`).
     """
 
     record: EegRecord
     logit: FloatArray
-    held: BoolArray
 
     @property
     def probability(self) -> FloatArray:
@@ -44,7 +37,7 @@ class SeenEeg:
 
     def events(self, rule: EventRule, delay_s: float) -> list[Found]:
         """Seizures that the rule makes of it."""
-        return find_events(self.probability, rule, delay_s, self.held)
+        return find_events(self.probability, rule, delay_s)
 
     def known(self) -> BoolArray:
         """Steps with a signal, shape (T,)."""
@@ -65,8 +58,4 @@ def watch(model: CnnLstm, records: Iterable[EegRecord], window_steps: int, behin
     """
     for record in records:
         course = run_recording(model, record.x, window_steps, behind)
-        said = np.where(course.weights.any(axis=0), course.step_logit, np.float32(np.nan))
-        asked = np.nan_to_num(said, nan=-np.inf) >= LEAST_LOGIT
-        step = record.x.shape[1] // max(1, record.n_steps)
-        held = steady_steps(record.x, asked, step, record.step_s, behind)
-        yield SeenEeg(record, said, held)
+        yield SeenEeg(record, np.where(course.weights.any(axis=0), course.step_logit, np.float32(np.nan)))
