@@ -9,7 +9,7 @@ from typing import Final
 
 from inference.analysis_eeg_parts import EegComparison, EegMark, EegSeizure
 from inference.analysis_unpack import shown
-from training.szcore import score_events
+from models.szcore import score_events
 
 MOST: Final = 2_000
 MOST_NAMED: Final = 3
@@ -22,10 +22,13 @@ _SEIZURE: Final = re.compile(
     re.IGNORECASE,
 )
 _NONE: Final = re.compile(
-    r"(?<![a-z])(no|not|without|possible|suspected|before|after|post|pre|inter|peri|pseudo|history|kein|nach|vor)"
-    r"(?![a-z])|\?|non-?(seiz|epileptic)",
+    r"(?<![a-z])(no(?!\.)|not an?|without|possible|suspected|before|after|post|pre|inter|peri|pseudo"
+    r"|history of|keine?|nach|vor)[\s_-]*(any\s+|the\s+|an?\s+|further\s+)?"
+    r"(seiz|sz|ictal|anfall|anf[aä]lle|krampf|crise|convuls|[a-z]{2}sz)"
+    r"|\?|non-?\s?(seiz|epileptic)|(seizures?|sz)\s*:?\s*(none|no)\s*$",
     re.IGNORECASE,
 )
+"""Words that undo a seizure, where they stand right before it, or end the label."""
 _BEGIN: Final = re.compile(r"(?<![a-z])(starts?|onset|begins?|beginn|anfang|on)(?![a-z])", re.IGNORECASE)
 _END: Final = re.compile(r"(?<![a-z])(ends?|stops?|offset|ende|off)(?![a-z])", re.IGNORECASE)
 

@@ -146,7 +146,8 @@ def measure(
             here & (mains_uv >= MAINS_UV) & (np.square(mains_uv) >= MAINS_SHARE * np.square(whole_uv))
         ),
         size,
-        _implausible(size, here),
+        # What stands still rings on in the filter: it has no size.
+        _implausible(size, here & (swing > 0)),
     )
 
 

@@ -294,7 +294,7 @@ def test_without_a_network_electrodes_and_trends_are_told_and_nothing_else(quiet
 @pytest.mark.parametrize(
     "label",
     ["SZ", "seizure", "Seizure 3", "sz_foc_ia", "fnsz", "EEG seizure onset", "Nonconvulsive seizure",
-     "ictal", "Anfall"],
+     "ictal", "Anfall", "Seizure no. 2", "Seizure without impaired awareness", "SZ 1 (no video)"],
 )  # fmt: skip
 def test_words_that_name_a_seizure(label: str) -> None:
     assert names_seizure(label)
@@ -303,7 +303,7 @@ def test_words_that_name_a_seizure(label: str) -> None:
 @pytest.mark.parametrize(
     "label",
     ["no seizure", "postictal", "interictal spike", "pre-ictal", "seizure?", "possible seizure", "bckg",
-     "eyes closed", "pseudoseizure", "post seizure slowing"],
+     "eyes closed", "pseudoseizure", "post seizure slowing", "no clear change", "Seizures: none"],
 )  # fmt: skip
 def test_words_that_name_none(label: str) -> None:
     assert not names_seizure(label)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring, SampleScoring
 
-from training.szcore import Tally, add_up, latencies, score_events, score_samples
+from models.szcore import Tally, add_up, latencies, score_events, score_samples
 
 DURATION_S = 3600.0
 

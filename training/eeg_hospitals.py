@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from models.szcore import DAY_S, Event
 from training.eeg_recording import EegRecording, make_event, read_lines
 from training.errors import BadAnnotation, DataMissing
-from training.szcore import DAY_S, Event
 
 SAME_PERSON: Final = {"chb21": "chb01"}
 """CHB-MIT: case 21 is the child of case 01, a year and a half later."""

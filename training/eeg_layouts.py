@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from models.szcore import Event, merge_events
 from training.eeg_hospitals import list_chbmit, list_siena
 from training.eeg_recording import EegRecording, make_event, read_lines
 from training.errors import BadAnnotation, DataMissing
-from training.szcore import Event, merge_events
 
 TOUCHING_S: Final = 1e-3
 """Seizures of several channels (TUSZ) with a shorter pause are one."""

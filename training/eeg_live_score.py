@@ -14,8 +14,8 @@ from inference.eeg_score import EegCase, Played, Told, play, seizures_told, tech
 from inference.predictor import Predictor
 from ingest.settings import Settings
 from models.eeg import EegModel
+from models.szcore import SZCORE, latencies, merge_events, score_events
 from training.eeg_live import side_of
-from training.szcore import SZCORE, latencies, merge_events, score_events
 
 NEAR_S: Final = 15.0
 """What goes on so near to a false alarm is named beside it."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from models.szcore import Event
 from training.errors import BadAnnotation, DataMissing
-from training.szcore import Event
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.spec import ChannelsFrontEnd
+from models.szcore import Event
 from training.eeg_layouts import list_published
 from training.eeg_recording import EegRecording, inside
 from training.eeg_sets import ARCHIVES, CLIPS, list_clips, list_guinea, read_clip, read_guinea
 from training.eeg_signal import RATE_HZ, FloatArray, HalfArray, keep, read_edf
 from training.errors import BadRecipe
-from training.szcore import Event
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from models import store
+from models.szcore import latencies
 from training.eeg_config import EegEvents
 from training.eeg_made import add_seizure
 from training.eeg_outside import add_mechanical, add_suppression
@@ -27,7 +28,6 @@ from training.eeg_scores import choose_threshold, rule_of
 from training.eeg_signal import RATE_HZ, FloatArray
 from training.eeg_task import EegTask
 from training.session import task_of_model
-from training.szcore import latencies
 
 RULES: Final = ((3, 4), (4, 6), (5, 8), (6, 10), (8, 12), (10, 16))
 """Seconds needed, of so many."""

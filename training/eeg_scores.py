@@ -10,13 +10,13 @@ from scipy.special import expit
 
 from models.eeg_events import EventRule
 from models.spec import Interval
+from models.szcore import Tally, add_up, latencies, score_events, score_samples
 from training.eeg_config import EegEvents
 from training.eeg_predict import SeenEeg
 from training.evaluation import Cell, Counts, Evaluation, Predictions, Table, pool
 from training.metrics import bootstrap
 from training.sound_scores import auroc, auroc_interval
 from training.sources import WideFloatArray
-from training.szcore import Tally, add_up, latencies, score_events, score_samples
 
 SEGMENT_S: Final = 10.0
 SEGMENTS: Final = "segments"

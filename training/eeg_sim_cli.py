@@ -22,8 +22,8 @@ from ingest.sim_eeg_day import SEIZURES, draw_day
 from ingest.sim_eeg_waves import CHANNELS
 from ingest.types import FloatArray
 from models.eeg import EegModel
+from models.szcore import Event, Tally, add_up, latencies, score_events
 from training.eeg_trust import DerivedStream, trusted_only
-from training.szcore import Event, Tally, add_up, latencies, score_events
 
 SECOND: Final = round(FS_HZ)
 BEDS: Final = 4
