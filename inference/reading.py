@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
+from typing import Final
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
@@ -13,6 +15,12 @@ from inference.intake import RawRecord
 logger = logging.getLogger(__name__)
 
 Polled = dict[TopicPartition, list[RawRecord]]
+
+LATELY_S: Final = 1.5
+"""What was read so shortly ago tells that reading works: half of what a signal may be overdue."""
+
+ENDS_MS: Final = 500
+"""How long the broker may take to say where its partitions end."""
 
 UNREADABLE = (CorruptRecordError, UnsupportedCodecError, UnicodeDecodeError)
 """What ``poll`` raises, at the same place for ever, for a record whose frame is damaged."""
@@ -70,3 +78,44 @@ class RawReader:
         if not isinstance(part, TopicPartition):
             raise error
         return part
+
+
+class Abreast:
+    """Tells whether what does not come is not there, or is only not read here.
+
+    While a group shares out its partitions anew, or a line is cut, a worker reads nothing though devices
+    send. Whoever looked at the clock then would say that a signal is missing, and its successor, who reads
+    that signal without a gap, would not know that there is something to be taken back.
+
+    Parameters
+    ----------
+    consumer : KafkaConsumer
+        Reads the raw topic.
+    """
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+        self._abreast_s = -math.inf
+
+    def note(self, polled: Polled, now_s: float) -> None:
+        """Note what a poll gave."""
+        if polled:
+            self._abreast_s = now_s
+
+    def holds(self, now_s: float) -> bool:
+        """Whether something was read just now, or the broker says that there is nothing to read."""
+        if now_s - self._abreast_s < LATELY_S:
+            return True
+        parts = self._consumer.assignment()
+        if not parts:
+            return False
+        try:
+            ends = self._consumer.end_offsets(parts, timeout_ms=ENDS_MS)
+            at = {part: self._consumer.position(part, timeout_ms=ENDS_MS) for part in parts}
+        except KafkaError as error:
+            logger.debug("not known whether there is more to read: %s", error)
+            return False
+        abreast = all(at[part] is not None and at[part] >= ends.get(part, math.inf) for part in parts)
+        if abreast:
+            self._abreast_s = now_s
+        return abreast

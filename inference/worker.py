@@ -29,7 +29,7 @@ from inference.partitions import Partitions
 from inference.patience import Patience, may_pass
 from inference.predictor import Predictor
 from inference.publish import Outputs
-from inference.reading import Polled, RawReader
+from inference.reading import Abreast, Polled, RawReader
 from inference.site import load_site
 from inference.sound_listener import SoundNetwork
 from inference.types import Alarm, LoadedModel, Priority
@@ -115,7 +115,8 @@ class Worker:
         self._dirty: set[str] = set()
         """Beds whose alarms changed by no raw record."""
         self._reader = RawReader(self._consumer, self._unreadable)
-        self._ticked_s = -math.inf
+        self._abreast = Abreast(self._consumer)
+        self._ticked_s = self._looked_s = -math.inf
         networks = (predictor, beats, *(sounds or {}).values(), eeg)
         models = [LoadedModel(one.spec.name, one.spec.sha256) for one in networks if one is not None]
         self._gauges = Gauges(settings, models, options.device, options.stats)
@@ -149,6 +150,7 @@ class Worker:
         # Joining the group goes on inside poll: short polls would draw it out.
         timeout_ms = 20 if len(self._partitions) else 500
         polled = self._reader.poll(timeout_ms, MAX_RECORDS)
+        self._abreast.note(polled, time.monotonic())
         received_ms = self._gauges.polled(polled)
         self._follow_assignment(polled)
         taken = Taken()
@@ -170,19 +172,23 @@ class Worker:
 
         Signals that went silent, alarms that nobody acknowledged, chunks that were waited for long enough.
         """
-        now_s = time.monotonic()
-        taken = Taken()
-        # After a standstill the missing chunk may lie unread behind the one that waits for it.
-        if now_s - self._ticked_s < 2 * TICK_S:
-            for partition in self._partitions.values():
-                partition.expire(now_s, taken)
-        self._ticked_s = now_s
-        self._emit(taken, {})
-        self._send_alarms(self._bedside.tick(now_s))
+        now_s = self._ticked_s = time.monotonic()
+        if self._abreast.holds(now_s):
+            self._look_at_clock(now_s)
         self._note_ends()
         for number in self._partitions.commands.poll():
             self._snapshot_due_s[number] = 0.0
         self._partitions.tell_beds(now_s)
+
+    def _look_at_clock(self, now_s: float) -> None:
+        taken = Taken()
+        # After a standstill the missing chunk may lie unread behind the one that waits for it.
+        if now_s - self._looked_s < 2 * TICK_S:
+            for partition in self._partitions.values():
+                partition.expire(now_s, taken)
+        self._looked_s = now_s
+        self._emit(taken, {})
+        self._send_alarms(self._bedside.tick(now_s))
 
     def _note_ends(self) -> None:
         """Note how far the raw topic reaches."""

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 import numpy as np
 import pytest
-from kafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
+from kafka import TopicPartition
+from kafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from inference import handover, partitions, snapshot
 from inference.beds import BedState, DeskState
@@ -17,7 +18,7 @@ from inference.bedside import Bedside
 from inference.handover import Left
 from inference.intake import Taken
 from inference.partitions import Partitions
-from inference.reading import RawReader
+from inference.reading import Abreast, RawReader
 from inference.worker import Worker, WorkerOptions
 from ingest import kafka as clients
 from ingest.errors import BrokerError
@@ -164,6 +165,53 @@ def test_a_cut_line_costs_one_poll_and_a_refusal_is_raised() -> None:
     refused = RawReader(Cut(GroupAuthorizationFailedError("no")), lambda _, __: None)  # type: ignore[arg-type]
     with pytest.raises(GroupAuthorizationFailedError):
         refused.poll(1, 1)
+
+
+class Reads:
+    """A consumer of one partition that stands where it is told."""
+
+    def __init__(self) -> None:
+        self.parts = {TopicPartition("raw", 0)}
+        self.end, self.at = 7, 7
+        self.error: KafkaError | None = None
+        self.asked = 0
+
+    def assignment(self) -> set[TopicPartition]:
+        return self.parts
+
+    def end_offsets(self, parts: set[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return dict.fromkeys(parts, self.end)
+
+    def position(self, part: TopicPartition, timeout_ms: int) -> int:
+        return self.at
+
+
+def test_a_signal_is_only_missed_while_there_is_nothing_to_read() -> None:
+    consumer = Reads()
+    abreast = Abreast(consumer)  # type: ignore[arg-type]
+    abreast.note({TopicPartition("raw", 0): []}, 10.0)
+    consumer.end = 9
+    assert abreast.holds(11.0)
+    # The group shares out its partitions anew: nothing is read, and more and more is there.
+    assert not abreast.holds(12.0)
+    consumer.at = 9
+    assert abreast.holds(12.5)
+    assert abreast.holds(13.5)
+    assert consumer.asked == 2
+
+
+def test_who_does_not_reach_the_broker_does_not_say_that_devices_are_silent() -> None:
+    consumer = Reads()
+    abreast = Abreast(consumer)  # type: ignore[arg-type]
+    consumer.error = KafkaTimeoutError("no answer")
+    assert not abreast.holds(12.0)
+    consumer.error = None
+    assert abreast.holds(12.5)
+    consumer.parts = set()
+    assert not abreast.holds(20.0)
 
 
 def fails_once(take_up: Callable[[Mapping[int, int]], None]) -> Callable[[Mapping[int, int]], None]:
