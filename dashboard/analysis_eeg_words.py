@@ -7,7 +7,7 @@ from typing import Final
 from dashboard.words import clock
 from inference.analysis_eeg_parts import compared_words, looked_words, span_words
 from inference.analysis_findings import EegFindings
-from inference.eeg_records import SIGNS
+from inference.eeg_quality import SIGNS
 
 ANY: Final = "any moment"
 LEGEND: Final = (

@@ -9,7 +9,7 @@ from typing import Final
 from inference.analysis_eeg_parts import USED, EegElectrode, listed
 from inference.analysis_eeg_play import IMPLAUSIBLE
 from inference.analysis_unpack import shown
-from inference.eeg_records import SIGNS, UNUSABLE
+from inference.eeg_quality import SIGNS, UNUSABLE
 from inference.types import Vital
 from ingest.electrodes import Role
 from ingest.montage import LONGITUDINAL, Plan

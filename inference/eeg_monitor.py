@@ -17,7 +17,7 @@ import numpy as np
 from inference import eeg_records
 from inference.eeg_listener import SEIZURE, EegListener, Judged, SeizureNetwork
 from inference.eeg_plans import mirrored, narrowed
-from inference.eeg_quality import ChannelSigns, measure
+from inference.eeg_quality import UNUSABLE, ChannelSigns, measure
 from inference.eeg_trends import RATE, SPAN_S, Trends, TrendValues
 from inference.monitor import Outcome
 from inference.types import Alarm
@@ -207,7 +207,7 @@ class EegMonitor:
     ) -> FloatArray:
         """How far each of :data:`SIGNS` holds of the last second; shape (n, n_signs)."""
         n_channels = np.maximum(signs.exists.sum(axis=1), 1)
-        electrode = np.any([getattr(signs, name) for name in eeg_records.UNUSABLE], axis=0)
+        electrode = np.any([getattr(signs, name) for name in UNUSABLE], axis=0)
         return np.stack(
             [
                 ~usable & ~signs.implausible,

@@ -66,6 +66,13 @@ LOOK_BACK: Final = _GAP + _AFTER
 """Samples after a jump from which it is judged: pops are told so much late."""
 
 
+SIGNS = ("off", "missing", "flat", "saturated", "pop", "muscle", "mains")
+"""Signs of a channel, in the order in which they are named."""
+
+UNUSABLE = ("off", "missing", "flat", "saturated")
+"""Those that alarms of electrodes are made of."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelSigns:
     """What the last second says of each channel.

@@ -8,18 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from inference.eeg_listener import SEIZURE, EegListener, Judged
-from inference.eeg_quality import ChannelSigns
+from inference.eeg_quality import SIGNS, UNUSABLE, ChannelSigns
 from inference.eeg_trends import TrendValues
 from inference.types import EegSide, EegTrends, Prediction, SoundEvent, Vital
 from ingest.bank import Bank, Due
 from ingest.montage import Montage
 from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArray
-
-SIGNS = ("off", "missing", "flat", "saturated", "pop", "muscle", "mains")
-"""Signs of a channel, in the order in which they are named."""
-
-UNUSABLE = ("off", "missing", "flat", "saturated")
-"""Those that alarms of electrodes are made of."""
 
 MOST_NAMED = 6
 MOST_LOOKED = 3
