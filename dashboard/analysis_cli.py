@@ -43,7 +43,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--record", help="which recording, where there are several")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report as one HTML file")
-    parser.add_argument("--time-s", type=int, default=900, help="stop it after so long (default 900)")
+    parser.add_argument(
+        "--time-s", type=int, help="stop it after so long (default WARDWAVE_DASHBOARD__ANALYSIS_TIME_S: 900)"
+    )
     add_models(parser)
     add_sound_models(parser)
     add_eeg_model(parser)
@@ -52,18 +54,21 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_analyse(args: argparse.Namespace) -> int:
     """Analyse, print what was found and write what was asked for."""
+    import msgspec
     from tqdm import tqdm
 
+    from dashboard.settings import limits_of, load_dashboard_settings
     from inference.analysis_findings import to_json
     from inference.analysis_job import run_alone
-    from inference.analysis_limits import AnalysisLimits
     from inference.analysis_read import ReadOptions
     from inference.errors import BadUpload
     from inference.score_cli import write
 
-    if args.time_s < 1:
+    if args.time_s is not None and args.time_s < 1:
         raise BadUpload(f"--time-s {args.time_s}: give 1 or more")
-    limits = AnalysisLimits(time_s=args.time_s)
+    limits = limits_of(load_dashboard_settings())
+    if args.time_s is not None:
+        limits = msgspec.structs.replace(limits, time_s=args.time_s)
     channels = tuple(args.channels.split(",")) if args.channels else ()
     options = ReadOptions(SHORT_KINDS.get(args.kind, args.kind), args.fs, channels, args.record, args.unit)
     models = _models(args)
@@ -125,6 +130,7 @@ def _models(args: argparse.Namespace) -> Models:
 def _with_neighbours(paths: list[Path], limits: AnalysisLimits) -> list[Upload]:
     """The files, and what lies beside a WFDB header that it names; nothing from elsewhere."""
     from inference.analysis_headers import PLAIN_NAME
+    from inference.analysis_limits import UPLOAD_SETTING
     from inference.errors import BadUpload
 
     wanted = [
@@ -149,7 +155,8 @@ def _with_neighbours(paths: list[Path], limits: AnalysisLimits) -> list[Upload]:
         total += path.stat().st_size
     if total > limits.max_upload_mb * 1_000_000:
         raise BadUpload(
-            f"{paths[0]}: {total / 1e6:,.1f} MB; at most {limits.max_upload_mb} MB: cut a part out"
+            f"{paths[0]}: {total / 1e6:,.1f} MB; at most {limits.max_upload_mb} MB: cut a part out, or raise "
+            f"{UPLOAD_SETTING}"
         )
     return [_upload(path) for path in wanted]
 
@@ -178,11 +185,12 @@ def _eeg_lines(eeg: EegFindings) -> list[str]:
     from dashboard import analysis_eeg_words as words
 
     lines = []
-    for row in words.seizure_rows(eeg):
+    for one, row in zip(eeg.seizures, words.seizure_rows(eeg), strict=True):
         about = (
             f"{row['Length']}, probability {row['Greatest probability']}, looked at {row['Looked at most']}"
         )
-        lines.append(f"  {row['Begin']} to {row['End']}  seizure, {about}")
+        end = row["End"] if one.to_the_end else f"to {row['End']}"
+        lines.append(f"  {row['Begin']} {end}  seizure, {about}")
     return lines + [f"  {line[:1].lower()}{line[1:]}" for line in words.lost_lines(eeg)]
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dashboard.users import Role
+from inference.analysis_limits import AnalysisLimits
 from ingest.errors import SettingsError
+
+UNPACKED: Final = 4
+"""An archive may grow so many times over the largest upload."""
+SAMPLES_PER_MB: Final = 500_000
+"""What EDF and WFDB hold in a megabyte, two bytes each."""
 
 
 class DashboardSettings(BaseModel):
@@ -48,6 +55,19 @@ class DashboardSettings(BaseModel):
     analysis_time_s: int = Field(default=900, ge=10, le=86_400, description="then an analysis is stopped")
     analysis_memory_mb: int = Field(default=4_096, ge=1_000, description="of one analysis")
     history_minutes: float = Field(default=10.0, ge=1, le=60, description="of every trace, to scroll back")
+
+
+def limits_of(settings: DashboardSettings) -> AnalysisLimits:
+    """Return what an analysis may take, on the page and as a command."""
+    # A larger upload is of no use where what it holds is refused.
+    most = max(AnalysisLimits().max_samples, SAMPLES_PER_MB * settings.max_upload_mb)
+    return AnalysisLimits(
+        max_upload_mb=settings.max_upload_mb,
+        max_unpacked_mb=UNPACKED * settings.max_upload_mb,
+        max_samples=most,
+        time_s=settings.analysis_time_s,
+        memory_mb=settings.analysis_memory_mb,
+    )
 
 
 class _Environment(BaseSettings):

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 from inference.analysis_eeg_trace import EegTrace
-from inference.analysis_limits import MB, AnalysisLimits
+from inference.analysis_limits import MB, MEMORY_SETTING, AnalysisLimits
 from inference.analysis_sound_trace import SoundTrace
 from inference.analysis_wire import (
     FAILED,
@@ -139,7 +139,10 @@ def main() -> int:
     except (BadUpload, ModelError, UnfitModel) as error:
         write_frame(out, REFUSED, str(error).encode())
     except MemoryError:
-        text = f"needs more than {task.limits.memory_mb} MB of memory; hand in a shorter part"
+        text = (
+            f"needs more than {task.limits.memory_mb} MB of memory; hand in a shorter part, or raise "
+            f"{MEMORY_SETTING}"
+        )
         write_frame(out, REFUSED, text.encode())
     except Exception as error:
         # No traceback: it would show what the file holds.

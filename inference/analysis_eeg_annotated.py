@@ -82,10 +82,11 @@ def place_marks(
     inside = [row for row in rows if 0.0 <= row[0] < duration_s]
     outside = [row for row in rows if not 0.0 <= row[0] < duration_s]
     if outside:
+        several = "" if len(outside) == 1 else "s"
         few = ", ".join(f"{text!r} at {at_s:g} s" for at_s, _, text in outside[:MOST_NAMED])
         notes.append(
-            f"{name}: {len(outside)} annotations outside of the record (0 to {duration_s:g} s), left out: "
-            f"{few}; is the file whole? Correct their times"
+            f"{name}: {len(outside)} annotation{several} outside of the record (0 to {duration_s:g} s), left "
+            f"out: {few}; is the file whole? Correct their times"
         )
     if len(inside) > MOST:
         notes.append(f"{name}: {len(inside):,} annotations; the first {MOST:,} are read")

@@ -18,7 +18,7 @@ import msgspec
 
 from inference.analysis_findings import Findings
 from inference.analysis_gone import GoneWatch
-from inference.analysis_limits import MB, AnalysisLimits
+from inference.analysis_limits import MB, MEMORY_SETTING, TIME_SETTING, AnalysisLimits
 from inference.analysis_read import ReadOptions
 from inference.analysis_room import FOLDER, memory_folder, sweep, too_small
 from inference.analysis_unpack import Upload
@@ -183,13 +183,13 @@ class Analysis:
             return AnalysisStopped(self._cause)
         if self._late.is_set():
             return AnalysisStopped(
-                f"not done after {self._limits.time_s} s; hand in a shorter part, or raise "
-                "WARDWAVE_DASHBOARD__ANALYSIS_TIME_S"
+                f"not done after {self._limits.time_s} s; hand in a shorter part, or raise {TIME_SETTING}"
             )
         status = child.wait()
         return AnalysisStopped(
             f"the analysis ended before its time (status {status}): out of memory "
-            f"({self._limits.memory_mb} MB) or processor time; hand in a shorter part"
+            f"({self._limits.memory_mb} MB) or processor time; hand in a shorter part, "
+            f"or raise {MEMORY_SETTING} or {TIME_SETTING}"
         )
 
 

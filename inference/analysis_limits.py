@@ -15,6 +15,11 @@ Hours = Annotated[float, msgspec.Meta(gt=0)]
 
 MB: Final = 1_000_000
 
+UPLOAD_SETTING: Final = "WARDWAVE_DASHBOARD__MAX_UPLOAD_MB"
+MEMORY_SETTING: Final = "WARDWAVE_DASHBOARD__ANALYSIS_MEMORY_MB"
+TIME_SETTING: Final = "WARDWAVE_DASHBOARD__ANALYSIS_TIME_S"
+"""What administrators raise: refusals name it."""
+
 
 class AnalysisLimits(msgspec.Struct, frozen=True):
     """Bounds of one analysis; every one is checked before memory is taken.
@@ -63,7 +68,8 @@ def check_layout(
         )
     if sum(lengths) > limits.max_samples:
         raise BadUpload(
-            f"{file}: {sum(lengths):,} samples; at most {limits.max_samples:,}: export a shorter part"
+            f"{file}: {sum(lengths):,} samples; at most {limits.max_samples:,}: export a shorter part, "
+            f"or raise {UPLOAD_SETTING} (500,000 a megabyte)"
         )
     for rate_hz, length in zip(rates_hz, lengths, strict=True):
         if length > rate_hz * limits.max_hours * 3600:

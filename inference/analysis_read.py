@@ -21,7 +21,7 @@ from inference.analysis_eeg_annotated import read_annotations
 from inference.analysis_eeg_parts import EegMark
 from inference.analysis_headers import Head, check_wfdb, text_lines
 from inference.analysis_level import check_levels
-from inference.analysis_limits import AnalysisLimits, check_layout, check_signal
+from inference.analysis_limits import MEMORY_SETTING, AnalysisLimits, check_layout, check_signal
 from inference.analysis_room import save
 from inference.analysis_table import is_table, unitless_ecg, with_unit
 from inference.analysis_unpack import Upload, shown, unpack
@@ -219,7 +219,8 @@ def _read(path: Path, name: str, options: ReadOptions, limits: AnalysisLimits, n
         raise BadUpload(shown_line(text.replace(f"{path.parent}/", ""))) from error
     except MemoryError as error:
         raise BadUpload(
-            f"{name}: needs more than {limits.memory_mb} MB to be read; export a shorter part"
+            f"{name}: needs more than {limits.memory_mb} MB to be read; export a shorter part, or raise "
+            f"{MEMORY_SETTING}"
         ) from error
 
 

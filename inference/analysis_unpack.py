@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from inference.analysis_limits import MB, AnalysisLimits
+from inference.analysis_limits import MB, UPLOAD_SETTING, AnalysisLimits
 from inference.errors import BadUpload
 
 ZIP_MAGIC: Final = b"PK\x03\x04"
@@ -68,7 +68,7 @@ def unpack(files: Sequence[Upload], limits: AnalysisLimits) -> dict[str, bytes]:
     if total > limits.max_upload_mb * MB:
         raise BadUpload(
             f"{shown(files[0].name)}: {total / MB:,.1f} MB; at most {limits.max_upload_mb} MB: "
-            "export a shorter part"
+            f"export a shorter part, or raise {UPLOAD_SETTING}"
         )
     found: dict[str, bytes] = {}
     for file in files:
@@ -141,7 +141,7 @@ def _check_members(archive: str, infos: Iterable[zipfile.ZipInfo], limits: Analy
     if total > limits.max_unpacked_mb * MB:
         raise BadUpload(
             f"{archive}: {total / MB:,.0f} MB unpacked; at most {limits.max_unpacked_mb} MB: "
-            "pack one shorter recording"
+            f"pack one shorter recording, or raise {UPLOAD_SETTING} (a quarter of that)"
         )
     for info in infos:
         _check_member(archive, info, limits)

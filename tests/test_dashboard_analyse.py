@@ -14,8 +14,10 @@ from streamlit.testing.v1 import AppTest
 import wardwave
 from dashboard import access_log, analysis_cli, analysis_pictures, paper
 from dashboard.analysis_report import to_html
+from dashboard.settings import limits_of, load_dashboard_settings
 from inference.analysis import analyse
-from inference.analysis_findings import AlarmFinding, to_json
+from inference.analysis_eeg_parts import EegSeizure
+from inference.analysis_findings import AlarmFinding, EegFindings, to_json
 from inference.analysis_job import AnalysisDesk, Result
 from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import FileNote, Opened, ReadOptions
@@ -248,6 +250,30 @@ def test_the_command_takes_what_a_header_names_and_nothing_from_elsewhere(tmp_pa
     (tmp_path / "big.wav").write_bytes(bytes(1_100_000))
     with pytest.raises(BadUpload, match="at most 1 MB"):
         analysis_cli._with_neighbours([tmp_path / "big.wav"], AnalysisLimits(max_upload_mb=1))
+
+
+def test_the_command_takes_the_pages_settings_and_its_refusal_names_them(
+    tmp_path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big = tmp_path / "big.edf"
+    big.write_bytes(bytes(1_100_000))
+    monkeypatch.setenv("WARDWAVE_DASHBOARD__MAX_UPLOAD_MB", "1")
+    assert wardwave.main(["analyse", str(big), "--kind", "eeg"]) == 2
+    assert "1 MB: cut a part out, or raise WARDWAVE_DASHBOARD__MAX_UPLOAD_MB" in capsys.readouterr().err
+    monkeypatch.setenv("WARDWAVE_DASHBOARD__MAX_UPLOAD_MB", "200")
+    assert wardwave.main(["analyse", str(big), "--kind", "eeg"]) == 2
+    assert "MB" not in capsys.readouterr().err, "taken, and then no EDF"
+    # Four hours of 23 channels at 256 Hz: an upload that is allowed is not refused for what it holds.
+    assert limits_of(load_dashboard_settings()).max_samples > 4 * 3600 * 23 * 256
+
+
+def test_a_seizure_to_the_end_reads_as_one() -> None:
+    seizures = [EegSeizure(2.0, 9.0, 6.0, 4.0, 0.9, {}), EegSeizure(9.9, 30.0, 20.1, 14.0, 0.9, {}, True)]
+    lines = analysis_cli._eeg_lines(EegFindings("", [], [], seizures))
+    assert [line.split("  seizure")[0] for line in lines] == [
+        "  0:00:02.0 to 0:00:09.0",
+        "  0:00:09.9 to the end",
+    ]
 
 
 def test_the_access_log_keeps_who_handed_in_what_and_no_name(caplog: pytest.LogCaptureFixture) -> None:

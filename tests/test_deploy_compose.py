@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 import wardwave
-from dashboard import page_analyse
-from dashboard.settings import DashboardSettings
+from dashboard.settings import DashboardSettings, limits_of
 from inference.recorder_settings import RecorderSettings
 from ingest.settings import Settings
 
@@ -150,7 +149,7 @@ def test_the_dashboard_shows_what_the_recorder_wrote_and_stores_labels_there() -
 
 def test_the_largest_recording_has_room_in_the_dashboards_memory_folder() -> None:
     settings = DashboardSettings()
-    unpacked_mb = page_analyse.limits_of(settings).max_unpacked_mb
+    unpacked_mb = limits_of(settings).max_unpacked_mb
     room = int(SERVICES["dashboard"]["shm_size"].removesuffix("mb")) * 2**20
     assert room >= unpacked_mb * settings.analyses_at_once * 10**6
 

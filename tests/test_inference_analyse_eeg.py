@@ -200,7 +200,7 @@ def test_spectra_over_the_file_show_where_the_power_is() -> None:
 BAD = {
     "rates": ("O1, O2 have 128 Hz, the others 256 Hz: left out", True),
     "doubled": ("mean what an earlier channel means; the first counts", True),
-    "outside": ("1 annotations outside of the record (0 to 30 s), left out: 'seizure' at 4000 s", True),
+    "outside": ("1 annotation outside of the record (0 to 30 s), left out: 'seizure' at 4000 s", True),
     "behind": ("'SZ' from 25 s ends at 65 s, behind the record (30 s): cut there", True),
     "unknown": ("Box: no electrode has such a name, left out: rename", True),
     "few": ("3 of 18 are); hand in more if they were recorded. A seizure there cannot be seen", True),
