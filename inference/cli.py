@@ -53,6 +53,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_eeg_model(infer)
     infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
     infer.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
+    infer.add_argument(
+        "--keep-features",
+        action="store_true",
+        help="compute the ECG network's features of overlapping windows once: less CPU, windows that end up "
+        "to 56 ms earlier, alarms that differ a little (docs/performance.md)",
+    )
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
     infer.add_argument("--pace-ms", type=float, default=40.0, help="least time between two polls (ms)")
     infer.add_argument("--stats", type=Path, help="JSON file with counters, rewritten every second")
@@ -85,7 +91,7 @@ def run_infer(args: argparse.Namespace) -> int:
     # The rest of the cores is for broker, dashboard and the worker's own Python.
     torch.set_num_threads(args.threads or max(1, (os.cpu_count() or 2) // 2))
     settings = load_settings()
-    predictor = Predictor(args.model, args.device)
+    predictor = Predictor(args.model, args.device, running=args.keep_features)
     beats = None if args.beats_model == NO_MODEL else BeatPredictor(args.beats_model, args.device)
     sounds = load_sounds(args.lung_model, args.heart_model, predictor.device)
     eeg = load_eeg(args.eeg_model, predictor.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from inference.predictor import Probabilities
 from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, WideFloatArray
 from models.decode import OVERLAP_S, BeatCandidates, decode_beats, refine_peaks
 from models.spec import ModelSpec
+
+MARGIN_S: Final = 0.64
+"""Before the first beat that is looked for: what decides between it and its neighbours lies within."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,11 @@ class FoundBeats:
     labels: IntArray
     probabilities: WideFloatArray
     heights_mv: WideFloatArray
+
+
+def looked_at_s(card: ModelSpec) -> float:
+    """How much of a window's end :func:`find_beats` looks at."""
+    return card.right_context_s + card.hop_s + OVERLAP_S + MARGIN_S
 
 
 def find_beats(

@@ -20,8 +20,9 @@ from inference.beat_predictor import BeatPredictor
 from inference.beats import RecentBeats
 from inference.ecg_clocks import EcgClocks
 from inference.evidence import ECG_SPECS, Evidence
+from inference.feature_reader import early_and_grid, reader_of
 from inference.fit import check_fit
-from inference.found_beats import find_beats, intervals_s
+from inference.found_beats import find_beats, intervals_s, looked_at_s
 from inference.leads import Leads
 from inference.measured import Measured
 from inference.predictor import Predictor, Probabilities
@@ -98,7 +99,8 @@ class EcgMonitor:
     ) -> None:
         card = predictor.spec
         check_fit(card)
-        self.bank = Bank(SignalKind.ECG, ECG, card.window_s, card.hop_s)
+        early, _ = early_and_grid(predictor)
+        self.bank = Bank(SignalKind.ECG, ECG, card.window_s, card.hop_s, early=early)
         n_slots = len(self.bank.count)
         self._line = BeatLine(beats, n_slots)
         self.beats, self.classifier = self._line.history, self._line.classifier
@@ -110,7 +112,7 @@ class EcgMonitor:
         self.leads = Leads(self.bank, predictor)
         self.clocks = EcgClocks(n_slots)
         self.af = AtrialFibrillation(n_slots)
-        self._predictor = predictor
+        self._read = reader_of(self.bank, predictor, looked_at_s(card))
         self._card = card
         self.model_sha256 = card.sha256
         self._clock = clock
@@ -119,7 +121,9 @@ class EcgMonitor:
         """Names of each slot's leads: a number of a lead means nothing without them."""
         self._records = Records(self.bank, card, self._names)
         self._context = round(card.right_context_s * card.fs_hz)
-        self._hop_ns = round(card.hop_s * NS_PER_S)
+        # Windows end on the network's grid of steps, so that a hop may be a step longer than another.
+        self._hop = -(-self.bank.hop // self._read.grid) * self._read.grid
+        self._hop_ns = round(self._hop / card.fs_hz * NS_PER_S)
 
     def slot(self, bed: str) -> int:
         """Slot of a bed, with room for it everywhere."""
@@ -188,11 +192,12 @@ class EcgMonitor:
         self.channels[slot] = restart.channels
 
     def _judge(self, due: Due) -> Outcome:
+        due = Due(due.slots, due.ends - due.ends % self._read.grid, due.offsets)
         status = lead_status(self.bank, due)
         leads, changed = self.leads.choose(due.slots, status)
         self.beats.forget_heights(changed)
-        windows, present = self.bank.gather(due, leads)
-        said = self._predictor(windows)
+        read = self._read(due, leads)
+        windows, present, said = read.windows, read.present, read.said
         starts_ns = self.bank.time_ns(due.slots, due.ends - self.bank.window)
         ends_ns = self.bank.time_ns(due.slots, due.ends)
         frontier_ns = self.bank.time_ns(due.slots, due.ends - self._context)
@@ -240,7 +245,7 @@ class EcgMonitor:
     ) -> BoolArray:
         """Break the beat line where samples were missing; say where the network has seen enough."""
         final = present[:, : self.bank.window - self._context]
-        missing = 1.0 - final[:, -self.bank.hop :].mean(axis=1)
+        missing = 1.0 - final[:, -self._hop :].mean(axis=1)
         missing = np.where(status.unusable, 1.0, missing)
         self.clocks.advance(due.slots, frontier_ns, self._hop_ns, missing)
         broken = missing > MISSING_SHARE

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ingest.types import FloatArray
 from models import store
 from models.cnn_lstm import CnnLstm
+from models.incremental import Incremental
 from models.spec import ModelSpec
 
 BATCH_SIZES = (16, 64, 256)
 """Fixed sizes to which batches are padded on a GPU; larger ones are cut."""
 
-CPU_BATCH_SIZES = (16, 32, 64)
+CPU_BATCH_SIZES = (16, 32, 48, 64)
 """The same on a CPU. Measured: one window costs what 16 do; 64 cost 270 µs each and 256, whose layers leave
 the cache, 420; and each new size makes oneDNN keep another set of primitives: free sizes cost memory."""
 
 SINGLE_BED_SIZES = (1, 2, 16)
 """For one recording by itself on a CPU: on one thread a window takes 3.7 ms alone, 11 ms among 16."""
+
+Half = Callable[..., tuple[Tensor, Tensor]]
+"""A part of the network: some tensors to two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,43 +55,83 @@ class Predictor:
         A torch device; by default CUDA where there is one.
     sizes : tuple of int or None
         Batch sizes, ascending; by default those of a ward.
+    running : bool
+        Windows are of a running signal: they have the samples before them and begin at whole steps, so that
+        what overlaps can be kept (:mod:`inference.feature_reader`).
+
+    Attributes
+    ----------
+    halves : Incremental or None
+        The model in halves, for those who keep features of what they have seen; None unless ``running``.
+    context, grid : int
+        Samples that :meth:`__call__` wants before each window, and between possible ends of windows.
     """
 
-    def __init__(self, model: str, device: str | None = None, sizes: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        device: str | None = None,
+        sizes: tuple[int, ...] | None = None,
+        running: bool = False,
+    ) -> None:
         self.device = pick_device(device)
         network, self.spec = store.load(model, self.device)
         self._network: CnnLstm = network.eval()
+        self.halves = Incremental(network, self.spec.window_samples) if running else None
+        self.context = self.halves.reach.context if self.halves else 0
+        self.grid = self.halves.reach.stride if self.halves else 1
         # The first call of each size compiles and allocates: not when the first alarm waits for it.
-        self._sizes = sizes or (CPU_BATCH_SIZES if self.device.type == "cpu" else BATCH_SIZES)
-        self._most = self._sizes[-1]
-        for size in self._sizes:
-            self._batch(np.zeros((size, self.spec.window_samples), dtype=np.float32))
+        self.sizes = sizes or (CPU_BATCH_SIZES if self.device.type == "cpu" else BATCH_SIZES)
+        for size in self.sizes:
+            self.whole(np.zeros((size, self.context + self.spec.window_samples), dtype=np.float32))
 
     def __call__(self, windows: FloatArray) -> Probabilities:
         """Predict.
 
         Parameters
         ----------
-        windows : ndarray of float32, shape (n_windows, n_times)
-            One lead each, in the unit of the model's card.
+        windows : ndarray of float32, shape (n_windows, context + n_times)
+            One lead each, in the unit of the model's card, with the samples before it.
         """
-        parts = [
-            self._batch(windows[begin : begin + self._most]) for begin in range(0, len(windows), self._most)
-        ]
-        return Probabilities(
-            np.concatenate([part.steps for part in parts]), np.concatenate([part.rhythms for part in parts])
-        )
+        return self.whole(windows)
 
-    def _batch(self, windows: FloatArray) -> Probabilities:
-        n_windows = len(windows)
-        size = next(size for size in self._sizes if size >= n_windows)
-        windows = np.pad(windows, ((0, size - n_windows), (0, 0)))
+    def whole(self, windows: FloatArray) -> Probabilities:
+        """Compute windows from their samples alone; see :meth:`__call__`."""
+        return Probabilities(*self.run(self._whole, windows))
+
+    def _whole(self, windows_BN: Tensor) -> tuple[Tensor, Tensor]:
+        if self.halves is not None:
+            steps, rhythms = self.halves(windows_BN, self.halves.n_steps)
+            return steps, rhythms
+        output = self._network(windows_BN[:, None, :])
+        return output.step_logits.softmax(-1), output.window_logits.softmax(-1)
+
+    def run(self, half: Half, *inputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Run a part of the network over any number of rows, in batches of the fixed sizes.
+
+        Parameters
+        ----------
+        half : callable
+            Tensors to two tensors, a row each.
+        *inputs : ndarray of float32, shape (n_rows, …)
+            What it takes.
+        """
+        most = self.sizes[-1]
+        batches = [
+            self._batch(half, [rows[begin : begin + most] for rows in inputs])
+            for begin in range(0, len(inputs[0]), most)
+        ]
+        first, second = zip(*batches, strict=True)
+        return np.concatenate(first), np.concatenate(second)
+
+    def _batch(self, half: Half, inputs: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+        n_rows = len(inputs[0])
+        size = next(size for size in self.sizes if size >= n_rows)
+        padded = [np.pad(rows, ((0, size - n_rows), *((0, 0),) * (rows.ndim - 1))) for rows in inputs]
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(windows)).to(self.device, non_blocking=True)
-            output = self._network(batch[:, None, :])
-            steps = output.step_logits.softmax(-1)[:n_windows]
-            rhythms = output.window_logits.softmax(-1)[:n_windows]
-            return Probabilities(steps.cpu().numpy(), rhythms.cpu().numpy())
+            tensors = [torch.from_numpy(rows).to(self.device, non_blocking=True) for rows in padded]
+            first, second = half(*tensors)
+            return first[:n_rows].cpu().numpy(), second[:n_rows].cpu().numpy()
 
 
 def describe(spec: ModelSpec) -> str:

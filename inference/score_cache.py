@@ -127,7 +127,7 @@ class CachedPredictor(Predictor):
         return Probabilities(steps.astype(np.float32), rhythms.astype(np.float32))
 
     def _compute(self, windows: FloatArray) -> tuple[Array, ...]:
-        said = super().__call__(windows)
+        said = self.whole(windows)
         return said.steps, said.rhythms
 
     def save(self) -> None:

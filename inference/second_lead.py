@@ -14,10 +14,12 @@ import numpy as np
 
 from inference.beats import NEVER
 from inference.doubt import SURE, heights_mv
-from inference.predictor import Predictor, Probabilities
+from inference.feature_reader import Read, reader_of
+from inference.found_beats import MARGIN_S
+from inference.predictor import Predictor
 from inference.quality import LeadStatus, lead_worth
 from ingest.bank import Bank, Due
-from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, WideFloatArray
+from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 from models.decode import decode_beats
 from models.spec import ModelSpec
 
@@ -70,7 +72,8 @@ class SecondLook:
 
     def __init__(self, bank: Bank, predictor: Predictor) -> None:
         self._bank = bank
-        self._predictor = predictor
+        self._card = predictor.spec
+        self._read = reader_of(bank, predictor, self._card.right_context_s + WITHIN_S + MARGIN_S)
 
     def __call__(self, due: Due, leads: IntArray, status: LeadStatus, suspect: BoolArray) -> Seen:
         """Look at the best other lead of each suspect bed.
@@ -86,7 +89,7 @@ class SecondLook:
         suspect : ndarray of bool, shape (n_windows,)
             Where to look.
         """
-        n_windows, n_classes = len(leads), len(self._predictor.spec.window_classes)
+        n_windows, n_classes = len(leads), len(self._card.window_classes)
         seen = Seen(
             np.full(n_windows, -1), np.full((n_windows, n_classes), np.nan), np.full(n_windows, NEVER)
         )
@@ -97,30 +100,27 @@ class SecondLook:
             return seen
         others = worth[rows].argmax(axis=1)
         part = Due(due.slots[rows], due.ends[rows], due.offsets[rows])
-        windows, present = self._bank.gather(part, others)
-        said = self._predictor(windows)
+        read = self._read(part, others)
         starts_ns = self._bank.time_ns(part.slots, part.ends - self._bank.window)
         seen.lead[rows] = others
-        seen.rhythms[rows] = said.rhythms
-        seen.beat_ns[rows] = _last_beats_ns(self._predictor.spec, said, windows, present, starts_ns)
+        seen.rhythms[rows] = read.said.rhythms
+        seen.beat_ns[rows] = _last_beats_ns(self._card, read, starts_ns)
         return seen
 
 
-def _last_beats_ns(
-    card: ModelSpec, said: Probabilities, windows: FloatArray, present: BoolArray, starts_ns: IntArray
-) -> IntArray:
+def _last_beats_ns(card: ModelSpec, read: Read, starts_ns: IntArray) -> IntArray:
     """Time of each window's last sure beat where there are enough of them; shape (n_windows,)."""
     until_s = card.window_s - card.right_context_s
     found = decode_beats(
-        said.steps,
+        read.said.steps,
         card.step_s,
         threshold=SURE,
         final_from_s=until_s - WITHIN_S,
         final_to_s=until_s,
     )
-    at = np.clip(np.rint(found.position_s * card.fs_hz).astype(np.int64), 0, windows.shape[1] - 1)
-    sure = present[found.window, at]
-    sure &= heights_mv(windows, card.fs_hz, found.window, at) >= LEAST_MV
+    at = np.clip(np.rint(found.position_s * card.fs_hz).astype(np.int64), 0, read.windows.shape[1] - 1)
+    sure = read.present[found.window, at]
+    sure &= heights_mv(read.windows, card.fs_hz, found.window, at) >= LEAST_MV
     window, position_s = found.window[sure], found.position_s[sure]
     count = np.bincount(window, minlength=len(starts_ns))
     last_s = np.zeros(len(starts_ns))

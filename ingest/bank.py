@@ -86,6 +86,13 @@ class Bank:
         What a model sees, and how often.
     n_channels : int
         Channels to make room for; grows with what comes.
+    early : int
+        Samples before a window that are kept, too.
+
+    Attributes
+    ----------
+    epoch : ndarray of int64, shape (n_slots,)
+        Changes whenever a slot begins to hold another stream: what was kept of it no longer counts.
     """
 
     def __init__(
@@ -95,12 +102,14 @@ class Bank:
         window_s: float,
         hop_s: float,
         n_channels: int = FIRST_CHANNELS,
+        early: int = 0,
     ) -> None:
         self.kind = kind
         self.spec = spec
         self.window = round(window_s * spec.rate_hz)
         self.hop = round(hop_s * spec.rate_hz)
-        self.capacity = self.window + round(SLACK_S * spec.rate_hz)
+        self._kept = self.window + early
+        self.capacity = self._kept + round(SLACK_S * spec.rate_hz)
         self.beds: dict[str, int] = {}
         self.channels: dict[int, tuple[str, ...]] = {}
         self._layouts: dict[Layout, Conditioner] = {}
@@ -115,6 +124,7 @@ class Bank:
         self._present = np.zeros(shape, dtype=np.bool_)
         self._lead_off = np.zeros(shape, dtype=np.bool_)
         self.count = np.zeros(n_slots, dtype=np.int64)
+        self.epoch = np.zeros(n_slots, dtype=np.int64)
         self.n_channels = np.zeros(n_slots, dtype=np.int64)
         self.offset = np.full(n_slots, -1, dtype=np.int64)
         self._reference_in = np.zeros(n_slots, dtype=np.int64)
@@ -214,6 +224,7 @@ class Bank:
         self.channels[slot] = channels
         self.n_channels[slot] = n_channels
         self.count[slot] = 0
+        self.epoch[slot] += 1
         self._fs_hz[slot] = fs_hz
         self._samples_per_output[slot] = float(1 / conditioner.resampler.ratio)
         self._delay_s[slot] = conditioner.delay_s
@@ -251,7 +262,7 @@ class Bank:
         seconds = samples / self._fs_hz[slots] - self._delay_s[slots]
         return np.asarray(self._reference_ns[slots] + np.round(seconds * NS_PER_S).astype(np.int64))
 
-    def gather(self, due: Due, channels: IntArray) -> tuple[FloatArray, BoolArray]:
+    def gather(self, due: Due, channels: IntArray, early: int = 0) -> tuple[FloatArray, BoolArray]:
         """Windows of one channel each.
 
         Parameters
@@ -260,15 +271,17 @@ class Bank:
             Which windows.
         channels : ndarray of int64, shape (n_windows,)
             Which channel of each.
+        early : int
+            So many samples before each window, too; at most those that the bank keeps.
 
         Returns
         -------
-        samples : ndarray of float32, shape (n_windows, window)
+        samples : ndarray of float32, shape (n_windows, early + window)
             Zero before the stream's start.
-        present : ndarray of bool, shape (n_windows, window)
+        present : ndarray of bool, shape (n_windows, early + window)
             False where the sample was missing or before the stream's start.
         """
-        counts = due.ends[:, None] + np.arange(-self.window, 0)
+        counts = due.ends[:, None] + np.arange(-self.window - early, 0)
         where = (due.slots[:, None], channels[:, None], counts % self.capacity)
         inside = counts >= 0
         return np.where(inside, self._samples[where], np.float32(0)), self._present[where] & inside
@@ -303,7 +316,7 @@ class Bank:
         """Copy of one stream's state. Equal state and equal input give equal windows."""
         slot = self.beds[bed]
         layout = self._layout_of[slot]
-        keep = min(int(self.count[slot]), self.window)
+        keep = min(int(self.count[slot]), self._kept)
         at = np.arange(self.count[slot] - keep, self.count[slot]) % self.capacity
         lines = np.ix_(np.array([slot]), np.arange(layout[1]), at)
         return StreamState(
@@ -331,6 +344,8 @@ class Bank:
         self.offset[slot] = state.offset
         at = np.arange(state.count - state.samples.shape[1], state.count) % self.capacity
         lines = np.ix_(np.array([slot]), np.arange(layout[1]), at)
+        # Another version may have kept less, and another bed left its samples here.
+        self._samples[slot], self._present[slot] = 0.0, False
         self._samples[lines], self._raw[lines] = state.samples[None], state.raw[None]
         self._present[lines], self._lead_off[lines] = state.present[None], state.lead_off[None]
         return slot

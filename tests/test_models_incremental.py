@@ -28,8 +28,11 @@ N_STEPS = 31
 def network(config: Architecture = SMALL) -> CnnLstm:
     torch.manual_seed(0)
     made = CnnLstm(config)
-    # Normalisation as after training: folding it must not pass unnoticed.
-    for _ in range(3):
+    # Normalisation as after training: folding it must not pass unnoticed, nor features of other steps.
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.momentum = 1.0
+    for _ in range(4):
         made.front_end(torch.randn(8, config.channels, 200))
     return made.eval()
 

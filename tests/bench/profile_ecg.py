@@ -45,7 +45,7 @@ STAGES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "filter, resample, ring": (("bank.py", "push"),),
     "lead status": (("quality.py", "lead_status"),),
     "gather windows": (("bank.py", "gather"),),
-    "network": (("predictor.py", "__call__"), ("feature_reader.py", "_say")),
+    "network": (("predictor.py", "__call__"), ("feature_reader.py", "_keep"), ("feature_reader.py", "_tell")),
     "beats of windows": (("found_beats.py", "find_beats"),),
     "beat network": (("beat_predictor.py", "features"), ("beat_predictor.py", "both_labels")),
     "beat rows": (("beat_line.py", "remember"),),
@@ -195,10 +195,14 @@ def main() -> None:
     parser.add_argument("--beds", type=int, nargs="+", default=[100, 500, 1000, 2000])
     parser.add_argument("--chunks", type=int, nargs="+", default=[1, 4], help="a second and bed")
     parser.add_argument("--polls", type=int, default=25, help="a second; `wardwave infer` does 25 at most")
+    parser.add_argument("--keep-features", action="store_true", help="as of `wardwave infer`")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    predictor, classes = Predictor(DEFAULT_MODEL, "cpu"), BeatPredictor(DEFAULT_BEATS, "cpu")
+    predictor, classes = (
+        Predictor(DEFAULT_MODEL, "cpu", running=args.keep_features),
+        BeatPredictor(DEFAULT_BEATS, "cpu"),
+    )
     rows = []
     for beds in args.beds:
         for chunks in args.chunks:

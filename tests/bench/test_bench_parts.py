@@ -80,7 +80,7 @@ def test_bank_push_and_gather(benchmark: Any) -> None:
 @pytest.mark.parametrize("n_windows", [1, 16, 64, 256])
 def test_predict(benchmark: Any, n_windows: int) -> None:
     predictor = Predictor("ecg-cnn-lstm-1")
-    shape = (n_windows, predictor.spec.window_samples)
+    shape = (n_windows, predictor.context + predictor.spec.window_samples)
     windows = np.random.default_rng(3).normal(0, 0.3, shape).astype(np.float32)
     said = benchmark(predictor, windows)
     benchmark.extra_info["windows_per_s"] = round(n_windows / benchmark.stats.stats.median)
