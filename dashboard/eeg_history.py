@@ -180,11 +180,8 @@ def read_day(store: Store, bed: str, since_ns: int) -> Day:
         It does not answer.
     """
     points = store.eeg_trend(bed, since_ns=since_ns, step_s=60)
-    alarms = tuple(
-        one.alarm
-        for one in store.alarms(bed=bed, since_ns=since_ns, limit=4 * MOST_EPISODES)
-        if one.alarm.signal == SignalKind.EEG
-    )
+    found = store.alarms(bed=bed, signal=SignalKind.EEG.value, since_ns=since_ns, limit=MOST_EPISODES)
+    alarms = tuple(one.alarm for one in found)
     values: FloatArray = np.array([_numbers(point) for point in points], dtype=np.float32)
     times_s = np.array([point.time_ns / NS_PER_S for point in points], dtype=np.float64)
     return Day(times_s, values.reshape(-1, len(MINUTE_NAMES)), alarms)

@@ -8,15 +8,10 @@ from typing import Final
 from dashboard.background import Prepared
 from dashboard.eeg_headers import Ask, Looked
 from dashboard.snapshots import TraceWindow
-from inference.explanation_eeg import EegExplained, explain_eeg
+from inference.explanation_eeg import AFTER_S, BEFORE_S, EegExplained, explain_eeg
 from ingest.types import NS_PER_S
 from models import cards
 from models.errors import CannotExplain, ModelError
-
-BEFORE_S: Final = 120.0
-"""Of the EEG before the moment: the network's running scale settles in it."""
-AFTER_S: Final = 10.0
-"""And after it: the network looks ahead some seconds."""
 
 _explained: Final = Prepared[Looked](32)
 

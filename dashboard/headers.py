@@ -37,6 +37,7 @@ class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
     """One bed; ``alarms`` are the gravest of its ``alarm_count``.
 
     ``large`` names the number across the room: ``HR``, ``HR sound`` or ``RR``; ``number_age`` is its age.
+    ``undrawn`` says which channels there was no room for.
     """
 
     bed: str
@@ -58,6 +59,7 @@ class BedHeader(msgspec.Struct, frozen=True, rename="camel"):
     alarms: list[AlarmHeader]
     alarm_count: int
     traces: list[TraceHeader]
+    undrawn: str
 
 
 class UrgentHeader(msgspec.Struct, frozen=True, rename="camel"):

@@ -43,6 +43,7 @@ from dashboard.summary import (
     wards_of,
 )
 from dashboard.ward import Ward
+from dashboard.words import count
 from ingest.types import MISSING_INT16, FloatArray, SignalKind
 
 LARGE: Final = {SignalKind.HEART_SOUND: "HR sound", SignalKind.LUNG_SOUND: "RR"}
@@ -126,6 +127,16 @@ def select_streams(bed: BedSnapshot, mode: str) -> list[tuple[StreamSnapshot, li
     return [(stream, [0]) for stream in bed.streams[:2]]
 
 
+def undrawn_words(bed: BedSnapshot) -> str:
+    """Say what a bed's page has no room to draw, and where it is to be seen; nothing where all is drawn."""
+    drawn = {stream.kind: len(channels) for stream, channels in select_streams(bed, "bed")}
+    left = {stream.kind: len(stream.channels) - drawn.get(stream.kind, 0) for stream in bed.streams}
+    eeg = left.pop(SignalKind.EEG, 0)
+    others = sum(left.values())
+    said = [f"{count(eeg, 'more channel')}: see EEG"] if eeg else []
+    return "  ·  ".join([*said, f"{count(others, 'more channel')} not drawn"] if others else said)
+
+
 def first_tiles(beds: Sequence[BedSnapshot]) -> Sequence[BedSnapshot]:
     """Return the beds there is room for, in order: none with an alarm is left out for one without."""
     if len(beds) <= MAX_TILES:
@@ -201,6 +212,7 @@ def _bed_header(ward: Ward, session: ViewSession, bed: BedSnapshot, bodies: list
         ],
         alarm_count=len(bed.alarms),
         traces=traces,
+        undrawn=undrawn_words(bed) if session.mode == "bed" else "",
     )
 
 

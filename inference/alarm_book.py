@@ -136,7 +136,8 @@ class AlarmBook:
             signal=signal,
             kind=spec.kind,
             priority=setting.priority,
-            message=setting.message(signal, change.value),
+            # One that has ended has the reasons of its end.
+            message=setting.message(signal, change.value, () if change.ended_ns else change.reasons),
             onset_ns=change.onset_ns,
             raised_ns=change.raised_ns,
             value=None if change.value is None else round(change.value, 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
@@ -87,7 +87,7 @@ class AlarmSpec(Frozen):
     priority : Priority
         How loud; ``level`` 3 to 1 tells technical alarms apart (``!!!``, ``!!``, ``!``).
     text : str
-        What staff read; value, limit and signal are filled in.
+        What staff read; value, limit, signal and, at its end behind a colon, reasons are filled in.
     texts : mapping
         What they read of some kinds of signal instead.
     condition : str
@@ -141,10 +141,10 @@ class AlarmSpec(Frozen):
     def _fillable(cls, given: str | dict[SignalKind, str]) -> str | dict[SignalKind, str]:
         for text in [given] if isinstance(given, str) else given.values():
             try:
-                text.format(value="", limit="", signal="")
+                text.format(value="", limit="", signal="", reasons="")
             except (KeyError, IndexError, ValueError) as error:
                 raise ValueError(
-                    "only {value}, {limit} and {signal} can be filled in; a brace is written twice"
+                    "only {value}, {limit}, {signal} and {reasons} can be filled in; a brace is written twice"
                 ) from error
         return given
 
@@ -221,7 +221,7 @@ class AlarmSetting:
         old = {name: getattr(self, name) for name in FIELDS}
         return AlarmSetting(self.spec, **{**old, **new}, source=source) if new else self
 
-    def message(self, signal: str, value: float | None) -> str:
+    def message(self, signal: str, value: float | None, reasons: Sequence[str] = ()) -> str:
         """Text with prefix, as staff read it ("*** EXTREME TACHY 152 > 140")."""
         counted = self.spec.beats is not None and self.spec.limit is None
         shown = "" if value is None else f"{value:.0f}" if counted else _rounded(value, self.limit)
@@ -229,7 +229,9 @@ class AlarmSetting:
         name = SIGNAL_NAMES.get(signal, signal.upper())
         prefix = PREFIXES.get(self.priority, "!" * self.spec.level)
         text = self.spec.texts.get(SignalKind(signal), self.spec.text) if self.spec.texts else self.spec.text
-        return f"{prefix} {text.format(value=shown, limit=limit, signal=name)}"
+        filled = text.format(value=shown, limit=limit, signal=name, reasons="; ".join(reasons))
+        # Where nothing speaks for it nothing is announced.
+        return f"{prefix} {filled.removesuffix(': ')}"
 
     def wire(self, signal: str) -> Setting:
         """For the bed's record."""

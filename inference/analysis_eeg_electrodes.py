@@ -71,6 +71,8 @@ def montage_notes(plan: Plan) -> list[str]:
             f"EEG channels {_names(named.repeated)}: mean what an earlier channel means; the first counts: "
             "rename or leave out (channels) the one that is not meant"
         )
+    if named.others:
+        notes.append(f"EEG channels {_names(named.others)}: no EEG by their names, left out of it")
     if named.unknown:
         notes.append(
             f"EEG channels {_names(named.unknown)}: no electrode has such a name, left out: rename them by "

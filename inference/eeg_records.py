@@ -16,6 +16,7 @@ from ingest.montage import Montage
 from ingest.types import NS_PER_S, BoolArray, IntArray, SignalKind, WideFloatArray
 
 MOST_NAMED = 6
+MOST_CHARACTERS = 16
 MOST_LOOKED = 3
 
 
@@ -120,14 +121,21 @@ def predictions(
 
 
 def said_of_electrodes(bank: Bank, slot: int, signs: ChannelSigns, row: int) -> tuple[str, ...]:
-    """Which channels cannot be used, and why ("T7, Cz: off"); a line a sign."""
-    lines = []
+    """Which channels cannot be used, and why ("T7, Cz (off)"): a line a sign, each channel once.
+
+    Names came over the wire, and what is said here is read in the alarm: they are cut.
+    """
+    lines: list[str] = []
+    told = np.zeros(len(bank.channels[slot]), dtype=np.bool_)
     for name in UNUSABLE:
-        columns = np.flatnonzero(getattr(signs, name)[row]).tolist()
+        new = getattr(signs, name)[row][: len(told)] & ~told
+        columns = np.flatnonzero(new)[: max(0, MOST_NAMED - int(told.sum()))].tolist()
+        told |= new
         if columns:
-            more = f" and {len(columns) - MOST_NAMED} more" if len(columns) > MOST_NAMED else ""
-            named = ", ".join(bank.channels[slot][column] for column in columns[:MOST_NAMED])
-            lines.append(f"{named}{more}: {name}")
+            named = ", ".join(bank.channels[slot][column][:MOST_CHARACTERS] for column in columns)
+            lines.append(f"{named} ({name})")
+    if told.sum() > MOST_NAMED:
+        lines[-1] += f" +{told.sum() - MOST_NAMED}"
     return tuple(lines)
 
 

@@ -116,6 +116,7 @@ class Store:
         *,
         bed: str | None = None,
         kind: str | None = None,
+        signal: str | None = None,
         priority: Priority | None = None,
         since_ns: int | None = None,
         until_ns: int | None = None,
@@ -131,6 +132,7 @@ class Store:
         wanted = AlarmFilter(
             beds=() if bed is None else (bed,),
             kinds=() if kind is None else (kind,),
+            signals=() if signal is None else (signal,),
             priorities=() if priority is None else (priority,),
             since_ns=since_ns,
             until_ns=until_ns,

@@ -24,6 +24,7 @@ class AlarmFilter:
 
     beds: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    signals: tuple[str, ...] = ()
     priorities: tuple[Priority, ...] = ()
     states: tuple[AlarmState, ...] = ()
     labels: tuple[Label | Literal["none"], ...] = ()
@@ -67,6 +68,7 @@ def _conditions(wanted: AlarmFilter) -> list[ColumnElement[bool]]:
     for column, among in (
         (alarms.c.bed, wanted.beds),
         (alarms.c.kind, wanted.kinds),
+        (alarms.c.signal, wanted.signals),
         (alarms.c.priority, wanted.priorities),
         (alarms.c.state, wanted.states),
     ):

@@ -28,7 +28,7 @@ EVENTS: Final[dict[str, tuple[SignalKind, str]]] = {
     "apnoea": (SignalKind.LUNG_SOUND, "no breaths"),
     "murmur": (SignalKind.HEART_SOUND, "systolic murmur"),
     "spike-wave": (SignalKind.EEG, "3 Hz spike-and-wave discharge"),
-    "seizure": (SignalKind.EEG, "focal seizure: waves that grow, slow down from 6 to 2 Hz and spread"),
+    "seizure": (SignalKind.EEG, "focal seizure: waves that grow, slow down (4.5-8 to 2-3 Hz) and spread"),
     "burst-suppression": (SignalKind.EEG, "bursts of a second or two between flat stretches"),
     "suppression": (SignalKind.EEG, "hardly any EEG"),
     "blinks": (SignalKind.EEG, "eye blinks"),

@@ -10,13 +10,14 @@ import time
 import msgspec
 import pytest
 
-from dashboard.payload import MAX_TILES, SENT_ALARMS, ViewSession, build_feed
-from dashboard.snapshots import BedSnapshot, VitalSnapshot, WardSnapshot
+from dashboard.payload import MAX_TILES, SENT_ALARMS, ViewSession, build_feed, undrawn_words
+from dashboard.snapshots import BedSnapshot, StreamSnapshot, VitalSnapshot, WardSnapshot
 from dashboard.summary import of_ward, sound_level, soundings, wards_of
 from dashboard.system_state import SILENT_S, SystemState
 from dashboard.ward import Ward
 from dashboard.words import ward_words
 from inference.types import Alarm, AlarmState, Bed, Delay, Priority
+from ingest.types import SignalKind
 from tests.test_dashboard_system import status as a_worker_status
 
 NOW_NS = 1_800_000_000_000_000_000
@@ -208,6 +209,23 @@ def test_a_tile_tells_how_many_alarms_there_are_however_few_are_sent() -> None:
     bed = a_bed(*(an_alarm(f"kind-{number}") for number in range(9)))
     (told,) = header_of(build_feed(Ward(), ViewSession("v"), a_ward(bed)))["beds"]
     assert (len(told["alarms"]), told["alarmCount"]) == (SENT_ALARMS, 9)
+
+
+def test_a_bed_with_more_channels_than_there_is_room_for_says_where_they_are() -> None:
+    def a_stream(kind: SignalKind, n: int) -> StreamSnapshot:
+        names = tuple(str(number) for number in range(n))
+        return StreamSnapshot("bed-01", kind, "d", names, "uV", 256.0, 128.0, 0, 0, 0, 0, 0.1, None)
+
+    def said(*streams: StreamSnapshot) -> str:
+        return undrawn_words(dataclasses.replace(a_bed(), streams=streams))
+
+    ecg, eeg = a_stream(SignalKind.ECG, 2), a_stream(SignalKind.EEG, 19)
+    assert said(eeg) == "7 more channels: see EEG"
+    assert said(ecg, a_stream(SignalKind.EEG, 11)) == "1 more channel: see EEG"
+    assert said(a_stream(SignalKind.ECG, 12), eeg, a_stream(SignalKind.RESP, 1)) == (
+        "19 more channels: see EEG  ·  1 more channel not drawn"
+    )
+    assert said(ecg) == ""
 
 
 def test_the_head_counts_each_priority() -> None:

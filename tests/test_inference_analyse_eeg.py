@@ -203,6 +203,7 @@ BAD = {
     "outside": ("1 annotation outside of the record (0 to 30 s), left out: 'seizure' at 4000 s", True),
     "behind": ("'SZ' from 25 s ends at 65 s, behind the record (30 s): cut there", True),
     "unknown": ("Box: no electrode has such a name, left out: rename", True),
+    "others": ("EEG channels Resp, ECG: no EEG by their names, left out of it", True),
     "few": ("3 of 18 are); hand in more if they were recorded. A seizure there cannot be seen", True),
     "one in mV": ("'C3' has ", True),
     "all in mV": ("is its unit right, or are values in mV called µV? Say it (unit mV)", False),
@@ -230,6 +231,8 @@ def test_bad_input_has_one_clear_line_and_nothing_else_is_lost(
         ]
     elif what == "unknown":
         lines, options = {**lines, "Box": lines["Cz"]}, ReadOptions("eeg")
+    elif what == "others":
+        lines, options = {**lines, "Resp": lines["Cz"], "ECG": 9 * lines["Cz"]}, ReadOptions("eeg")
     elif what == "few":
         lines = {name: lines[name] for name in ("Fp1", "F7", "T7", "P7")}
     elif what == "one in mV":

@@ -195,6 +195,7 @@ def test_an_electrode_that_comes_off_takes_its_derivations_only() -> None:
     flags = simulated_off()
     assert raised(outcome) == ["lead_off"]
     (ended,) = [alarm for alarm in outcome.alarms if alarm.state.value == "ended"]
+    assert ended.message == f"! EEG ELECTRODE OFF OR FLAT: {flags} (flat)", "as it was raised"
     assert ended.ended_ns is not None
     assert 28 <= (ended.ended_ns - T0) / NS_PER_S <= 34
     off = trends(outcome)[20]
@@ -215,7 +216,8 @@ def simulated_off() -> str:
 def test_the_devices_flag_is_believed(eeg: np.ndarray) -> None:
     outcome = play(monitor(), pieces(eeg, off=("Cz", "Pz")))
     assert raised(outcome) == ["lead_off"]
-    assert outcome.alarms[0].reasons == ["Cz, Pz: off"]
+    assert outcome.alarms[0].reasons == ["Cz, Pz (off)"]
+    assert outcome.alarms[0].message == "! EEG ELECTRODE OFF OR FLAT: Cz, Pz (off)"
     assert trends(outcome)[-1].electrodes == {"Cz": ["off"], "Pz": ["off"]}
     assert trends(outcome)[-1].trusted == 16
 
@@ -224,7 +226,7 @@ def test_many_electrodes_off_suspend_the_alarms(eeg: np.ndarray) -> None:
     outcome = play(monitor(), pieces(eeg, off=CHANNELS[:9]))
     assert raised(outcome) == ["unusable"]
     assert "alarms suspended" in outcome.alarms[0].message
-    assert outcome.alarms[0].reasons == [f"{', '.join(CHANNELS[:6])} and 3 more: off"]
+    assert outcome.alarms[0].reasons == [f"{', '.join(CHANNELS[:6])} (off) +3"]
     assert not outcome.vitals[-1].usable
 
 

@@ -212,6 +212,6 @@ class Tile {
     const paused = pauseS > 0 ? `SOUND PAUSED ${Math.ceil(pauseS)} s${by}` : "";
     const off = header.off ? `${header.off} ALARM${header.off > 1 ? "S" : ""} OFF` : "";
     const standby = header.standby && !stale ? "STANDBY" : "";
-    show(this.notes, lost ? "" : [standby, paused, off].filter(Boolean).join("  ·  "));
+    show(this.notes, lost ? "" : [standby, paused, off, header.undrawn].filter(Boolean).join("  ·  "));
   }
 }
