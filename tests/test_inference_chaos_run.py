@@ -1,4 +1,4 @@
-"""The proof in its short form: a small ward is struck for a third of a minute, and nothing is lost or doubled."""
+"""The short form of the proof: a small ward is struck for a third of a minute; nothing is lost or doubled."""
 
 from pathlib import Path
 
