@@ -739,6 +739,7 @@ LONGEST_MS = 30_000
 
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: apt-get install chromium")
+@pytest.mark.slow
 def test_in_a_browser_one_signs_in_stays_over_a_reload_and_is_put_out_when_removed(
     served: tuple[str, UsersFile, Child],
 ) -> None:

@@ -144,6 +144,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: apt-get install chromium")
+@pytest.mark.slow
 def test_alarms_are_reviewed_acknowledged_labelled_and_taken_away(server: tuple[str, Path]) -> None:
     api = pytest.importorskip("playwright.sync_api")
     address, store = server

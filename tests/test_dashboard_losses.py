@@ -82,6 +82,7 @@ def own_broker() -> Iterator[EmbeddedBroker]:
         yield broker
 
 
+@pytest.mark.slow
 def test_each_loss_is_named_and_the_page_recovers_by_itself(
     own_broker: EmbeddedBroker, tmp_path: Path
 ) -> None:

@@ -339,6 +339,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subp
 
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: apt-get install chromium")
+@pytest.mark.slow
 def test_a_frozen_bed_is_scrolled_zoomed_measured_and_explained(
     server: tuple[str, subprocess.Popen[bytes]],
 ) -> None:

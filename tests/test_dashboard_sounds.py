@@ -373,6 +373,7 @@ RIDGE = """node => {
 
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: apt-get install chromium")
+@pytest.mark.slow
 def test_a_tone_stands_at_its_pitch_freezes_plays_and_goes_back_to_live(address: str, tmp_path: Path) -> None:
     api = pytest.importorskip("playwright.sync_api")
     with api.sync_playwright() as playwright:

@@ -372,6 +372,7 @@ def test_a_report_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_command_scores_a_recorded_alarm_and_writes_its_reports(data_dir, tmp_path, capsys):
     arguments = ["score-alarms", "--wfdb", str(data_dir / "cinc2015"), "--records", "a103l", "--no-verdict"]
     arguments += [

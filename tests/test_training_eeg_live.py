@@ -39,6 +39,7 @@ def case(
 
 
 @pytest.mark.kafka
+@pytest.mark.slow
 def test_what_was_played_through_the_broker_is_told_by_its_alarms(
     kafka: Settings, plain_predictor: object
 ) -> None:
