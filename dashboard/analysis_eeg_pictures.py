@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dashboard.analysis_pictures import thinned
+from dashboard.paper import png
 from dashboard.words import clock
 from inference.analysis_eeg_parts import EegLines, EegSeizure
 from inference.analysis_eeg_trace import SPECTRUM_BINS, EegLooked, EegTrace
@@ -76,7 +76,7 @@ def eeg_sheet(
     looked : EegLooked or None
         Shades where the network looked; only in the montage that it sees.
     """
-    return _png(eeg_figure(trace, eeg, begin_s, length_s, _ink(dark), title, montage, uv_mm, looked))
+    return png(eeg_figure(trace, eeg, begin_s, length_s, _ink(dark), title, montage, uv_mm, looked))
 
 
 def eeg_figure(
@@ -119,7 +119,7 @@ def spans_of(eeg: EegFindings) -> list[Span]:
 
 def trends_chart(eeg: EegFindings, trace: EegTrace, duration_s: float, *, dark: bool = False) -> bytes:
     """Probability, aEEG, compressed spectra with their edge, and suppression over the file, as PNG."""
-    return _png(trends_figure(eeg, trace, duration_s, _ink(dark)))
+    return png(trends_figure(eeg, trace, duration_s, _ink(dark)))
 
 
 def trends_figure(eeg: EegFindings, trace: EegTrace, duration_s: float, ink: SheetInk) -> Figure:
@@ -227,9 +227,3 @@ def sheet_title(begin_s: float, length_s: float) -> str:
 
 def _ink(dark: bool) -> SheetInk:
     return SHEET_DARK if dark else SHEET_LIGHT
-
-
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png", facecolor=figure.get_facecolor())
-    return out.getvalue()

@@ -8,6 +8,7 @@ from typing import Final
 
 from dashboard import analysis_eeg_pictures as pictures
 from dashboard import analysis_eeg_words as words
+from dashboard.analysis_html import table
 from dashboard.words import clock
 from inference.analysis_eeg_trace import EegTrace
 from inference.analysis_findings import AlarmFinding, EegFindings
@@ -41,11 +42,11 @@ def eeg_part(
     parts.append(f"<dl>{rows}</dl>")
     parts += [f"<p>{escape(line)}</p>" for line in words.lost_lines(eeg)]
     if eeg.seizures:
-        parts.append(f"<h3>Seizures found</h3>{_table(words.seizure_rows(eeg))}")
+        parts.append(f"<h3>Seizures found</h3>{table(words.seizure_rows(eeg), MAX_ROWS)}")
     compared = words.compared(eeg)
     if compared is not None:
         parts.append(f"<h3>Annotated in the file</h3><p>{escape(compared)}</p>")
-        parts.append(_table(words.annotated_rows(eeg)))
+        parts.append(table(words.annotated_rows(eeg), MAX_ROWS))
     if eeg.alarms:
         parts.append(f"<h3>Alarms that the ward's monitor would have raised</h3>{alarms(eeg.alarms)}")
     if spectra is not None:
@@ -54,7 +55,7 @@ def eeg_part(
         )
         parts.append(f"<p><small>{escape(words.TRENDS_LEGEND)}</small></p>")
         parts.append(_sheets(eeg, trace, spectra, image))
-    parts.append(f"<h3>Electrodes</h3>{_table(words.electrode_rows(eeg))}")
+    parts.append(f"<h3>Electrodes</h3>{table(words.electrode_rows(eeg), MAX_ROWS)}")
     return "\n".join(parts)
 
 
@@ -74,16 +75,3 @@ def _sheets(eeg: EegFindings, trace: Trace, spectra: EegTrace, image: Callable[[
         found.append(f"<p>{left} more seizures are in the table, without a sheet: {escape(at)}</p>")
     found.append(f"<p><small>{escape(words.LEGEND)}</small></p>")
     return "\n".join(found)
-
-
-def _table(rows: words.Rows) -> str:
-    if not rows:
-        return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row.values()) + "</tr>"
-        for row in rows[:MAX_ROWS]
-    )
-    left = len(rows) - MAX_ROWS
-    rest = f"<p>{left} more are in the findings (JSON).</p>" if left > 0 else ""
-    return f"<table><tr>{head}</tr>{body}</table>{rest}"

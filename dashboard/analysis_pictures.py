@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dashboard.paper import PaperMark, paper_strip
+from dashboard.paper import PaperMark, paper_strip, png
 from inference.analysis_findings import AlarmFinding, Beats, EcgFindings
 from inference.analysis_wire import Picture, Trace
 
@@ -28,7 +26,8 @@ RHYTHMS: Final = {
 }
 """Classes that are drawn; ``other`` is what is left."""
 
-_GROUND: Final = {False: ("#fffdfb", "#3a424a", "#dde2e7"), True: ("#0e1216", "#c3ccd4", "#2a343d")}
+GROUND: Final = {False: ("#fffdfb", "#3a424a", "#dde2e7"), True: ("#0e1216", "#c3ccd4", "#2a343d")}
+"""Colours of ground, words and lines, on paper (False) and on a dark page (True)."""
 
 Line = npt.NDArray[np.float64]
 
@@ -97,7 +96,7 @@ def probabilities(ecg: EcgFindings) -> dict[str, tuple[Line, Line]]:
 
 def trend_chart(ecg: EcgFindings, duration_s: float, *, dark: bool = False) -> bytes:
     """Heart rate above, probabilities of rhythms below, as PNG."""
-    ground, ink, grid = _GROUND[dark]
+    ground, ink, grid = GROUND[dark]
     figure = Figure(figsize=(10.5, 4.6), dpi=100, facecolor=ground, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     times, rate = thinned(ecg.rates.times_s, ecg.rates.heart_rate_bpm, peak=False)
@@ -120,12 +119,12 @@ def trend_chart(ecg: EcgFindings, duration_s: float, *, dark: bool = False) -> b
         for stretch in ecg.unusable:
             axes.axvspan(stretch.begin_s / 60, stretch.end_s / 60, color="#888888", alpha=0.35, linewidth=0)
     below.legend(loc="upper right", ncols=5, fontsize=8, facecolor=ground, edgecolor=grid, labelcolor=ink)
-    return _png(figure)
+    return png(figure)
 
 
 def sound_chart(picture: Picture, *, dark: bool = False) -> bytes:
     """Waveform above, log spectrogram below, as PNG."""
-    ground, ink, grid = _GROUND[dark]
+    ground, ink, grid = GROUND[dark]
     figure = Figure(figsize=(10.5, 4.6), dpi=100, facecolor=ground, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     at_s = np.linspace(0, picture.duration_s, len(picture.low))
@@ -143,11 +142,4 @@ def sound_chart(picture: Picture, *, dark: bool = False) -> bytes:
         axes.yaxis.label.set_color(ink)
         for spine in axes.spines.values():
             spine.set_color(grid)
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(out, format="png", facecolor=figure.get_facecolor())
-    return out.getvalue()
+    return png(figure)

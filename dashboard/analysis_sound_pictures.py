@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -10,10 +9,10 @@ from typing import Final, Literal
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dashboard.analysis_pictures import Line
+from dashboard.analysis_pictures import GROUND, Line
+from dashboard.paper import png
 from dashboard.words import clock
 from inference.analysis_findings import SoundCycle, SoundFindings, SoundMark
 from inference.analysis_sound_trace import SoundTrace
@@ -26,7 +25,6 @@ RANGE_NEPERS: Final = 9.0
 
 ROWS: Final = 160
 WAVE: Final = "#0091c2"
-_GROUND: Final = {False: ("#fffdfb", "#3a424a", "#dde2e7"), True: ("#0e1216", "#c3ccd4", "#2a343d")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def sound_sheet(
     explained : SoundExplained or None
         Darkens what the network did not look at within its window.
     """
-    ground, ink, grid = _GROUND[dark]
+    ground, ink, grid = GROUND[dark]
     figure = Figure(figsize=(10.5, 5.2), dpi=100, facecolor=ground, layout="constrained")
     lanes = LANES[trace.signal] if sound.model else ()
     marks = [one for one in sound.marks if one.end_s > begin_s and one.begin_s < begin_s + length_s]
@@ -111,10 +109,7 @@ def sound_sheet(
         axes.yaxis.label.set_color(ink)
         for spine in axes.spines.values():
             spine.set_color(grid)
-    out = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(out, format="png", facecolor=ground)
-    return out.getvalue()
+    return png(figure)
 
 
 def _wave(axes: Axes, trace: SoundTrace, sound: SoundFindings, begin_s: float, length_s: float) -> None:

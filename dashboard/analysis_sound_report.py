@@ -8,6 +8,7 @@ from typing import Final
 
 from dashboard import analysis_pictures as pictures
 from dashboard import analysis_sound_words as words
+from dashboard.analysis_html import table
 from dashboard.analysis_sound_pictures import SHEET_S, sound_sheet
 from dashboard.words import clock
 from inference.analysis_findings import AlarmFinding, SoundFindings
@@ -52,7 +53,7 @@ def sound_part(
             parts.append(image(sound_sheet(trace, sound, begin_s, title=title), title))
         parts.append(f"<p><small>{escape(words.legend(sound))}</small></p>")
     if sound.cycles is not None:
-        parts.append(f"<p>{escape(sound.cycles_from)}</p>{_cycles(sound)}")
+        parts.append(f"<p>{escape(sound.cycles_from)}</p>{table(words.cycle_rows(sound), MAX_CYCLES)}")
     return "\n".join(parts)
 
 
@@ -66,18 +67,3 @@ def sheet_begins_s(sound: SoundFindings, duration_s: float) -> list[float]:
     fullest = sorted(counts, key=lambda at: (-counts[at], at))[:MAX_SHEETS]
     last_s = max(0.0, duration_s - SHEET_S)
     return sorted({min(last_s, at * SHEET_S) for at in fullest})
-
-
-def _cycles(sound: SoundFindings) -> str:
-    rows = words.cycle_rows(sound)
-    if not rows:
-        return ""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(row.get(name, ''))}</td>" for name in names) + "</tr>"
-        for row in rows[:MAX_CYCLES]
-    )
-    left = len(rows) - MAX_CYCLES
-    rest = f"<p>{left} more are in the findings (JSON).</p>" if left > 0 else ""
-    return f"<table><tr>{head}</tr>{body}</table>{rest}"

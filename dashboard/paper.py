@@ -139,10 +139,11 @@ def paper_strip(
         upper_mm -= height
     _marks(axes, marks, length_s, area, ink)
     _words(axes, title, begin_s, length_s, (width_mm, height_mm), ink)
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Draw a figure on its own ground, at its own resolution."""
     out = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(out, format="png", dpi="figure", facecolor=figure.get_facecolor())
