@@ -74,7 +74,7 @@ def floor(n_bytes: float, n_flops: float, beds: int) -> Mapping[str, float]:
     Returns
     -------
     mapping
-        ``bytes`` and ``flops`` a bed-second, and ``floor_us``, the CPU time (µs) that the dearer of both takes.
+        ``bytes`` and ``flops`` a bed-second, and ``floor_us``, CPU time (µs) of the dearer of both.
     """
     least_s = max(floor_of_bytes(n_bytes), floor_of_flops(n_flops))
     return {"bytes": n_bytes / beds, "flops": n_flops / beds, "floor_us": least_s / beds * 1e6}
