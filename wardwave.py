@@ -19,6 +19,7 @@ COMMANDS = {
     "topics": "ingest.cli",
     "infer": "inference.cli",
     "chaos": "inference.chaos_cli",
+    "soak": "inference.chaos_soak_cli",
     "command": "inference.command_cli",
     "alarms": "inference.alarms_cli",
     "score-alarms": "inference.score_cli",

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from inference.chaos_ward import DEVICE, Plan, read_plan
+from inference.chaos_ward import DEVICE, Sent, read_plan
 from ingest.errors import BrokerError, PublishError
 from ingest.publisher import Publisher
 from ingest.settings import Settings, load_settings
@@ -42,20 +42,30 @@ class Journal:
         part.replace(self._path)
 
 
-def play(plan: Plan, journal: Journal, settings: Settings, wait_until: Callable[[int], None]) -> None:
+def play(
+    start_ns: int,
+    seconds: Sequence[Sequence[Sent]],
+    journal: Journal,
+    settings: Settings,
+    wait_until: Callable[[int], None],
+) -> None:
     """Send what the journal does not have, each second when it is over, until all is acknowledged.
 
     Parameters
     ----------
+    start_ns : int
+        When the first second begins.
+    seconds : sequence
+        What is complete after each second.
     wait_until : callable
         Returns at that time (ns since the epoch), at once where it has passed.
     """
-    while journal.read() < len(plan.seconds):
+    while journal.read() < len(seconds):
         try:
             with Publisher(settings, device=DEVICE, timeout_s=DELIVERY_S) as publisher:
-                for number in range(journal.read(), len(plan.seconds)):
-                    wait_until(plan.start_ns + (number + 1) * NS_PER_S)
-                    for one in plan.seconds[number]:
+                for number in range(journal.read(), len(seconds)):
+                    wait_until(start_ns + (number + 1) * NS_PER_S)
+                    for one in seconds[number]:
                         publisher.send_raw(one.bed.encode(), one.value)
                     publisher.flush()
                     journal.write(number + 1)
@@ -71,7 +81,8 @@ def wait(time_ns: int) -> None:
 def main(plan: str, journal: str) -> None:
     """Play a plan in real time."""
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    play(read_plan(Path(plan)), Journal(Path(journal)), load_settings(), wait)
+    asked = read_plan(Path(plan))
+    play(asked.start_ns, asked.seconds, Journal(Path(journal)), load_settings(), wait)
 
 
 if __name__ == "__main__":

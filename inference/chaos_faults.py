@@ -32,6 +32,7 @@ IN_FLIGHT_S: Final = 0.2
 
 LEAST_WORKERS: Final = 2
 MOST_PUT_OFF: Final = 12
+MOST_SHOWN: Final = 8
 APART_S: Final = 30.0
 MOST_WORKERS: Final = 4
 SHARE: Final = 0.5
@@ -86,12 +87,22 @@ class FaultOptions:
         After which silence the broker takes a member for dead.
     restart_broker : callable or None
         Kills the broker and starts it again, where it keeps its data.
+    rest_s : tuple of float
+        Least and greatest time between two faults.
+    again_s : float
+        After a fault something new must be said of every bed within this.
+    spare : bool
+        The first worker and the recorder are never ended, only paused and cut off, so that one process of
+        each kind lives through it all; the number of workers stays.
     """
 
     seed: int
     workers: int
     session_s: float
     restart_broker: Callable[[], None] | None = None
+    rest_s: tuple[float, float] = GUST_S
+    again_s: float = AGAIN_S
+    spare: bool = False
 
 
 class Faults:
@@ -133,7 +144,12 @@ class Faults:
         self.done: list[Fault] = []
 
     def _deal(self) -> Iterator[str]:
-        cards = [f"{WORKER}.{name}" for name, n in WORKERS.items() for _ in range(n)]
+        cards = [
+            f"{WORKER}.{name}"
+            for name, n in WORKERS.items()
+            for _ in range(n)
+            if not (self._options.spare and name in ("kill_all", "add", "remove"))
+        ]
         if self._proxy is not None:
             cards += [f"link.{name}" for name, n in LINK.items() for _ in range(n)]
             cards += ["storm."] * STORMS
@@ -157,7 +173,7 @@ class Faults:
             # Devices that stand still would be taken for workers that do.
             with self._side(RECORDER), self._side(None if card in MEASURED else DEVICE):
                 self._strike(role, name)
-            self._rest(self._length(GUST_S))
+            self._rest(self._length(self._options.rest_s))
 
     def _draw(self) -> str:
         """Next card; those that need a second worker wait until there is one."""
@@ -191,11 +207,12 @@ class Faults:
         return self._observer.first_after(bed, since_s)
 
     def _until(self, what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + AGAIN_S
+        again_s = self._options.again_s
+        deadline = time.monotonic() + again_s
         while not condition():
             if time.monotonic() > deadline:
                 last = self.done[-1] if self.done else None
-                raise ChaosError(f"waited {AGAIN_S:g} s until {what}, in vain; the last fault was {last}")
+                raise ChaosError(f"waited {again_s:g} s until {what}, in vain; the last fault was {last}")
             self._rest(0.05)
 
     def _rest(self, seconds: float) -> None:
@@ -228,7 +245,7 @@ class Faults:
         if not running or self._random.random() > SIDE_SHARE:
             yield
             return
-        name = self._random.choice(SIDE)
+        name = "pause" if self._options.spare and role == RECORDER else self._random.choice(SIDE)
         victim = running[0]
         with self._fault(f"{role}.{name}", str(victim.pid)):
             if name == "kill":
@@ -261,10 +278,12 @@ class Faults:
             with self._fault("broker.restart", "the broker"):
                 self._options.restart_broker()
 
-    def _victim(self) -> Member:
+    def _victim(self, name: str) -> Member:
         """A worker that has beds, where one has."""
         holdings, homes = self._observer.holdings(), set(self._home.values())
         running = self._crew.of(WORKER)
+        if self._options.spare and name not in ("pause", "freeze"):
+            running = running[1:] or running
         busy = [one for one in running if holdings.get(one.pid, set()) & homes]
         return self._random.choice(busy or running)
 
@@ -282,9 +301,10 @@ class Faults:
                 self._workers_wanted = min(MOST_WORKERS, len(running) + 1)
                 self._staff()
             return
-        victim = self._victim()
+        victim = self._victim(name)
         beds = self._beds_of(victim)
-        with self._fault(f"worker.{name}", f"{victim.pid} ({', '.join(beds) or 'no bed'})") as fault:
+        shown = ", ".join(beds) if len(beds) <= MOST_SHOWN else f"{len(beds)} beds"
+        with self._fault(f"worker.{name}", f"{victim.pid} ({shown or 'no bed'})") as fault:
             began_s = time.monotonic()
             if name in ("pause", "freeze"):
                 beyond = self._options.session_s + self._length(BEYOND_S)

@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 
 from inference.chaos_said import NO_DATA
 from inference.status import INFER, RECORD, RUNNING
-from inference.types import Alarm, PredictionBatch, VitalBatch, WorkerStatus
+from inference.types import Alarm, Prediction, PredictionBatch, Vital, VitalBatch, WorkerStatus
 from ingest import kafka
 from ingest.settings import Settings
 
@@ -86,10 +86,16 @@ class Observer:
                 self._silent.add(alarm.id)
         else:
             for item in msgspec.json.decode(value, type=PredictionBatch | VitalBatch).items:
-                if item.id not in self._known:
-                    self._known.add(item.id)
+                if self._is_new(item):
                     self._heard[item.bed].append(now_s)
                     self._newest_s = now_s
+
+    def _is_new(self, item: Prediction | Vital) -> bool:
+        """Whether it had not been said before; note it."""
+        if item.id in self._known:
+            return False
+        self._known.add(item.id)
+        return True
 
     def check(self) -> None:
         """Do nothing while it reads.

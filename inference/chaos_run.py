@@ -30,7 +30,7 @@ from inference.chaos_ward import Plan, WardOptions, make_plan
 from inference.errors import ChaosError
 from inference.status import INFER, RECORD
 from ingest import kafka, version
-from ingest.broker import EmbeddedBroker
+from ingest.broker import DEFAULT_MAX_MEMORY_BYTES, EmbeddedBroker
 from ingest.publisher import Publisher
 from ingest.settings import KafkaSettings, Settings, Topics
 from ingest.types import NS_PER_S
@@ -77,6 +77,8 @@ class ChaosOptions:
         Kills and restarts this Kafka, which keeps its data.
     partitions : int
         Of all topics, which are this run's own.
+    broker_bytes : int
+        Most memory of the embedded broker.
     """
 
     ward: WardOptions
@@ -88,6 +90,7 @@ class ChaosOptions:
     proxy_at: str | None = None
     broker_command: str | None = None
     partitions: int = 8
+    broker_bytes: int = DEFAULT_MAX_MEMORY_BYTES
 
 
 class Run:
@@ -103,9 +106,21 @@ class Run:
         The chaos run.
     folder : Path
         For its files.
+    device : str
+        Module that plays the plan.
+    observer : Observer or None
+        Who watches; by default one that knows everything that was said.
     """
 
-    def __init__(self, name: str, settings: Settings, options: ChaosOptions, folder: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        options: ChaosOptions,
+        folder: Path,
+        device: str = "inference.chaos_device",
+        observer: Observer | None = None,
+    ) -> None:
         self.settings = settings
         self._options = options
         self.database = folder / f"{name}.sqlite"
@@ -117,10 +132,10 @@ class Run:
         commands = {
             WORKER: [*quiet, *worker],
             RECORDER: [*quiet, "record", "--url", f"sqlite:///{self.database}"],
-            DEVICE: ["inference.chaos_device", str(self.plan_file), str(folder / f"{name}.journal")],
+            DEVICE: [device, str(self.plan_file), str(folder / f"{name}.journal")],
         }
         self.crew = Crew(settings, commands, logs)
-        self.observer = Observer(settings)
+        self.observer = observer or Observer(settings)
 
     @contextmanager
     def running(self, n_workers: int) -> Iterator[None]:
@@ -206,13 +221,13 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
         There is no broker.
     """
     mark = uuid.uuid4().hex[:6]
-    with _broker(options) as (address, proxy):
+    with broker_of(options) as (address, proxy):
         runs = {
-            "chaos": Run("chaos", _settings(options, address, f"chaos-{mark}"), options, folder),
+            "chaos": Run("chaos", settings_of(options, address, f"chaos-{mark}"), options, folder),
             # As fast as it goes, a backlog may take long: nobody shall be taken for dead over it.
             "calm": Run(
                 "calm",
-                _settings(options, address, f"calm-{mark}", max_poll_interval_ms=CALM_POLL_MS),
+                settings_of(options, address, f"calm-{mark}", max_poll_interval_ms=CALM_POLL_MS),
                 options,
                 folder,
             ),
@@ -300,14 +315,15 @@ def _n_raw(settings: Settings) -> int:
     return sum(kafka.end_offsets(settings, parts).values())
 
 
-def _settings(options: ChaosOptions, address: KafkaSettings, mark: str, **others: int) -> Settings:
+def settings_of(options: ChaosOptions, address: KafkaSettings, mark: str, **others: int) -> Settings:
+    """Give a run its own topics and group."""
     names = {name: f"{mark}.{name}" for name in Topics.model_fields}
     own = {"group_id": mark, "partitions": options.partitions, **others}
     return Settings(kafka=address.model_copy(update=own), topics=Topics(**names))
 
 
 @contextmanager
-def _broker(options: ChaosOptions) -> Iterator[tuple[KafkaSettings, Proxy | None]]:
+def broker_of(options: ChaosOptions) -> Iterator[tuple[KafkaSettings, Proxy | None]]:
     """A broker to talk to, and the proxy on the way to it where there can be one."""
     if options.broker is None:
         with socket.socket() as probe:
@@ -315,7 +331,7 @@ def _broker(options: ChaosOptions) -> Iterator[tuple[KafkaSettings, Proxy | None
             port = int(probe.getsockname()[1])
         with (
             Proxy(("127.0.0.1", port), seed=options.seed) as proxy,
-            EmbeddedBroker(port, advertised=proxy.address),
+            EmbeddedBroker(port, options.broker_bytes, advertised=proxy.address),
         ):
             yield KafkaSettings(bootstrap_servers=proxy.address), proxy
     elif options.proxy_at is None:

@@ -221,11 +221,11 @@ def test_a_device_that_died_goes_on_with_the_second_that_was_not_acknowledged(
 
     journal = Journal(tmp_path / "journal")
     with pytest.raises(Cut):
-        play(plan, journal, kafka, die_in(2))
+        play(plan.start_ns, plan.seconds, journal, kafka, die_in(2))
     assert journal.read() == 2
     # The last acknowledgement did not reach the disk.
     journal.write(1)
-    play(plan, journal, kafka, lambda _: None)
+    play(plan.start_ns, plan.seconds, journal, kafka, lambda _: None)
     raw = read_all(kafka, kafka.topics.raw, lambda values: len(values) >= plan.n_records + 3)
     chunks = [wire.decode(value, wire.AVRO, 1_000_000) for value in raw]
     seqs = {
