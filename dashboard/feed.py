@@ -22,10 +22,10 @@ from kafka.errors import KafkaError
 from dashboard.system_state import MOST_LETTERS, Refused, SystemState
 from dashboard.ward import Ward
 from inference.types import Alarm, Bed, PredictionBatch, VitalBatch, WorkerStatus
+from ingest.admission import admit
 from ingest.errors import BadChunk, BrokerError, IngestError
 from ingest.kafka import consumer, end_offsets, offsets_for_times
 from ingest.settings import Settings
-from ingest.wire import check_key, check_time, decode
 
 log = logging.getLogger(__name__)
 
@@ -116,16 +116,8 @@ class RecordReader:
 
     def _read_value(self, record: Record, value: bytes, age_s: float) -> None:
         if record.topic == self._topics.raw:
-            content_type = dict(record.headers).get("content-type")
-            chunk = decode(
-                value,
-                content_type.decode("ascii", "replace") if content_type else None,
-                self._limits.max_record_bytes,
-            )
             # What the worker refuses is not shown either.
-            check_key(chunk, record.key)
-            check_time(chunk, record.timestamp, self._limits)
-            self._ward.add_chunk(chunk, age_s)
+            self._ward.add_chunk(admit(record, self._limits), age_s)
         elif record.topic == self._topics.vitals:
             for vital in self._vitals.decode(value).items:
                 self._ward.add_vital(vital, age_s)

@@ -9,7 +9,6 @@ record.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import math
 import time
@@ -20,11 +19,11 @@ from typing import Final, Protocol
 import msgspec
 
 from inference.errors import BadCommand
+from ingest import signing
 from ingest.settings import CommandSettings
 from ingest.types import NS_PER_S
 
-HEADER: Final = "signature"
-_PREFIX: Final = b"wardwave.command.1\n"
+HEADER: Final = signing.SIGNATURE
 MOST_IDS: Final = 1_000
 MOST_LABEL: Final = 64
 MOST_ID: Final = 300
@@ -262,7 +261,7 @@ def sign(key: bytes, value: bytes, settings: CommandSettings) -> bytes:
 
 
 def _mac(secret: str, key: bytes, value: bytes) -> bytes:
-    return hmac.new(secret.encode(), _PREFIX + key + b"\n" + value, hashlib.sha256).hexdigest().encode()
+    return signing.mac(secret.encode(), signing.COMMAND, key, value)
 
 
 def is_signed(record: CommandRecord, settings: CommandSettings) -> bool:

@@ -8,7 +8,8 @@ import msgspec
 
 from inference.intake import RawRecord
 from inference.types import DeviceAlarm
-from ingest import wire
+from ingest import signing, wire
+from ingest.admission import content_type
 from ingest.errors import BadChunk
 from ingest.kafka import partition_for
 from ingest.settings import IngestSettings
@@ -28,13 +29,6 @@ KIND_OF: Final = {
 LONGEST: Final = {"id": 200, "bed": 64, "device": 64, "kind": 64}
 LONGEST_MESSAGE: Final = 500
 MAX_BYTES: Final = 10_000
-CONTENT_TYPE: Final = "content-type"
-
-
-def content_type(record: RawRecord) -> str | None:
-    """Return the header that names a record's form, None where there is none."""
-    found = (value or b"" for name, value in record.headers if name == CONTENT_TYPE)
-    return next((value.decode(errors="replace") for value in found), None)
 
 
 class _Head(msgspec.Struct):
@@ -60,7 +54,9 @@ def read(record: RawRecord, n_partitions: int, settings: IngestSettings) -> Devi
     BadChunk
         With a dead letter's reason, and nothing else, whatever the bytes are.
     """
+    by = signing.signer(signing.DEVICE_ALARM, record, settings)
     alarm = _decode(record)
+    signing.check_signer(by, alarm.device)
     for name, most in LONGEST.items():
         _check_label(name, getattr(alarm, name), most)
     n_message = len(alarm.message or "")
@@ -87,7 +83,7 @@ def _decode(record: RawRecord) -> DeviceAlarm:
         raise BadChunk("malformed", "the record has no value; send a device alarm")
     if len(value) > MAX_BYTES:
         raise BadChunk("oversized", f"{len(value)} bytes; a device alarm has {MAX_BYTES} at most")
-    form = content_type(record)
+    form = content_type(record.headers)
     if form is not None and form.partition(";")[0].strip().lower() != wire.JSON:
         raise BadChunk("unknown_content_type", f"header content-type={short(form)}; send {wire.JSON}")
     try:
@@ -111,9 +107,9 @@ def _check_label(name: str, value: str, most: int) -> None:
 
 def _check_time(alarm: DeviceAlarm, received_ms: int, settings: IngestSettings) -> None:
     ahead_s = (alarm.time_ns - received_ms * 1_000_000) / NS_PER_S
-    if ahead_s > settings.max_future_s or -ahead_s > settings.max_past_s:
+    if ahead_s > settings.max_future_s or -ahead_s > settings.past_s:
         words = "after" if ahead_s > 0 else "before"
-        limit = "max_future_s" if ahead_s > 0 else "max_past_s"
+        limit = "max_future_s" if ahead_s > 0 else settings.past_limit
         raise BadChunk(
             "time_travel",
             f"time_ns={alarm.time_ns}: it sounded {abs(ahead_s):.1f} s {words} its receipt, more than "

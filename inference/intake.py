@@ -15,7 +15,7 @@ from kafka import TopicPartition
 from inference.no_data import StreamKey
 from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import DeadLetter
-from ingest import wire
+from ingest.admission import admit
 from ingest.conditioning import ECG, EEG, HEART, LUNG, PULSE, ConditioningSpec
 from ingest.continuity import Continuity, Piece
 from ingest.errors import MAX_DETAIL, BadChunk
@@ -127,18 +127,8 @@ class Partition:
             into.pieces.extend((stream.bed, piece) for piece in pieces)
 
     def _decode(self, record: RawRecord) -> Chunk:
-        content_type = next(
-            (
-                (value or b"").decode(errors="replace")
-                for name, value in record.headers
-                if name == "content-type"
-            ),
-            None,
-        )
-        chunk = wire.decode(record.value, content_type, self._settings.max_record_bytes)
-        wire.check_key(chunk, record.key)
+        chunk = admit(record, self._settings)
         self._check_home(chunk)
-        wire.check_time(chunk, record.timestamp, self._settings)
         if chunk.duration_s > self._settings.max_chunk_s:
             raise BadChunk(
                 "invalid_field",

@@ -13,12 +13,11 @@ from typing import Final
 
 import numpy as np
 
-from inference.device_alarms import content_type
 from inference.errors import NotJudged
 from inference.intake import RawRecord
 from inference.verdict_beats import BeatSource
 from inference.verdict_views import PULSE, AlarmViews, PulseSignal, views_of
-from ingest import wire
+from ingest.admission import admit
 from ingest.conditioning import ECG
 from ingest.continuity import Continuity, Piece
 from ingest.errors import BadChunk
@@ -180,8 +179,7 @@ class BedPast:
         if record.key != self._key:
             return
         try:
-            chunk = wire.decode(record.value, content_type(record), self._settings.max_record_bytes)
-            wire.check_time(chunk, record.timestamp, self._settings)
+            chunk = admit(record, self._settings)
             if chunk.kind is SignalKind.ECG or chunk.kind in PULSE_KINDS:
                 line = self._lines.setdefault(chunk.kind, Line(self._until_ns, self._settings))
                 line.push(chunk, record.offset, record.timestamp)

@@ -11,7 +11,8 @@ from kafka import KafkaConsumer, TopicPartition
 from inference.intake import RawRecord
 from inference.reading import RawReader
 from inference.strips import Received
-from ingest import kafka
+from ingest import kafka, signing
+from ingest.admission import content_type
 from ingest.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -23,9 +24,9 @@ MOST_RECORDS: Final = 2_000
 
 def received(record: RawRecord) -> Received:
     """What is kept of a raw record."""
-    content_type = dict(record.headers).get("content-type")
-    said = None if content_type is None else content_type.decode("ascii", "replace")
-    return Received(record.offset, record.timestamp, record.value or b"", said)
+    signed = tuple(one for one in record.headers if one[0] in (signing.SIGNATURE, signing.SIGNED_BY))
+    said = content_type(record.headers)
+    return Received(record.offset, record.timestamp, record.value or b"", said, signed)
 
 
 class RawHistory:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest import wire
+from ingest.admission import Raw, admit
 from ingest.continuity import Continuity, Piece
 from ingest.errors import BadChunk
 from ingest.settings import IngestSettings
@@ -133,6 +134,8 @@ class Received:
     timestamp_ms: int
     value: bytes
     content_type: str | None
+    signature: tuple[tuple[str, bytes | None], ...] = ()
+    """Headers of the signature, where there is one."""
 
     def chunk(self, bed: str, limits: IngestSettings) -> Chunk:
         """Decode.
@@ -142,10 +145,9 @@ class Received:
         BadChunk
             The worker refuses it, too.
         """
-        chunk = wire.decode(self.value, self.content_type, limits.max_record_bytes)
-        wire.check_key(chunk, bed.encode())
-        wire.check_time(chunk, self.timestamp_ms, limits)
-        return chunk
+        form = () if self.content_type is None else (("content-type", self.content_type.encode()),)
+        record = Raw(self.timestamp_ms, bed.encode(), self.value, (*form, *self.signature))
+        return admit(record, limits)
 
 
 def span(onset_ns: int, raised_ns: int) -> tuple[int, int]:

@@ -12,14 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal, Self
 
 import numpy.typing as npt
 from kafka.errors import KafkaError
 
-from ingest import kafka, wire
+from ingest import kafka, signing, wire
 from ingest.errors import BadChunk, PublishError
 from ingest.settings import Settings, load_settings
 from ingest.wire_encode import Scale
@@ -63,6 +63,7 @@ class PublisherStats:
 class _Record:
     key: bytes
     value: bytes
+    signature: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 class Publisher:
@@ -190,6 +191,8 @@ class Publisher:
         ------
         BadChunk
             The chunk would be refused by the worker; nothing was sent.
+        SettingsError
+            Records are to be signed (``WARDWAVE_INGEST__DEVICE_KEYS``) and there is no key of the device.
         PublishError
             The publisher is closed, or there was no room for ``timeout_s`` (``on_full="block"``).
         """
@@ -218,8 +221,9 @@ class Publisher:
                 content_type=self._content_type,
             )
             self._check(value, start_ns)
+            signature = signing.headers(signing.CHUNK, device, bed.encode(), value, self._settings.ingest)
             self._next_seq[stream] = number + 1
-            self._accept(_Record(bed.encode(), value))
+            self._accept(_Record(bed.encode(), value, signature))
 
     def _check(self, value: bytes, start_ns: int) -> None:
         """Refuse at once what the worker would refuse for its size or its clock.
@@ -244,7 +248,7 @@ class Publisher:
             )
 
     def send_raw(self, key: bytes, value: bytes) -> None:
-        """Send bytes as they are, for tools that send what a broken device would send.
+        """Send bytes as they are, unsigned, for tools that send what a broken device would send.
 
         Raises
         ------
@@ -357,7 +361,10 @@ class Publisher:
         while True:
             try:
                 future = self._producer.send(
-                    self._settings.topics.raw, record.value, key=record.key, headers=self._headers
+                    self._settings.topics.raw,
+                    record.value,
+                    key=record.key,
+                    headers=[*self._headers, *record.signature],
                 )
             except KafkaError as error:
                 if error.retriable and time.monotonic() < deadline and not self._closing:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest.device_keys import MIN_KEY_CHARACTERS, keys_of
 from ingest.errors import SettingsError
-
-MIN_KEY_CHARACTERS = 32
 
 
 class KafkaSettings(BaseModel):
@@ -84,6 +84,38 @@ class IngestSettings(BaseModel):
     device_silence_s: float = Field(
         default=10.0, gt=0, description="after this another device may take the signal"
     )
+    device_keys: Path | None = Field(
+        default=None, description="TOML file of devices' keys; then only signed records are taken"
+    )
+    replay_window_s: float = Field(
+        default=300.0, gt=0, description="a signed chunk further behind receive time is refused: sent again"
+    )
+
+    @property
+    def past_s(self) -> float:
+        """How far behind its receipt a record may begin."""
+        return self.max_past_s if self.device_keys is None else min(self.max_past_s, self.replay_window_s)
+
+    @property
+    def past_limit(self) -> str:
+        """Name of the setting that says so."""
+        return "max_past_s" if self.past_s == self.max_past_s else "replay_window_s"
+
+    @field_validator("device_keys", mode="before")
+    @classmethod
+    def _no_keys(cls, value: object) -> object:
+        """An empty variable, as compose files pass it, sets nothing."""
+        return None if value == "" else value
+
+    @field_validator("device_keys")
+    @classmethod
+    def _usable(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                keys_of(value)
+            except SettingsError as error:
+                raise ValueError(str(error)) from error
+        return value
 
 
 class CommandSettings(BaseModel):

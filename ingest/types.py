@@ -62,6 +62,7 @@ DEAD_LETTER_REASONS: Final = (
     "key_mismatch",
     "second_device",
     "late",
+    "bad_signature",
 )
 
 

@@ -50,11 +50,11 @@ def check_time(chunk: Chunk, receive_ms: int, settings: IngestSettings) -> None:
             f"start_ns={chunk.start_ns}: the chunk ends {ahead_s:.1f} s after its receipt, more than "
             f"max_future_s={settings.max_future_s:g}; set the device's clock",
         )
-    if behind_s > settings.max_past_s:
+    if behind_s > settings.past_s:
         raise BadChunk(
             "time_travel",
             f"start_ns={chunk.start_ns}: the chunk begins {behind_s:.1f} s before its receipt, more than "
-            f"max_past_s={settings.max_past_s:g}; set the device's clock or send sooner",
+            f"{settings.past_limit}={settings.past_s:g}; set the device's clock or send sooner",
         )
 
 

@@ -1,0 +1,119 @@
+"""Keys of devices: a TOML file with a line a device, read anew when it changes.
+
+``"monitor-7" = "the key"``, or a list of keys while a new one is brought in: the first signs, all are
+believed. Workers have the keys of all devices, a device has a file with its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from ingest.errors import SettingsError
+
+logger = logging.getLogger(__name__)
+
+MIN_KEY_CHARACTERS: Final = 32
+LOOK_S: Final = 2.0
+"""How often it is looked whether the file has changed."""
+
+_Keys = Mapping[str, tuple[bytes, ...]]
+
+
+class DeviceKeys:
+    """Keys by device.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    clock : callable
+        Monotonic seconds.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be used; names it and the device, never a key.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen = _seen(path)
+        self._keys = _read(path)
+        self._look_at_s = clock() + LOOK_S
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    def of(self, device: str) -> tuple[bytes, ...]:
+        """Keys of a device, the newest first; none for one that is not in the file."""
+        now_s = self._clock()
+        if now_s >= self._look_at_s:
+            with self._lock:
+                self._look_at_s = now_s + LOOK_S
+                self._look()
+        return self._keys.get(device, ())
+
+    def _look(self) -> None:
+        """Read the file anew if it has changed; one that cannot be used changes nothing."""
+        try:
+            seen = _seen(self._path)
+            if seen != self._seen:
+                self._keys, self._seen = _read(self._path), seen
+                logger.info("keys of %d devices read from %s", len(self._keys), self._path)
+        except SettingsError as error:
+            logger.error("the keys that were read before go on: %s", error)
+
+
+@lru_cache(maxsize=8)
+def keys_of(path: Path) -> DeviceKeys:
+    """Keys of a file, shared by all who read records in this process.
+
+    Raises
+    ------
+    SettingsError
+        As :class:`DeviceKeys`.
+    """
+    return DeviceKeys(path)
+
+
+def _seen(path: Path) -> tuple[int, int, int]:
+    try:
+        now = path.stat()
+    except OSError as error:
+        raise SettingsError(f"device keys {path}: {error.strerror}; docs/security.md says how") from error
+    if now.st_mode & 0o007:
+        raise SettingsError(f"device keys {path}: everybody may read it; chmod 600 {path}")
+    return now.st_ino, now.st_mtime_ns, now.st_size
+
+
+def _read(path: Path) -> _Keys:
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"device keys {path}: {error.strerror}") from error
+    except ValueError as error:
+        # Of TOML or UTF-8; neither says what stands there.
+        raise SettingsError(f"device keys {path}: no TOML ({type(error).__name__})") from None
+    return {device: _checked(path, device, value) for device, value in found.items()}
+
+
+def _checked(path: Path, device: str, value: object) -> tuple[bytes, ...]:
+    given = value if isinstance(value, list) else [value]
+    keys = tuple(key for key in given if isinstance(key, str) and len(key) >= MIN_KEY_CHARACTERS)
+    if not keys or len(keys) < len(given):
+        raise SettingsError(
+            f"device keys {path}: {device[:64]!r}: give a text of {MIN_KEY_CHARACTERS} characters or more, "
+            "or a list of such: openssl rand -hex 32"
+        )
+    return tuple(key.encode() for key in keys)
