@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from inference.errors import UnfitModel
-from inference.predictor import BATCH_SIZES, CPU_BATCH_SIZES, pick_device
+from inference.gpu import CPU, BatchRunner, Part
+from inference.predictor import CPU_BATCH_SIZES, on_device, pick_device, sizes_on
 from ingest.types import FloatArray, IntArray
 from models import store
 from models.beat_rows import FS_HZ, ROW
@@ -33,8 +35,8 @@ class BeatPredictor:
     """
 
     def __init__(self, model: str, device: str | None = None, sizes: tuple[int, ...] | None = None) -> None:
-        self.device = pick_device(device)
-        self._network, self.spec = store.load(model, self.device)
+        wanted = pick_device(device)
+        self._network, self.spec = store.load(model, CPU)
         front_end = self._network.front_end
         if not isinstance(front_end, BeatFeatures) or self.spec.step_classes != STEP_CLASSES:
             raise UnfitModel(f"model {self.spec.name}: its steps are no beats; give one of task 'beats'")
@@ -44,36 +46,36 @@ class BeatPredictor:
                 f"model {self.spec.name}: rows of {row} numbers at {self.spec.fs_hz:g} Hz; this version "
                 f"makes {ROW} at {FS_HZ:g} Hz"
             )
-        self._front_end = front_end
         self.width = front_end.width
         self.beats = round(self.spec.window_s)
         self._gains = np.array(self.spec.beat_gains, dtype=np.float64)
-        self._sizes = sizes or (CPU_BATCH_SIZES if self.device.type == "cpu" else BATCH_SIZES)
-        for size in self._sizes:
-            self.labels(np.zeros((size, self.beats, self.width), dtype=np.float32), -1)
-            self.features(np.zeros((size, ROW), dtype=np.float32))
+        both = (wanted, sizes or sizes_on(wanted), sizes or CPU_BATCH_SIZES)
+        self._features = BatchRunner(self._features_on, [(ROW,)], *both)
+        self._last_two = BatchRunner(self._last_two_on, [(self.beats, self.width)], *both)
 
-    def _batches(self, x: FloatArray) -> list[tuple[FloatArray, int]]:
-        """Batches of fixed sizes (padded with zeros), each with how many of it are real."""
-        most = self._sizes[-1]
-        found = []
-        for begin in range(0, len(x), most):
-            part = x[begin : begin + most]
-            size = next(size for size in self._sizes if size >= len(part))
-            padded = np.zeros((size, *x.shape[1:]), dtype=np.float32)
-            padded[: len(part)] = part
-            found.append((padded, len(part)))
-        return found
+    @property
+    def device(self) -> torch.device:
+        """Where it computes now: the CPU once a GPU was lost."""
+        return self._last_two.device
+
+    def _features_on(self, device: torch.device) -> Part:
+        front_end = on_device(self._network, device).front_end
+        assert isinstance(front_end, BeatFeatures)
+        return lambda rows: (front_end.features(rows),)
+
+    def _last_two_on(self, device: torch.device) -> Part:
+        network = on_device(self._network, device)
+
+        def last_two(features_BTF: Tensor) -> tuple[Tensor]:
+            return (network.head_outputs(features_BTF.transpose(1, 2)).step_logits[:, -2:].softmax(-1),)
+
+        return last_two
 
     def features(self, rows: FloatArray) -> FloatArray:
         """Features of single beats, (n, ROW) to (n, width); zeros for rows of zeros."""
-        parts = []
-        with torch.inference_mode():
-            for padded, n in self._batches(rows):
-                x = torch.from_numpy(padded).to(self.device)
-                parts.append(self._front_end.features(x)[:n].cpu().numpy())
+        (made,) = self._features(rows)
         real = (rows != 0).any(axis=1)
-        joined: FloatArray = np.concatenate(parts) * real[:, None]
+        joined: FloatArray = made * real[:, None]
         return joined
 
     def labels(self, features: FloatArray, at: int) -> IntArray:
@@ -95,11 +97,6 @@ class BeatPredictor:
 
     def both_labels(self, features: FloatArray) -> IntArray:
         """Classes of the last two beats of each sequence, (n, T, width) to (n, 2)."""
-        parts = []
-        with torch.inference_mode():
-            for padded, n in self._batches(features):
-                x = torch.from_numpy(padded).to(self.device)
-                logits = self._network.head_outputs(x.transpose(1, 2)).step_logits[:n, -2:]
-                parts.append(logits.softmax(-1).cpu().numpy())
-        weighed = np.concatenate(parts)[:, :, 1:] * self._gains
+        (probabilities,) = self._last_two(features)
+        weighed = probabilities[:, :, 1:] * self._gains
         return np.asarray(weighed.argmax(-1), dtype=np.int64)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from inference.gpu import CPU, GPU_SIZES, PRECISIONS, BatchRunner
 from ingest.types import FloatArray
 from models import store
 from models.cnn_lstm import CnnLstm
 from models.incremental import Incremental
 from models.spec import ModelSpec
 
-BATCH_SIZES = (16, 64, 256)
-"""Fixed sizes to which batches are padded on a GPU; larger ones are cut."""
-
 CPU_BATCH_SIZES = (16, 32, 48, 64)
-"""The same on a CPU. Measured: one window costs what 16 do; 64 cost 270 µs each and 256, whose layers leave
-the cache, 420; and each new size makes oneDNN keep another set of primitives: free sizes cost memory."""
+"""Fixed sizes to which batches are filled up on a CPU; larger ones are cut. Measured: one window costs what
+16 do; 64 cost 270 µs each and 256, whose layers leave the cache, 420; and each new size makes oneDNN keep
+another set of primitives: free sizes cost memory."""
 
 SINGLE_BED_SIZES = (1, 2, 16)
 """For one recording by itself on a CPU: on one thread a window takes 3.7 ms alone, 11 ms among 16."""
@@ -44,6 +45,19 @@ def pick_device(wanted: str | None) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def sizes_on(device: torch.device) -> tuple[int, ...]:
+    """Batch sizes of a ward."""
+    return GPU_SIZES if device.type == "cuda" else CPU_BATCH_SIZES
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def on_device(module: M, device: torch.device) -> M:
+    """A network on a device; the one on the CPU stays, for a lost GPU gives no weights back."""
+    return copy.deepcopy(module).to(device) if device.type != "cpu" else module
+
+
 class Predictor:
     """A model of the family, loaded and ready.
 
@@ -58,6 +72,8 @@ class Predictor:
     running : bool
         Windows are of a running signal: they have the samples before them and begin at whole steps, so that
         what overlaps can be kept (:mod:`inference.feature_reader`).
+    precision : str
+        One of :data:`inference.gpu.PRECISIONS`: in what whole windows are computed.
 
     Attributes
     ----------
@@ -73,17 +89,23 @@ class Predictor:
         device: str | None = None,
         sizes: tuple[int, ...] | None = None,
         running: bool = False,
+        precision: str = "float32",
     ) -> None:
-        self.device = pick_device(device)
-        network, self.spec = store.load(model, self.device)
+        wanted = pick_device(device)
+        network, self.spec = store.load(model, CPU)
         self._network: CnnLstm = network.eval()
         self.halves = Incremental(network, self.spec.window_samples) if running else None
         self.context = self.halves.reach.context if self.halves else 0
         self.grid = self.halves.reach.stride if self.halves else 1
-        # The first call of each size compiles and allocates: not when the first alarm waits for it.
-        self.sizes = sizes or (CPU_BATCH_SIZES if self.device.type == "cpu" else BATCH_SIZES)
-        for size in self.sizes:
-            self.whole(np.zeros((size, self.context + self.spec.window_samples), dtype=np.float32))
+        self.sizes = sizes or sizes_on(wanted)
+        self._runner = BatchRunner(
+            self._whole_on,
+            [(self.context + self.spec.window_samples,)],
+            wanted,
+            self.sizes,
+            sizes or CPU_BATCH_SIZES,
+            PRECISIONS[precision],
+        )
 
     def __call__(self, windows: FloatArray) -> Probabilities:
         """Predict.
@@ -95,19 +117,36 @@ class Predictor:
         """
         return self.whole(windows)
 
+    @property
+    def device(self) -> torch.device:
+        """Where whole windows are computed now: the CPU once a GPU was lost."""
+        return self._runner.device
+
+    @property
+    def lost(self) -> str | None:
+        """What became of the GPU that it was to compute on; None while all is well."""
+        return self._runner.lost
+
     def whole(self, windows: FloatArray) -> Probabilities:
         """Compute windows from their samples alone; see :meth:`__call__`."""
-        return Probabilities(*self.run(self._whole, windows))
+        steps, rhythms = self._runner(windows)
+        return Probabilities(steps, rhythms)
 
-    def _whole(self, windows_BN: Tensor) -> tuple[Tensor, Tensor]:
+    def _whole_on(self, device: torch.device) -> Half:
+        """The network over whole windows, on a device."""
         if self.halves is not None:
-            steps, rhythms = self.halves(windows_BN, self.halves.n_steps)
-            return steps, rhythms
-        output = self._network(windows_BN[:, None, :])
-        return output.step_logits.softmax(-1), output.window_logits.softmax(-1)
+            halves = on_device(self.halves, device)
+            return lambda windows_BN: halves(windows_BN, halves.n_steps)
+        network = on_device(self._network, device)
+
+        def bare(windows_BN: Tensor) -> tuple[Tensor, Tensor]:
+            output = network(windows_BN[:, None, :])
+            return output.step_logits.softmax(-1), output.window_logits.softmax(-1)
+
+        return bare
 
     def run(self, half: Half, *inputs: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Run a part of the network over any number of rows, in batches of the fixed sizes.
+        """Run a part of the network over any number of rows on the CPU, in batches of the fixed sizes.
 
         Parameters
         ----------
@@ -129,9 +168,8 @@ class Predictor:
         size = next(size for size in self.sizes if size >= n_rows)
         padded = [np.pad(rows, ((0, size - n_rows), *((0, 0),) * (rows.ndim - 1))) for rows in inputs]
         with torch.inference_mode():
-            tensors = [torch.from_numpy(rows).to(self.device, non_blocking=True) for rows in padded]
-            first, second = half(*tensors)
-            return first[:n_rows].cpu().numpy(), second[:n_rows].cpu().numpy()
+            first, second = half(*(torch.from_numpy(rows) for rows in padded))
+            return first[:n_rows].numpy(), second[:n_rows].numpy()
 
 
 def describe(spec: ModelSpec) -> str:

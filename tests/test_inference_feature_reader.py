@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from inference.ecg_state import put_ecg, take_ecg
 from inference.feature_reader import FeatureReader, Read, WindowReader, reader_of
+from inference.gpu import BatchRunner
 from inference.monitor import EcgMonitor, Outcome
 from inference.predictor import Predictor
 from ingest.bank import Bank, Due, layers
@@ -51,8 +52,10 @@ class SmallPredictor(Predictor):
         )
         self.halves = Incremental(lively(CnnLstm(config)), WINDOW)
         self.context, self.grid = self.halves.reach.context, self.halves.reach.stride
-        self.device = torch.device("cpu")
         self.sizes = (1, 4)
+        self._runner = BatchRunner(
+            self._whole_on, [(self.context + WINDOW,)], torch.device("cpu"), self.sizes, self.sizes
+        )
         self.spec = dataclasses.make_dataclass("Card", ["step_s"])(0.064)
 
 
