@@ -38,6 +38,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="COMMAND",
         help="kills and restarts a broker that keeps its data, as a fault",
     )
+    chaos.add_argument(
+        "--broker-keeps",
+        action="store_true",
+        help="the embedded broker keeps its data in a store beside it, so that it is killed, too",
+    )
     chaos.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all runs")
     chaos.add_argument("--keep", type=Path, metavar="FOLDER", help="keep logs, plan and databases here")
     chaos.set_defaults(run=run)
@@ -49,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
     from contextlib import nullcontext
 
+    from inference.chaos_broker import BrokerOptions
     from inference.chaos_run import ChaosOptions, run_chaos
     from inference.chaos_ward import SIGNALS, WardOptions
     from inference.errors import ChaosError
@@ -63,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     broker = load_settings().kafka if "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS" in os.environ else None
     if broker is None and (args.proxy_at or args.broker_command):
         raise ChaosError("--proxy-at and --broker-command are for a broker that WARDWAVE_KAFKA__… names")
+    if broker is not None and args.broker_keeps:
+        raise ChaosError("--broker-keeps is for the embedded broker; another's is --broker-command")
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
     reports, seeds = [], list(args.seeds)
@@ -74,9 +82,7 @@ def run(args: argparse.Namespace) -> int:
             args.workers,
             args.snapshot_s,
             not args.no_strips,
-            broker,
-            args.proxy_at,
-            args.broker_command,
+            BrokerOptions(broker, args.proxy_at, args.broker_command, args.broker_keeps),
         )
         with nullcontext(args.keep) if args.keep else tempfile.TemporaryDirectory() as parent:
             folder = Path(parent) / f"seed-{seed}"

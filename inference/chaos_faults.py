@@ -52,6 +52,9 @@ MEASURED: Final = frozenset({"worker.kill", "worker.pause", "worker.restart", "w
 
 WORKERS: Final = {"kill": 4, "pause": 3, "freeze": 2, "restart": 3, "add": 1, "remove": 1, "kill_all": 1}
 LINK: Final = {"drop": 2, "drop_some": 2, "refuse": 1, "delay": 2, "stall": 2, "half_close": 2, "swallow": 2}
+BROKER: Final = 3
+"""Of the cards, where it keeps its data."""
+
 STORM: Final = ("drop", "drop_some", "half_close", "swallow", "delay", "stall")
 """Faults of a storm, one close upon the other."""
 
@@ -154,7 +157,7 @@ class Faults:
             cards += [f"link.{name}" for name, n in LINK.items() for _ in range(n)]
             cards += ["storm."] * STORMS
         if self._options.restart_broker is not None:
-            cards += ["broker.restart"] * 2
+            cards += ["broker.restart"] * BROKER
         while True:
             yield from self._random.sample(cards, len(cards))
 

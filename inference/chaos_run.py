@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import signal
-import socket
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,11 +15,11 @@ from typing import Final
 
 from kafka import TopicPartition
 
+from inference.chaos_broker import BrokerOptions, Way, broker_of
 from inference.chaos_compare import compare, compare_stored
 from inference.chaos_crew import DEVICE, RECORDER, WORKER, Crew
 from inference.chaos_faults import Fault, FaultOptions, Faults
 from inference.chaos_observer import Observer
-from inference.chaos_proxy import Proxy
 from inference.chaos_report import Report
 from inference.chaos_said import NO_DATA, read_said, read_stored
 from inference.chaos_ward import DEVICE as LABEL
@@ -30,7 +27,6 @@ from inference.chaos_ward import Plan, WardOptions, make_plan
 from inference.errors import ChaosError
 from inference.status import INFER, RECORD
 from ingest import kafka, version
-from ingest.broker import DEFAULT_MAX_MEMORY_BYTES, EmbeddedBroker
 from ingest.publisher import Publisher
 from ingest.settings import KafkaSettings, Settings, Topics
 from ingest.types import NS_PER_S
@@ -50,7 +46,6 @@ CALM_S: Final = 5.0
 """No fault begins so shortly before the end of the records."""
 
 CALM_POLL_MS: Final = 600_000
-RESTART_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +64,10 @@ class ChaosOptions:
         How often a worker leaves its state.
     strips : bool
         Whether to wait, at the end, for the recorder's last strips (half a minute each run).
-    broker : KafkaSettings or None
-        A Kafka that runs already; None starts the embedded one.
-    proxy_at : str or None
-        HOST:PORT that this Kafka advertises: the proxy listens there. Without it the way to it stays whole.
-    broker_command : str or None
-        Kills and restarts this Kafka, which keeps its data.
+    broker : BrokerOptions
+        Which broker.
     partitions : int
         Of all topics, which are this run's own.
-    broker_bytes : int
-        Most memory of the embedded broker.
     """
 
     ward: WardOptions
@@ -86,11 +75,8 @@ class ChaosOptions:
     workers: int = 3
     snapshot_s: float = 30.0
     strips: bool = True
-    broker: KafkaSettings | None = None
-    proxy_at: str | None = None
-    broker_command: str | None = None
+    broker: BrokerOptions = BrokerOptions()
     partitions: int = 8
-    broker_bytes: int = DEFAULT_MAX_MEMORY_BYTES
 
 
 class Run:
@@ -221,13 +207,13 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
         There is no broker.
     """
     mark = uuid.uuid4().hex[:6]
-    with broker_of(options) as (address, proxy):
+    with broker_of(options.broker, options.seed) as way:
         runs = {
-            "chaos": Run("chaos", settings_of(options, address, f"chaos-{mark}"), options, folder),
+            "chaos": Run("chaos", settings_of(options, way.address, f"chaos-{mark}"), options, folder),
             # As fast as it goes, a backlog may take long: nobody shall be taken for dead over it.
             "calm": Run(
                 "calm",
-                settings_of(options, address, f"calm-{mark}", max_poll_interval_ms=CALM_POLL_MS),
+                settings_of(options, way.address, f"calm-{mark}", max_poll_interval_ms=CALM_POLL_MS),
                 options,
                 folder,
             ),
@@ -235,7 +221,7 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
         for run in runs.values():
             kafka.ensure_topics(run.settings)
         struck, calm = runs["chaos"], runs["calm"]
-        plan, faults, silences = _under_faults(struck, options, proxy)
+        plan, faults, silences = _under_faults(struck, options, way)
         load = os.getloadavg()[0]
         logger.info("%d faults; now the same ward unbroken", len(faults))
         _unbroken(calm, plan, options.workers)
@@ -248,7 +234,7 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
     return Report(
         seed=options.seed,
         code_commit=version.code_commit("inference", "ingest", "models"),
-        broker="embedded broker" if options.broker is None else address.bootstrap_servers,
+        broker=options.broker.name,
         seconds=options.ward.seconds,
         load=load,
         workers=options.workers,
@@ -263,9 +249,7 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
     )
 
 
-def _under_faults(
-    run: Run, options: ChaosOptions, proxy: Proxy | None
-) -> tuple[Plan, list[Fault], dict[str, float]]:
+def _under_faults(run: Run, options: ChaosOptions, way: Way) -> tuple[Plan, list[Fault], dict[str, float]]:
     """Play the plan while everything is struck; return it with the faults and each bed's longest silence."""
     kafka_settings, seconds = run.settings.kafka, options.ward.seconds
     with run.running(options.workers):
@@ -283,14 +267,14 @@ def _under_faults(
         faults = Faults(
             run.crew,
             run.observer,
-            proxy,
+            way.proxy,
             plan.beds,
             kafka_settings.partitions,
             FaultOptions(
                 options.seed,
                 options.workers,
                 kafka_settings.session_timeout_ms / 1e3,
-                None if options.broker_command is None else lambda: _restart(options.broker_command or ""),
+                way.restart,
             ),
         )
         faults.run(began_s + left_s)
@@ -320,37 +304,3 @@ def settings_of(options: ChaosOptions, address: KafkaSettings, mark: str, **othe
     names = {name: f"{mark}.{name}" for name in Topics.model_fields}
     own = {"group_id": mark, "partitions": options.partitions, **others}
     return Settings(kafka=address.model_copy(update=own), topics=Topics(**names))
-
-
-@contextmanager
-def broker_of(options: ChaosOptions) -> Iterator[tuple[KafkaSettings, Proxy | None]]:
-    """A broker to talk to, and the proxy on the way to it where there can be one."""
-    if options.broker is None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        with (
-            Proxy(("127.0.0.1", port), seed=options.seed) as proxy,
-            EmbeddedBroker(port, options.broker_bytes, advertised=proxy.address),
-        ):
-            yield KafkaSettings(bootstrap_servers=proxy.address), proxy
-    elif options.proxy_at is None:
-        yield options.broker, None
-    else:
-        target = _address(options.broker.bootstrap_servers.split(",")[0])
-        with Proxy(target, _address(options.proxy_at), options.seed) as proxy:
-            yield options.broker.model_copy(update={"bootstrap_servers": proxy.address}), proxy
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.strip().rpartition(":")
-    if not host or not port.isdigit():
-        raise ChaosError(f"address {text!r}: give HOST:PORT")
-    return host, int(port)
-
-
-def _restart(command: str) -> None:
-    try:
-        subprocess.run(shlex.split(command), check=True, timeout=RESTART_S)  # noqa: S603 - the user's own
-    except (subprocess.SubprocessError, OSError) as error:
-        raise ChaosError(f"--broker-command {command!r}: {error}") from error

@@ -17,11 +17,12 @@ from typing import Final
 
 import msgspec
 
+from inference.chaos_broker import BrokerOptions, broker_of
 from inference.chaos_crew import DEVICE, RECORDER
 from inference.chaos_faults import FaultOptions, Faults
 from inference.chaos_gauge import Sampler
 from inference.chaos_observer import Observer
-from inference.chaos_run import READY_S, ChaosOptions, Run, broker_of, settings_of
+from inference.chaos_run import READY_S, ChaosOptions, Run, settings_of
 from inference.chaos_soak_report import SoakReport
 from inference.chaos_tapes import TapeSpec
 from inference.chaos_ward import WardOptions
@@ -148,10 +149,10 @@ def run_soak(options: SoakOptions, folder: Path, out: Path | None = None) -> Soa
     ward = WardOptions(options.seconds, options.seed)
     chaos = ChaosOptions(
         ward, options.seed, options.workers, options.snapshot_s, False,
-        partitions=PARTITIONS, broker_bytes=BROKER_BYTES,
+        BrokerOptions(max_memory_bytes=BROKER_BYTES), PARTITIONS,
     )  # fmt: skip
-    with broker_of(chaos) as (address, proxy):
-        settings = settings_of(chaos, address, f"soak-{uuid.uuid4().hex[:6]}")
+    with broker_of(chaos.broker, options.seed) as way:
+        settings = settings_of(chaos, way.address, f"soak-{uuid.uuid4().hex[:6]}")
         kafka.ensure_topics(settings)
         observer = SoakObserver(settings)
         run = Run("soak", settings, chaos, folder, "inference.chaos_tapes", observer)
@@ -163,7 +164,7 @@ def run_soak(options: SoakOptions, folder: Path, out: Path | None = None) -> Soa
             run.plan_file.write_bytes(msgspec.json.encode(spec))
             run.crew.start(DEVICE)
             faults = Faults(
-                run.crew, observer, proxy, spec.beds, PARTITIONS,
+                run.crew, observer, way.proxy, spec.beds, PARTITIONS,
                 FaultOptions(
                     options.seed, options.workers, settings.kafka.session_timeout_ms / 1e3,
                     rest_s=options.rest_s, again_s=AGAIN_S, spare=True,

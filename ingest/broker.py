@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from functools import partial
 from typing import Final, Self
 
@@ -26,6 +27,7 @@ from ingest.processes import die_with
 
 logger = logging.getLogger(__name__)
 
+IN_MEMORY: Final = "memory://tansu/"
 DEFAULT_MAX_MEMORY_BYTES: Final = 2_000_000_000
 _CHECK_S: Final = 0.5
 _ATTEMPTS: Final = 3
@@ -44,6 +46,10 @@ class EmbeddedBroker:
         How long it may take until it answers a Kafka metadata request.
     advertised : str or None
         Address that clients are sent to (host:port), of a proxy that leads here; by default its own.
+    storage : str
+        Tansu's storage engine. One that is not in memory keeps all over :meth:`stop` and :meth:`start`.
+    environment : mapping or None
+        What the storage needs besides this process's own environment.
 
     Examples
     --------
@@ -57,11 +63,15 @@ class EmbeddedBroker:
         max_memory_bytes: int = DEFAULT_MAX_MEMORY_BYTES,
         start_timeout_s: float = 20.0,
         advertised: str | None = None,
+        storage: str = IN_MEMORY,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.max_memory_bytes = max_memory_bytes
         self._wanted_port = port
         self._start_timeout_s = start_timeout_s
         self._advertised = advertised
+        self._storage = storage
+        self._environment = {**os.environ, **(environment or {})}
         self._port = 0
         self._process: subprocess.Popen[str] | None = None
         self._last_lines: deque[str] = deque(maxlen=20)
@@ -164,7 +174,7 @@ class EmbeddedBroker:
         return self
 
     def stop(self) -> None:
-        """Stop the broker. Everything in it is gone. May be called twice."""
+        """Stop the broker. What it has in memory is gone. May be called twice."""
         atexit.unregister(self.stop)
         self._stopping.set()
         process = self._process
@@ -198,10 +208,11 @@ class EmbeddedBroker:
         url = f"tcp://{self.bootstrap_servers}"
         advertised = f"tcp://{self._advertised or self.bootstrap_servers}"
         command = [binary, "broker", "--listener-url", url, "--advertised-listener-url", advertised]
-        command += ["--storage-engine", "memory://tansu/"]
+        command += ["--storage-engine", self._storage]
         try:
             process = subprocess.Popen(  # noqa: S603 - a fixed command
                 command,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
