@@ -10,6 +10,7 @@ import select
 import sys
 from collections.abc import Sequence
 
+from ingest.json_log import JsonLines
 from ingest.sparse_log import Sparse
 
 COMMANDS = {
@@ -57,6 +58,12 @@ def build_parser(modules: Sequence[str]) -> argparse.ArgumentParser:
         epilog=NOTICE,
     )
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    parser.add_argument(
+        "--log-format",
+        default=os.environ.get("WARDWAVE_LOG_FORMAT", "text"),
+        choices=["text", "json"],
+        help="json: an object a line, with bed, topic, partition and offset (also WARDWAVE_LOG_FORMAT)",
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in modules:
         importlib.import_module(module).register(subparsers)
@@ -73,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("kafka").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.addFilter(Sparse("kafka"))
+        if args.log_format == "json":
+            handler.setFormatter(JsonLines())
     # It warns of every task over 0.1 s, which on a busy machine says nothing.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     try:

@@ -128,9 +128,10 @@ def serve(address: str, port: int) -> None:
     """Serve the dashboard until SIGINT or SIGTERM."""
     import streamlit as st
 
-    from dashboard import failed, gate, shared, sign_in
+    from dashboard import failed, gate, health, shared, sign_in
     from dashboard.warm import warm_up
     from ingest.processes import hide_memory
+    from ingest.settings import load_settings
 
     # An upload is read by a child of the same user: it must not find the server's keys in /proc.
     hide_memory()
@@ -141,10 +142,10 @@ def serve(address: str, port: int) -> None:
         # The server stops on them in good order and then raises them again.
         signal.signal(number, _leave)
     # Who opens the first page hours later scrolls back to what came before it, too.
-    shared.feed()
-    app.run(
-        config={name: value for name, value in options(address, port, settings).items() if value is not None}
-    )
+    feed = shared.feed()
+    chosen = options(address, port, settings)
+    with health.watched(feed, load_settings().health_at):
+        app.run(config={name: value for name, value in chosen.items() if value is not None})
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -77,7 +77,8 @@ class Gauges:
             if now_s - self._logged_s.get(letter.reason, -math.inf) >= 1.0:
                 self._logged_s[letter.reason] = now_s
                 where = f"{letter.topic}/{letter.partition}@{letter.offset}"
-                logger.warning("%s: %s: %s", where, letter.reason, letter.detail)
+                at = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+                logger.warning("%s: %s: %s", where, letter.reason, letter.detail, extra=at)
 
     def predicted(self) -> None:
         """Note that the networks are done."""
@@ -107,11 +108,13 @@ class Gauges:
         def standing() -> Standing:
             self._collect(partitions)
             read_ms = {TopicPartition(self._raw, n): at_ms for n, at_ms in partitions.read_ms.items()}
+            reached = {TopicPartition(self._raw, one.number): one.next_offset for one in partitions.values()}
             return Standing(
                 partitions=sorted(partitions.numbers),
-                lag=lag_of(consumer, read_ms),
+                lag=lag_of(consumer, read_ms, reached),
                 beds=len({bed for partition in partitions.values() for bed, _ in partition.streams}),
                 clocks=watch.clocks(WORST_CLOCKS, time.monotonic()),
+                ages=watch.ages(time.monotonic()),
             )
 
         self._reporter.tell(self.stats, standing)

@@ -256,14 +256,16 @@ class Judge:
         took_ms = said.emitted_ns / 1e6 - record.timestamp
         self.stats.latencies_ms.append(took_ms)
         self.stats.stages.note(VERDICT_OUT, took_ms)
-        logger.info("bed %s, %s at %d: %s", said.bed, said.kind, said.time_ns, words)
+        at = {"bed": said.bed, "topic": record.topic, "partition": record.partition, "offset": record.offset}
+        logger.info("bed %s, %s at %d: %s", said.bed, said.kind, said.time_ns, words, extra=at)
 
     def _refuse(self, letter: DeadLetter) -> None:
         self._outputs.send_dead_letter(letter)
         self.stats.counts["dead_letters"] += 1
         self.stats.dead_letters[letter.reason] += 1
         where = f"{letter.topic}/{letter.partition}@{letter.offset}"
-        logger.warning("%s refused: %s: %s", where, letter.reason, letter.detail)
+        at = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+        logger.warning("%s refused: %s: %s", where, letter.reason, letter.detail, extra=at)
 
     def _unreadable(self, part: TopicPartition, offset: int) -> None:
         self._next[part.partition] = offset + 1

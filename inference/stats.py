@@ -30,10 +30,32 @@ ACK: Final = "send_to_acknowledged"
 """From sending a status to its being on all replicas, as every output goes."""
 
 
+BOUNDS_MS: Final = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2e3, 5e3, 10e3, 30e3)
+"""Upper bounds of a histogram's buckets but the last, which has none."""
+
+
+@dataclass(slots=True)
+class Histogram:
+    """How often a stage took how long since the start: values of each bucket, and their sum."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
+    sum_ms: float = 0.0
+
+    def add(self, took_ms: WideFloatArray) -> None:
+        """Count values, shape (n,)."""
+        places = np.searchsorted(BOUNDS_MS, took_ms, side="left")
+        found = np.bincount(places, minlength=len(self.counts)).tolist()
+        self.counts = [before + more for before, more in zip(self.counts, found, strict=True)]
+        # Two clocks that differ may give less than nothing; a sum never falls.
+        self.sum_ms += float(np.maximum(took_ms, 0.0).sum())
+
+
 class Stages:
     """How long the stages between the broker's receipt and an output took lately."""
 
     def __init__(self) -> None:
+        self.histograms: dict[str, Histogram] = {}
+        """By stage, up to the last :meth:`summary`."""
         self._new: dict[str, list[float]] = {}
         self._past: dict[str, deque[tuple[float, WideFloatArray]]] = {}
 
@@ -47,7 +69,9 @@ class Stages:
         for stage, new in self._new.items():
             past = self._past.setdefault(stage, deque())
             if new:
-                past.append((now_s, np.array(new)))
+                values = np.array(new)
+                past.append((now_s, values))
+                self.histograms.setdefault(stage, Histogram()).add(values)
                 new.clear()
             while past and past[0][0] < now_s - RECENT_S:
                 past.popleft()

@@ -5,6 +5,8 @@ A thread beside the process talks to the broker: whatever becomes of a status, a
 
 from __future__ import annotations
 
+import copy
+import heapq
 import logging
 import os
 import secrets
@@ -14,6 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,18 +25,21 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.producer.future import FutureRecordMetadata
 
-from inference.health import Health, HealthServer
+from inference.health import families_of
 from inference.patience import drop
 from inference.stats import ACK, Stats
-from inference.types import ClockAhead, Lag, LoadedModel, WorkerStatus
+from inference.types import ClockAhead, DataAge, Lag, LoadedModel, WorkerStatus
 from ingest import kafka, version
 from ingest.errors import BrokerError
+from ingest.health import Health, HealthServer
 from ingest.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 PERIOD_S: Final = 2.0
 RATE_S: Final = 10.0
+MOST_AGES: Final = 20
+"""Signals whose data are oldest, that a status names."""
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 INFER: Final = "infer"
@@ -59,6 +65,7 @@ class Standing:
     lag: list[Lag] = field(default_factory=list)
     beds: int = 0
     clocks: list[ClockAhead] = field(default_factory=list)
+    ages: list[DataAge] = field(default_factory=list)
 
 
 class Rates:
@@ -165,6 +172,7 @@ class StatusReporter:
             lag=holds.lag,
             beds=holds.beds,
             clocks=holds.clocks,
+            oldest=heapq.nlargest(MOST_AGES, holds.ages, key=lambda one: one.age_s),
             rates=self._rates.of(stats.counts, now_s),
             latencies=stats.stages.summary(now_s),
             counts=dict(stats.counts),
@@ -173,7 +181,9 @@ class StatusReporter:
             cpu_share=self._cpu_share(times.user + times.system, now_s),
             threads=process.num_threads(),
         )
-        self._health.note(self._status, taken=bool(acknowledged))
+        histograms = copy.deepcopy(stats.stages.histograms)
+        figures = partial(families_of, self._status, histograms, holds.ages)
+        self._health.note(figures, taken=bool(acknowledged))
         self._sender.put(self._status)
 
     def _cpu_share(self, used_s: float, now_s: float) -> float:
@@ -184,7 +194,14 @@ class StatusReporter:
     def close(self) -> None:
         """Say goodbye: nobody need wait for this one. Waits a few seconds at most."""
         gone = msgspec.structs.replace(
-            self._status, state=STOPPED, emitted_ns=time.time_ns(), partitions=[], lag=[], rates={}, clocks=[]
+            self._status,
+            state=STOPPED,
+            emitted_ns=time.time_ns(),
+            partitions=[],
+            lag=[],
+            rates={},
+            clocks=[],
+            oldest=[],
         )
         self._sender.close(gone)
         if self._server is not None:
@@ -270,7 +287,11 @@ class _Sender:
                 return
 
 
-def lag_of(consumer: KafkaConsumer, read_ms: Mapping[TopicPartition, int]) -> list[Lag]:
+def lag_of(
+    consumer: KafkaConsumer,
+    read_ms: Mapping[TopicPartition, int],
+    reached: Mapping[TopicPartition, int] | None = None,
+) -> list[Lag]:
     """How far behind the ends of its partitions a consumer reads, as far as the broker has told.
 
     Parameters
@@ -280,14 +301,19 @@ def lag_of(consumer: KafkaConsumer, read_ms: Mapping[TopicPartition, int]) -> li
         the latest.
     read_ms : mapping of TopicPartition to int
         Broker's time of the newest record read.
+    reached : mapping of TopicPartition to int or None
+        Offset after the newest record read. Where it is the end, the consumer is not asked: kafka-python
+        goes through all partitions to answer for one.
     """
     now_ms = time.time() * 1e3
+    reached = reached or {}
     found: dict[int, Lag] = {}
     for part in consumer.assignment():
         mark = consumer.highwater(part)
         if mark is None:
             continue
-        behind = max(0, int(mark) - int(consumer.position(part)))
+        known = reached.get(part, -1)
+        behind = max(0, int(mark) - (known if known >= mark else int(consumer.position(part))))
         newest_ms = read_ms.get(part)
         seconds = None if newest_ms is None else round(max(0.0, now_ms - newest_ms) / 1e3, 3)
         own = Lag(part.partition, behind, seconds if behind else 0.0)

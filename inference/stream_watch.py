@@ -18,7 +18,7 @@ from inference.alarms import AlarmEngine, Change, Conditions, EngineState
 from inference.catalog import load_catalogue
 from inference.no_data import NO_TIME, NoData, NoDataState, Silence, StreamKey
 from inference.stream_signs import BUCKET_MS, SignsState, StreamSigns
-from inference.types import ClockAhead
+from inference.types import ClockAhead, DataAge
 from ingest.types import NS_PER_S, SOUNDS, Chunk, IntArray, SignalKind
 
 NO_DATA: Final = "no_data"
@@ -221,6 +221,14 @@ class StreamWatch:
             ClockAhead(*self._keys[int(slots[i])], round(float(ahead_s[i]), 3))
             for i in worst
             if not np.isnan(ahead_s[i])
+        ]
+
+    def ages(self, now_s: float) -> list[DataAge]:
+        """How long each signal has sent nothing, by the worker's clock; those in standby are left out."""
+        return [
+            DataAge(*stream, round(max(0.0, now_s - float(self._signs.heard_s[slot])), 1))
+            for stream, slot in self._slots.items()
+            if stream[0] not in self._muted
         ]
 
     def mute(self, bed: str, on: bool, now_ns: int) -> list[StreamChange]:

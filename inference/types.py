@@ -345,12 +345,21 @@ class LoadedModel(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class DataAge(msgspec.Struct, frozen=True):
+    """Seconds since the newest chunk of a bed's signal was read."""
+
+    bed: str
+    signal: str
+    age_s: float
+
+
 class WorkerStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="worker_status/1"):
     """What a process says of itself every two seconds (docs/system.md), keyed by ``member``.
 
     ``state`` is running or, in the last record of one that leaves, stopped. ``role`` is infer, record or
     judge. ``partitions`` are those held of ``n_partitions``. ``counts`` and ``dead_letters`` (by reason)
-    count since the start, ``rates`` are per second over the last ten.
+    count since the start, ``rates`` are per second over the last ten. ``oldest`` are the signals that sent
+    nothing for longest.
     """
 
     member: str
@@ -378,3 +387,4 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="worker_
     rss_bytes: int
     cpu_share: float
     threads: int
+    oldest: list[DataAge] = []

@@ -325,6 +325,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run ``wardwave replay``; returns the exit status."""
     from ingest.publisher import Publisher
+    from ingest.publisher_health import watched
     from ingest.settings import load_settings
 
     speed = parse_speed(args.speed)
@@ -352,7 +353,11 @@ def run(args: argparse.Namespace) -> int:
         if args.manifest is not None:
             write_manifest(args.manifest, schedules)
 
-    with Publisher(settings, device=args.device) as publisher, progress_bar(length_s) as advance:
+    with (
+        Publisher(settings, device=args.device) as publisher,
+        watched(publisher, settings.health_at, "replay"),
+        progress_bar(length_s) as advance,
+    ):
         try:
             replay(
                 sources,

@@ -271,6 +271,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run ``wardwave simulate``; returns the exit status."""
     from ingest.publisher import Publisher
+    from ingest.publisher_health import watched
     from ingest.settings import load_settings
 
     speed = parse_speed(args.speed)
@@ -278,7 +279,11 @@ def run(args: argparse.Namespace) -> int:
     faults = Faults(args.fault, args.seed) if args.fault else None
     clock = SystemClock()
     settings = load_settings()
-    with Publisher(settings, device=DEVICE) as publisher, progress_bar(args.duration) as advance:
+    with (
+        Publisher(settings, device=DEVICE) as publisher,
+        watched(publisher, settings.health_at, "simulate"),
+        progress_bar(args.duration) as advance,
+    ):
         start_ns = device_start_ns(clock.now_ns(), args.duration, speed)
         _log.info("%d beds, sample 0 is %d ns", len(ward.beds), start_ns)
         if args.manifest is not None:

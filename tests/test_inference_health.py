@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
 
+import numpy as np
 import pytest
 
-from inference.health import ALIVE_S, READY_S, Health, HealthServer
-from inference.stats import Stats
+from dashboard import health as dashboard_health
+from dashboard.feed import Feed
+from dashboard.system_state import SystemState
+from dashboard.ward import Ward
+from inference.gauges import Gauges
+from inference.health import families_of
+from inference.stats import Histogram, Stats
 from inference.status import INFER, Standing, StatusReporter
-from inference.types import ClockAhead, Lag, Latency, LoadedModel, WorkerStatus
+from inference.types import ClockAhead, DataAge, DeadLetter, Lag, Latency, LoadedModel, WorkerStatus
+from ingest import publisher_health
 from ingest.errors import SettingsError
+from ingest.health import ALIVE_S, READY_S, Family, Health, HealthServer, answering, of_process, single
+from ingest.json_log import JsonLines
+from ingest.publisher import Publisher, PublisherStats
 from ingest.settings import Settings
+from ingest.types import Chunk, SignalKind
 from tests.browsing import free_port, until
 
 STATUS = WorkerStatus(
@@ -26,6 +42,14 @@ STATUS = WorkerStatus(
     dead_letters={"late": 2}, clocks=[ClockAhead('bed "7"\n\\', "ecg", -0.25)],
     models=[LoadedModel("ecg-beats-1", "6e53")], device="cpu", rss_bytes=5, cpu_share=0.5, threads=9,
 )  # fmt: skip
+
+
+TOOK = Histogram()
+TOOK.add(np.array([-2.0, 4.0, 100.0, 100.1, 70_000.0]))
+
+
+def figures() -> Iterator[Family]:
+    return families_of(STATUS, {"receipt_to_poll": TOOK}, [DataAge("bed-01", "ecg", 2.5)])
 
 
 class Clock:
@@ -68,16 +92,16 @@ def test_a_process_is_ready_as_long_as_the_broker_takes_what_it_says(
 ) -> None:
     assert get(server.address, "/healthz") == (200, "ok\n")
     assert get(server.address, "/readyz") == (503, "the broker has not answered yet\n")
-    health.note(STATUS, taken=True)
+    health.note(figures, taken=True)
     assert get(server.address, "/readyz") == (200, "ok\n")
     clock.now_s += READY_S + 1
-    health.note(STATUS, taken=False)
+    health.note(figures, taken=False)
     assert get(server.address, "/readyz") == (503, "the broker has not answered for 11 s\n")
     assert get(server.address, "/healthz") == (200, "ok\n")
 
 
 def test_a_process_that_hangs_is_not_alive(health: Health, server: HealthServer, clock: Clock) -> None:
-    health.note(STATUS, taken=True)
+    health.note(figures, taken=True)
     clock.now_s += ALIVE_S + 1
     assert get(server.address, "/healthz") == (503, "has not come round for 91 s\n")
     assert get(server.address, "/readyz")[0] == 503
@@ -86,7 +110,7 @@ def test_a_process_that_hangs_is_not_alive(health: Health, server: HealthServer,
 
 
 def test_figures_are_what_prometheus_reads(health: Health, server: HealthServer) -> None:
-    health.note(STATUS, taken=True)
+    health.note(figures, taken=True)
     status, text = get(server.address, "/metrics")
     assert status == 200
     label = r'[a-z_0-9]+="(?:[^"\\\n]|\\["\\n])*"'
@@ -106,6 +130,15 @@ def test_figures_are_what_prometheus_reads(health: Health, server: HealthServer)
         'wardwave_dead_letters{reason="late"} 2',
         "wardwave_partitions 2",
         "wardwave_ready 1",
+        "# TYPE wardwave_stage_seconds histogram",
+        'wardwave_stage_seconds_bucket{stage="receipt_to_poll",le="0.005"} 2',
+        'wardwave_stage_seconds_bucket{stage="receipt_to_poll",le="0.1"} 3',
+        'wardwave_stage_seconds_bucket{stage="receipt_to_poll",le="0.25"} 4',
+        'wardwave_stage_seconds_bucket{stage="receipt_to_poll",le="30"} 4',
+        'wardwave_stage_seconds_bucket{stage="receipt_to_poll",le="+Inf"} 5',
+        'wardwave_stage_seconds_sum{stage="receipt_to_poll"} 70.2041',
+        'wardwave_stage_seconds_count{stage="receipt_to_poll"} 5',
+        'wardwave_data_age_seconds{bed="bed-01",signal="ecg"} 2.5',
     ):
         assert expected in text.splitlines()
     assert 'wardwave_lag_seconds{partition="3"}' not in text
@@ -139,3 +172,108 @@ def test_a_process_answers_by_its_status(kafka: Settings) -> None:
     reporter.close()
     with pytest.raises(urllib.error.URLError):
         get(at, "/healthz")
+
+
+def test_a_histogram_counts_every_value_once_however_they_come() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.exponential(200.0, 1_000)
+    whole, parts = Histogram(), Stats().stages
+    whole.add(values)
+    for cut in np.array_split(values, 7):
+        parts.note("stage", *cut)
+        parts.summary(0.0)
+    assert parts.histograms["stage"].counts == whole.counts
+    assert sum(whole.counts) == 1_000
+    assert parts.histograms["stage"].sum_ms == pytest.approx(values.sum())
+
+
+def test_a_process_without_a_status_answers_as_long_as_it_runs() -> None:
+    """Publisher and dashboard."""
+    at, reached = f"127.0.0.1:{free_port()}", True
+
+    def own() -> Iterator[Family]:
+        yield from of_process("replay")
+        yield single("wardwave_count", "chunks", 3, name="sent")
+
+    with answering(at, own, lambda: reached):
+        until("it was looked at", lambda: get(at, "/readyz")[0] == 200)
+        text = get(at, "/metrics")[1]
+        assert 'wardwave_info{role="replay",' in text
+        assert 'wardwave_count{name="sent"} 3' in text
+        assert get(at, "/healthz") == (200, "ok\n")
+    with pytest.raises(urllib.error.URLError):
+        get(at, "/healthz")
+    with answering(None, own, lambda: pytest.fail("nobody asks")):
+        pass
+
+
+class Sending:
+    """A publisher with counts that a test sets."""
+
+    def __init__(self) -> None:
+        self.stats = PublisherStats(0, 0, 0, 0, 0)
+
+
+def test_a_publisher_is_ready_while_the_broker_takes_what_it_sends() -> None:
+    sending, at = Sending(), f"127.0.0.1:{free_port()}"
+    seen: list[Callable[[], bool]] = []
+
+    @contextmanager
+    def answer(
+        where: str | None, figures: Callable[[], Iterator[Family]], reached: Callable[[], bool]
+    ) -> Iterator[None]:
+        assert where == at
+        seen.append(reached)
+        yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publisher_health, "answering", answer)
+        with publisher_health.watched(cast("Publisher", sending), at, "replay"):
+            (reached,) = seen
+            assert reached()
+            sending.stats = PublisherStats(sent=5, acknowledged=2, dropped=0, failed=0, waiting=3)
+            assert reached()
+            assert not reached(), "three wait, and the broker has taken none since"
+
+
+def test_the_dashboard_tells_how_old_what_it_shows_is() -> None:
+    now_s = 100.0
+    feed = Feed(Settings(), Ward(clock=lambda: now_s))
+    feed.system = SystemState(lambda: now_s)
+    chunk = Chunk("bed-01", "m", SignalKind.ECG, ("II",), 250.0, 10**18, 0, np.zeros((250, 1), np.float32))
+    feed.ward.add_chunk(chunk)
+    now_s += 20.0
+    lines = [line for family in dashboard_health.figures(feed) for line in family.lines()]
+    assert 'wardwave_shown_age_seconds{bed="bed-01",signal="ecg"} 20.0' in lines
+    assert "wardwave_without_worker_seconds 20.0" in lines
+    assert "wardwave_beds 1" in lines
+
+
+def test_log_lines_are_json_with_where_the_record_lies(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonLines())
+    own = logging.getLogger("tests.json")
+    own.propagate = False
+    own.addHandler(handler)
+    at = {"topic": "biosignals.raw", "partition": 3, "offset": 7, "bed": 'b"\n{'}
+    own.warning("%s", 'late\n{"level": "INFO"}', extra=at)
+    try:
+        raise ValueError("why")
+    except ValueError:
+        own.exception("failed")
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert {name: first[name] for name in at} == at
+    assert first["level"] == "WARNING"
+    assert first["message"] == 'late\n{"level": "INFO"}'
+    assert second["error"].endswith("ValueError: why")
+    assert "bed" not in second
+
+
+def test_a_worker_s_refusals_are_logged_with_their_place(caplog: pytest.LogCaptureFixture) -> None:
+    gauges = Gauges.__new__(Gauges)
+    gauges.stats, gauges._logged_s = Stats(), {}
+    letter = DeadLetter("late", "why", "biosignals.raw", 3, 7, 0, None, {}, "")
+    with caplog.at_level("WARNING"):
+        gauges.refused([letter])
+    (line,) = caplog.records
+    assert json.loads(JsonLines().format(line))["offset"] == 7

@@ -108,6 +108,7 @@ RECORDS: dict[str, msgspec.Struct] = {
         device="cpu",
         rss_bytes=1,
         cpu_share=0.1,
+        oldest=[types.DataAge("bed", "ecg", 2.5)],
         threads=3,
     ),
     "dead_letter-1.json": types.DeadLetter("malformed", "d", "t", 0, 1, 2, None, {"a": "b"}, "AA=="),
