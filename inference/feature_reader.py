@@ -100,7 +100,7 @@ class FeatureReader:
         network = self._network
         # Pages that no bed uses are never touched.
         self._inputs = np.zeros(
-            (n_slots, network.recurrent_stride, 2 * network.n_recurrent, network.recurrent_width),
+            (n_slots, network.phases, 2 * network.n_rows, network.recurrent_width),
             dtype=np.float32,
         )
         self._features = np.zeros((n_slots, 2 * self._n_merged, network.width), dtype=np.float32)
@@ -112,7 +112,7 @@ class FeatureReader:
         for n_steps in (self._near, network.n_steps):
             self._front(np.zeros((size, self._early + n_steps * self.grid), dtype=np.float32))
         self._say(
-            np.zeros((size, network.n_recurrent, network.recurrent_width), dtype=np.float32),
+            np.zeros((size, network.n_rows, network.recurrent_width), dtype=np.float32),
             np.zeros((size, self._n_merged, network.width), dtype=np.float32),
         )
 
@@ -140,10 +140,10 @@ class FeatureReader:
     def _keep(self, slots: IntArray, ends: IntArray, samples: FloatArray) -> None:
         """Compute features of the last steps before ``ends`` and keep them in the rings."""
         features, inputs = self._front(samples)
-        stride, n_recurrent = self._network.recurrent_stride, self._network.n_recurrent
+        phases, n_rows = self._network.phases, self._network.n_rows
         steps = ends[:, None] + np.arange(-inputs.shape[1], 0)
-        phase, at = steps % stride, steps // stride % n_recurrent
-        for turn in (0, n_recurrent):
+        phase, at = steps % phases, steps // phases % n_rows
+        for turn in (0, n_rows):
             self._inputs[slots[:, None], phase, at + turn] = inputs
         features = features[:, -self._n_merged :]
         at = steps[:, -features.shape[1] :] % self._n_merged
@@ -154,12 +154,12 @@ class FeatureReader:
         """What the rest of the network says of the windows that end at ``ends``, from what is kept."""
         network = self._network
         first = ends - network.n_steps
-        inputs = _pieces(self._inputs, network.n_recurrent)[
-            slots, first % network.recurrent_stride, first // network.recurrent_stride % network.n_recurrent
+        inputs = _pieces(self._inputs, network.n_rows)[
+            slots, first % network.phases, first // network.phases % network.n_rows
         ]
         features = _pieces(self._features, self._n_merged)[slots, (ends - self._n_merged) % self._n_merged]
         said, rhythms = self._say(
-            inputs.reshape(len(slots), network.n_recurrent, -1),
+            inputs.reshape(len(slots), network.n_rows, -1),
             features.reshape(len(slots), self._n_merged, -1),
         )
         steps = np.zeros((len(slots), network.n_steps, said.shape[2]), dtype=np.float32)

@@ -2,9 +2,9 @@
 
 After Picon et al. 2019 (CNN and LSTM for ventricular fibrillation), Hannun et al. 2019 (residual 1-D
 convolutions over ECG) and Vaswani et al. 2017 (multi-head attention). What differs: scaling is fixed, so a
-step's features do not depend on where the window begins; the recurrent part runs on every second step,
-which keeps it a small share of the cost; the convolutions skip over the recurrent part, so beats are
-located at full step resolution.
+step's features do not depend on where the window begins; the recurrent part runs on every second step
+(or fifth), which keeps it a small share of the cost; the convolutions skip over the recurrent part, so
+beats are located at full step resolution.
 
 Shape legend: B windows, C leads, N samples, F features, T steps, R recurrent steps, K classes.
 """
@@ -130,9 +130,14 @@ class AttentionWithSkip(nn.Module):
         self.out = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
 
-    def _heads(self, x_BRF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads_of(self, x_BRF: Tensor) -> Tensor:
+        """Queries, keys and values of each head, (B, R, 3, heads, F / heads)."""
         n, steps, width = x_BRF.shape
-        qkv = self.project(x_BRF).view(n, steps, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        projected: Tensor = self.project(x_BRF)
+        return projected.view(n, steps, 3, self.heads, width // self.heads)
+
+    def _heads(self, x_BRF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        qkv = self._heads_of(x_BRF).permute(2, 0, 3, 1, 4)
         return qkv[0], qkv[1], qkv[2]
 
     def forward(self, x_BRF: Tensor) -> Tensor:
@@ -144,14 +149,12 @@ class AttentionWithSkip(nn.Module):
 
     def last(self, x_BRF: Tensor, steps: int) -> Tensor:
         """What :meth:`forward` says of the last ``steps``, which look at all: (B, R, F) to (B, steps, F)."""
-        n, all_steps, width = x_BRF.shape
-        weight, bias = self.project.weight, self.project.bias
-        last_BRF, each = x_BRF[:, -steps:], width // self.heads
-        q = functional.linear(last_BRF, weight[:width], bias[:width]).view(n, steps, self.heads, each)
-        pairs = functional.linear(x_BRF, weight[width:], bias[width:])
-        k, v = pairs.view(n, all_steps, 2, self.heads, each).permute(2, 0, 3, 1, 4)
-        context = functional.scaled_dot_product_attention(q.transpose(1, 2), k, v)
-        normed: Tensor = self.norm(last_BRF + self.out(context.transpose(1, 2).flatten(2)))
+        n, all_steps, _ = x_BRF.shape
+        # One product and one copy for all heads: theirs are too narrow for the fused attention kernels.
+        qkv = self._heads_of(x_BRF).permute(2, 0, 3, 1, 4).reshape(3, n * self.heads, all_steps, -1)
+        scores = torch.bmm(qkv[0, :, -steps:], qkv[1].transpose(1, 2)).mul_(qkv.shape[-1] ** -0.5)
+        context = torch.bmm(scores.softmax(-1), qkv[2]).view(n, self.heads, steps, -1)
+        normed: Tensor = self.norm(x_BRF[:, -steps:] + self.out(context.transpose(1, 2).flatten(2)))
         return normed
 
     def weights(self, x_BRF: Tensor) -> Tensor:
@@ -177,11 +180,17 @@ class CnnLstm(nn.Module):
         self.config = config
         self.front_end = build_front_end(config.channels, config.input_gain, config.front_end)
         width, attention_width = self.front_end.width, config.attention_width
-        stride = config.recurrent_stride
-        self.to_recurrent = nn.Conv1d(width, attention_width, stride + 1 - stride % 2, stride, stride // 2)
+        stride, squeeze = config.recurrent_stride, config.recurrent_squeeze
+        if squeeze:
+            self.to_recurrent = nn.Conv1d(width, squeeze, 1)
+        else:
+            self.to_recurrent = nn.Conv1d(
+                width, attention_width, stride + 1 - stride % 2, stride, stride // 2
+            )
         self.recurrent: nn.LSTM | None = None
         if config.recurrent:
-            self.recurrent = nn.LSTM(attention_width, config.hidden, batch_first=True, bidirectional=True)
+            width_in = squeeze * stride or attention_width
+            self.recurrent = nn.LSTM(width_in, config.hidden, batch_first=True, bidirectional=True)
             self.from_recurrent = nn.Linear(2 * config.hidden, attention_width)
         self.attention: AttentionWithSkip | None = None
         if config.attention:
@@ -192,16 +201,25 @@ class CnnLstm(nn.Module):
             self.step_mix = nn.Conv1d(width, width // 2, 3, padding=1)
             self.step_head = nn.Linear(width // 2, config.step_classes)
         if config.window_classes:
-            self.window_score = nn.Linear(width, 1)
-            self.window_mix = nn.Linear(width, width)
+            score_width = config.score_width or width
+            self.window_score = nn.Linear(score_width, 1)
+            self.window_mix = nn.Linear(width, score_width)
             self.window_head = nn.Linear(2 * width, config.window_classes)
 
     def recurrent_states(self, x_BFT: Tensor) -> Tensor:
         """Features (B, F, T) to the states that attention sees, (B, R, F)."""
-        return self.states_of(functional.relu(self.to_recurrent(x_BFT)).transpose(1, 2))
+        inputs_BTF = functional.relu(self.to_recurrent(x_BFT)).transpose(1, 2)
+        if not self.config.recurrent_squeeze:
+            return self.states_of(inputs_BTF)
+        lacking = -x_BFT.shape[-1] % self.config.recurrent_stride
+        return self.states_of(self.side_by_side(functional.pad(inputs_BTF, (0, 0, 0, lacking))))
+
+    def side_by_side(self, inputs_BTF: Tensor) -> Tensor:
+        """Squeezed steps (B, T, F) to inputs of the recurrent part, (B, T / stride, F * stride)."""
+        return inputs_BTF.reshape(len(inputs_BTF), -1, inputs_BTF.shape[2] * self.config.recurrent_stride)
 
     def states_of(self, inputs_BRF: Tensor) -> Tensor:
-        """Inputs of the recurrent part (B, R, F) to the states that attention sees, of the same shape."""
+        """Inputs of the recurrent part (B, R, F) to the states that attention sees, (B, R, F)."""
         if self.recurrent is None:
             return inputs_BRF
         states, _ = self.recurrent(inputs_BRF)
@@ -238,8 +256,9 @@ class CnnLstm(nn.Module):
             uniform_BT = torch.full_like(last_BTF[:, :, 0], 1.0 / last_BTF.shape[1])
             return merged_BTF.new_zeros((merged_BTF.shape[0], 0)), functional.pad(uniform_BT, (first, 0))
         score_BT = self.window_score(torch.tanh(self.window_mix(last_BTF))).squeeze(-1).softmax(-1)
-        pooled_BF = (score_BT.unsqueeze(-1) * last_BTF).sum(1)
-        logits: Tensor = self.window_head(torch.cat([pooled_BF, last_BTF.mean(1)], dim=-1))
+        # What was looked at and the plain mean, in one product.
+        shares_B2T = torch.stack([score_BT, torch.full_like(score_BT, 1.0 / last_BTF.shape[1])], dim=1)
+        logits: Tensor = self.window_head(torch.bmm(shares_B2T, last_BTF).flatten(1))
         return logits, functional.pad(score_BT, (first, 0))
 
     def _window_of(self, merged_BTF: Tensor, where_BT: Tensor) -> tuple[Tensor, Tensor]:

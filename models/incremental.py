@@ -16,16 +16,13 @@ Shape legend: B windows, N samples, F features, T steps, R recurrent steps, K cl
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.cnn_lstm import CnnLstm, Conv1dFeatures, ResidualBlock
+from models.cnn_lstm import CnnLstm, Conv1dFeatures
 from models.errors import ModelError
+from models.incremental_front import Front, flat
 from models.spec import Architecture, Conv1dFrontEnd
 
 
@@ -73,8 +70,10 @@ def reach_of(config: Architecture) -> Reach:
     before = -(-samples // spacing)
     # Step s is centred on sample s * spacing; the last sample is one short of the next step's.
     after = (samples + spacing) // spacing - 1
-    left = config.recurrent_stride // 2
-    right = config.recurrent_stride - config.recurrent_stride % 2 - left
+    left = right = 0
+    if not config.recurrent_squeeze:
+        left = config.recurrent_stride // 2
+        right = config.recurrent_stride - config.recurrent_stride % 2 - left
     return Reach(spacing, before + left, after + right)
 
 
@@ -94,6 +93,8 @@ class Incremental(nn.Module):
         Of :meth:`front`.
     n_steps, n_recurrent : int
         Steps and recurrent steps of a window.
+    phases, n_rows : int
+        The recurrent part takes of a window every ``phases``-th of its steps, ``n_rows`` rows of inputs.
     """
 
     def __init__(self, network: CnnLstm, window_samples: int) -> None:
@@ -108,10 +109,20 @@ class Incremental(nn.Module):
         self.n_steps = window_samples // self.reach.stride
         self.recurrent_stride = config.recurrent_stride
         self.n_recurrent = -(-self.n_steps // self.recurrent_stride)
+        self._squeezed = config.recurrent_squeeze > 0
+        if self._squeezed and self.n_steps % self.recurrent_stride:
+            raise ModelError(
+                f"window of {self.n_steps} steps: recurrent steps of {self.recurrent_stride} do not fill it"
+            )
+        self.phases = 1 if self._squeezed else self.recurrent_stride
+        self.n_rows = self.n_steps if self._squeezed else self.n_recurrent
         self.window_steps = min(config.window_steps, self.n_steps)
-        # Copied, for folding changes it; the rest is shared.
-        self._front_end = _folded(copy.deepcopy(network.front_end.eval()))
         self._network = network.eval()
+        assert isinstance(network.front_end, Conv1dFeatures)
+        # Copied, for they are arranged anew; the rest is shared.
+        self._halo = int(network.to_recurrent.padding[0])
+        self._convolutions = Front(network.front_end.eval(), self.reach.before - self._halo)
+        self._step_mix, self._to_recurrent = flat(network.step_mix), _at_every_step(network.to_recurrent)
 
     @property
     def width(self) -> int:
@@ -121,7 +132,7 @@ class Incremental(nn.Module):
     @property
     def recurrent_width(self) -> int:
         """Numbers that the recurrent part takes of a step."""
-        return self._network.config.attention_width
+        return self._network.to_recurrent.out_channels
 
     def merged_steps(self, said: int) -> int:
         """Last steps whose features :meth:`say` needs, to tell of the last ``said``: whole recurrent ones."""
@@ -141,25 +152,21 @@ class Incremental(nn.Module):
         features_BTF, inputs_BTF : Tensor
             Of the last T steps; of these the last ``after`` are provisional.
         """
-        x_BFT = torch.asinh(self._front_end.gain * x_BN[:, None])
-        x_BFT = self._front_end.stem(x_BFT).relu_()
-        for block in _blocks(self._front_end):
-            y_BFT = block.second(block.first(x_BFT).relu_())
-            x_BFT = y_BFT.add_(block.skip(x_BFT)).relu_()
-        convolution, stride = self._network.to_recurrent, self.recurrent_stride
+        features_BF1T = self._convolutions(x_BN)
         # At every step, not every second: which of them a window takes hangs on where it begins.
-        inputs_BFT = functional.conv1d(x_BFT, convolution.weight, convolution.bias, padding=stride // 2)
-        begin, end = self.reach.before, x_BFT.shape[-1]
-        inputs_BTF = inputs_BFT[:, :, begin:end].relu_().transpose(1, 2)
-        return x_BFT[:, :, begin:].transpose(1, 2), inputs_BTF
+        inputs_BF1T = self._to_recurrent(features_BF1T).relu_()
+        features_BTF, inputs_BTF = (
+            t[:, :, 0, self._halo :].transpose(1, 2) for t in (features_BF1T, inputs_BF1T)
+        )
+        return features_BTF, inputs_BTF
 
     def say(self, inputs_BRF: Tensor, features_BTF: Tensor, said: int) -> tuple[Tensor, Tensor]:
         """Probabilities of a window.
 
         Parameters
         ----------
-        inputs_BRF : Tensor, shape (B, n_recurrent, recurrent_width)
-            Of each ``recurrent_stride``-th step of the window, from its first on.
+        inputs_BRF : Tensor, shape (B, n_rows, recurrent_width)
+            Of each ``phases``-th step of the window, from its first on.
         features_BTF : Tensor, shape (B, merged_steps(said), width)
             Of its last steps.
         said : int
@@ -172,43 +179,39 @@ class Incremental(nn.Module):
         """
         network, n_merged = self._network, features_BTF.shape[1]
         n_last = self.n_recurrent - (self.n_steps - n_merged) // self.recurrent_stride
+        if self._squeezed:
+            inputs_BRF = network.side_by_side(inputs_BRF)
         states_BRF = network.states_of(inputs_BRF)
         if network.attention is not None:
             states_BRF = network.attention.last(states_BRF, n_last)
         context_BRF = network.to_steps(states_BRF[:, -n_last:])
-        context_BTF = context_BRF.repeat_interleave(self.recurrent_stride, dim=1)[:, :n_merged]
-        merged_BTF = context_BTF.add_(features_BTF).relu_()
+        merged_BTF = self._merged(features_BTF, context_BRF)
         logits_BK, _ = network.window_output(merged_BTF)
         # One step more, unless the window ends there: what is padded to its left is not told of.
         extra = min(1, self.n_steps - said)
-        logits_BTK = network.step_output(merged_BTF[:, -(said + extra) :])[:, extra:]
+        last_BF1T = merged_BTF[:, -(said + extra) :].transpose(1, 2)[:, :, None]
+        mixed_BF1T = self._step_mix(last_BF1T).relu_()
+        logits_BTK = network.step_head(mixed_BF1T[:, :, 0, extra:].transpose(1, 2))
         return logits_BTK.softmax(-1), logits_BK.softmax(-1)
+
+    def _merged(self, features_BTF: Tensor, context_BRF: Tensor) -> Tensor:
+        """Features of steps with those of their recurrent step."""
+        n, n_steps, width = features_BTF.shape
+        if n_steps % self.recurrent_stride:
+            context_BTF = context_BRF.repeat_interleave(self.recurrent_stride, dim=1)[:, :n_steps]
+            return context_BTF.add_(features_BTF).relu_()
+        each_BRSF = features_BTF.reshape(n, -1, self.recurrent_stride, width)
+        return (each_BRSF + context_BRF[:, :, None]).relu_().view(n, n_steps, width)
 
     def forward(self, x_BN: Tensor, said: int) -> tuple[Tensor, Tensor]:
         """Whole windows with ``reach.context`` samples before each: what :meth:`say` returns."""
         features_BTF, inputs_BTF = self.front(x_BN)
         n_merged = self.merged_steps(said)
-        return self.say(inputs_BTF[:, :: self.recurrent_stride], features_BTF[:, -n_merged:], said)
+        return self.say(inputs_BTF[:, :: self.phases], features_BTF[:, -n_merged:], said)
 
 
-def _folded(front_end: nn.Module) -> Conv1dFeatures:
-    """Put each normalisation into the convolution before it: half the passes over the features."""
-    assert isinstance(front_end, Conv1dFeatures)
-    front_end.stem = _fold(front_end.stem, front_end.stem_norm)
-    front_end.stem_norm = nn.Identity()
-    for block in _blocks(front_end):
-        block.first = _fold(block.first, block.first_norm)
-        block.second = _fold(block.second, block.second_norm)
-        block.first_norm = block.second_norm = nn.Identity()
-    return front_end
-
-
-def _fold(convolution: nn.Conv1d, norm: nn.Module) -> nn.Conv1d:
-    assert isinstance(norm, nn.BatchNorm1d)
-    return fuse_conv_bn_eval(convolution, norm)
-
-
-def _blocks(front_end: Conv1dFeatures) -> Iterator[ResidualBlock]:
-    for block in front_end.blocks:
-        assert isinstance(block, ResidualBlock)
-        yield block
+def _at_every_step(convolution: nn.Conv1d) -> nn.Conv2d:
+    """A strided convolution without its stride."""
+    unstrided = copy.copy(convolution)
+    unstrided.stride = (1,)
+    return flat(unstrided)

@@ -271,6 +271,19 @@ class Architecture(Frozen):
         default=8.0, gt=0, description="the network sees asinh(gain * x): fixed, never per window"
     )
     recurrent_stride: int = Field(default=2, ge=1, le=8, description="front-end steps per recurrent step")
+    recurrent_squeeze: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="features of each step that go side by side into their recurrent step; 0: a strided "
+        "convolution of attention_width instead",
+    )
+    early_steps: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="steps of signal before a window that the front end sees: for running signals; 0: none",
+    )
     hidden: int = Field(default=40, ge=1, le=1024)
     attention_width: int = Field(default=48, ge=1, le=1024)
     heads: int = Field(default=4, ge=1, le=64)
@@ -282,6 +295,9 @@ class Architecture(Frozen):
     window_steps: int = Field(
         default=63, ge=1, description="the window's label is the state of these last steps"
     )
+    score_width: int = Field(
+        default=0, ge=0, le=1024, description="of what weighs the steps for the window's label; 0: a step's"
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Architecture:
@@ -291,6 +307,8 @@ class Architecture(Frozen):
             raise ValueError("step_classes and window_classes are both 0: give the network a head")
         if self.step_classes == 1:
             raise ValueError("step_classes=1: need 'none' and at least one class")
+        if self.recurrent_squeeze and not self.recurrent:
+            raise ValueError("recurrent_squeeze feeds the recurrent part: leave it 0 where recurrent=False")
         return self
 
 

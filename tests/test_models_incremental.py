@@ -23,6 +23,9 @@ SMALL = Architecture(
     window_steps=13,
 )
 N_STEPS = 31
+SQUEEZED = SMALL.model_copy(
+    update={"recurrent_stride": 5, "recurrent_squeeze": 3, "score_width": 4, "early_steps": 8}
+)
 
 
 def network(config: Architecture = SMALL) -> CnnLstm:
@@ -46,7 +49,7 @@ def close(one: Tensor, other: Tensor) -> bool:
 
 
 configs = st.builds(
-    lambda stem, blocks, every: SMALL.model_copy(
+    lambda stem, blocks, every, squeeze: SMALL.model_copy(
         update={
             "front_end": Conv1dFrontEnd(
                 stem_width=4,
@@ -57,6 +60,7 @@ configs = st.builds(
                 dilations=tuple(block[2] for block in blocks),
             ),
             "recurrent_stride": every,
+            "recurrent_squeeze": squeeze,
         }
     ),
     st.sampled_from([1, 5, 15]),
@@ -64,6 +68,7 @@ configs = st.builds(
         st.tuples(st.sampled_from([1, 3, 5]), st.integers(1, 2), st.integers(1, 2)), min_size=1, max_size=3
     ),
     st.integers(1, 4),
+    st.sampled_from([0, 3]),
 )
 
 
@@ -94,21 +99,34 @@ def test_more_signal_changes_the_provisional_steps_and_no_others() -> None:
     assert not differs[: -reach.after].any()
 
 
-def test_the_halves_are_the_network() -> None:
-    model = network()
-    halves = Incremental(model, N_STEPS * 8)
-    line = signal(N_STEPS)
+@pytest.mark.parametrize(("config", "n_steps"), [(SMALL, N_STEPS), (SQUEEZED, 30)])
+def test_the_halves_are_the_network(config: Architecture, n_steps: int) -> None:
+    model = network(config)
+    halves = Incremental(model, n_steps * 8)
+    line = signal(n_steps)
     with torch.inference_mode():
         whole = model(line[:, None])
         features_BFT = model.front_end(line[:, None])
         inputs_BRF = torch.relu(model.to_recurrent(features_BFT)).transpose(1, 2)
-        for said in (5, 20, N_STEPS):
+        for said in (5, 20, n_steps):
             last = features_BFT.transpose(1, 2)[:, -halves.merged_steps(said) :]
             steps, window = halves.say(inputs_BRF, last, said)
             assert close(steps, whole.step_logits.softmax(-1)[:, -said:])
             assert close(window, whole.window_logits.softmax(-1))
         front = halves.front(line)[0]
     assert close(front, features_BFT.transpose(1, 2)[:, halves.reach.before :])
+
+
+def test_the_signal_before_a_window_is_that_of_its_training() -> None:
+    model = network(SQUEEZED)
+    halves = Incremental(model, 240)
+    assert halves.reach.before == SQUEEZED.early_steps
+    line = signal(38)
+    with torch.inference_mode():
+        trained = model.head_outputs(model.front_end(line[:, None])[:, :, SQUEEZED.early_steps :])
+        steps, window = halves(line, 30)
+    assert close(steps, trained.step_logits.softmax(-1))
+    assert close(window, trained.window_logits.softmax(-1))
 
 
 def test_a_network_without_recurrent_part_and_attention_can_be_fed_too() -> None:
@@ -134,5 +152,7 @@ def test_what_cannot_be_fed_is_refused_with_the_reason() -> None:
         reach_of(Architecture(front_end=BeatsFrontEnd()))
     with pytest.raises(ModelError, match="window of 250 samples"):
         Incremental(network(), 250)
+    with pytest.raises(ModelError, match="recurrent steps of 5 do not fill"):
+        Incremental(network(SQUEEZED), 248)
     with pytest.raises(ModelError, match="one channel"):
         Incremental(network(SMALL.model_copy(update={"channels": 2})), 248)

@@ -225,7 +225,8 @@ def test_beats_that_no_window_makes_final_are_not_missed(seconds: int, first_s: 
     steps[:, at, 0], steps[:, at, 1] = 0.0, 1.0
     windows = np.zeros((seconds - 7, 1000), dtype=np.float32)
     windows[:, (np.arange(0.5, 8, 1.0) * 125).astype(np.int64)] = 1.0
-    stream = Stream(windows, steps, np.zeros((seconds - 7, 6), dtype=np.float32))
+    starts = np.arange(seconds - 7, dtype=np.int64) * 125
+    stream = Stream(windows, starts, steps, np.zeros((seconds - 7, 6), dtype=np.float32))
     table = score_beats(Scored(recording, 0, stream), 0.08, 0.5)
     assert table[1, 0] == 0
     assert table[1, 1] == np.sum((times >= first_s) & (times < seconds - 1))

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.cnn_lstm import Output
-from training.monitor_recipes import LossConfig
+from training.monitor_recipes import LossConfig, TeacherConfig
 
 
 def step_loss(logits_BTK: Tensor, target_BTK: Tensor, weight_BT: Tensor, class_weights_K: Tensor) -> Tensor:
@@ -37,3 +37,15 @@ def total_loss(
     of_steps = step_loss(output.step_logits, steps_BTK, weight_BT, weights_K)
     of_rhythm = rhythm_loss(output.window_logits, allowed_BK, config.label_smoothing)
     return of_steps + config.rhythm_weight * of_rhythm, of_steps, of_rhythm
+
+
+def teacher_loss(
+    output: Output, teacher: Output, config: LossConfig, weights: TeacherConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Total, step and rhythm loss against what a teacher says, also where no label is known."""
+    weights_K = torch.tensor(config.step_class_weights, device=output.step_logits.device)
+    target_BTK = teacher.step_logits.softmax(-1)
+    everywhere_BT = torch.ones_like(target_BTK[..., 0])
+    of_steps = step_loss(output.step_logits, target_BTK, everywhere_BT, weights_K)
+    of_rhythm = functional.cross_entropy(output.window_logits, teacher.window_logits.softmax(-1))
+    return weights.step_weight * of_steps + weights.rhythm_weight * of_rhythm, of_steps, of_rhythm

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from models.spec import Architecture
 from training.config import OptimizerConfig, Part, Recipe, RunConfig
 
 
@@ -62,6 +63,14 @@ class LossConfig(Part):
     label_smoothing: float = Field(default=0.02, ge=0, lt=1)
 
 
+class TeacherConfig(Part):
+    """A trained network whose probabilities are learned beside the labels (Hinton et al. 2015)."""
+
+    model: str = Field(default="", description="name or path; empty: none")
+    step_weight: float = Field(default=1.0, ge=0)
+    rhythm_weight: float = Field(default=1.0, ge=0)
+
+
 class MonitorRecipe(Recipe):
     """Recipe of a monitor network."""
 
@@ -70,6 +79,7 @@ class MonitorRecipe(Recipe):
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
+    teacher: TeacherConfig = TeacherConfig()
 
 
 def ecg_cnn_lstm_1() -> MonitorRecipe:
@@ -79,6 +89,23 @@ def ecg_cnn_lstm_1() -> MonitorRecipe:
         description="Beats (N, S, V, F) at each 64 ms, rhythm of the last 4 s, from any one lead of ECG.",
         optimizer=OptimizerConfig(steps=4500),
         run=RunConfig(validate_every=1500),
+    )
+
+
+def ecg_cnn_lstm_2() -> MonitorRecipe:
+    """The same for running signals: what overlaps is computed once, the rest costs a third.
+
+    It keeps the convolutions of ecg-cnn-lstm-1 (``--from-weights ecg-cnn-lstm-1``) and learns from it.
+    """
+    return MonitorRecipe(
+        name="ecg-cnn-lstm-2",
+        description="Beats (N, S, V, F) at each 64 ms, rhythm of the last 4 s, from any one lead of ECG.",
+        architecture=Architecture(
+            recurrent_stride=5, recurrent_squeeze=16, early_steps=10, hidden=32, score_width=16
+        ),
+        optimizer=OptimizerConfig(steps=3000, freeze=("front_end",)),
+        run=RunConfig(validate_every=1500),
+        teacher=TeacherConfig(model="ecg-cnn-lstm-1"),
     )
 
 

@@ -87,10 +87,11 @@ class Sampler:
         architecture: Architecture,
     ) -> None:
         self.corpus, self.augment, self.loss = corpus, augment, loss
-        self.disturber, self.amplitude = Disturber(noise, LENGTH), qrs_amplitudes(corpus)
-        self.stride = architecture.front_end.stride
-        self.n_steps = -(-LENGTH // self.stride)
-        self.windows = windows_of(corpus, LENGTH, round(RHYTHM_S * FS_HZ), config.hop_samples)
+        self.stride, self.early = architecture.front_end.stride, architecture.early_steps
+        self.length = LENGTH + self.early * self.stride
+        self.n_steps = -(-self.length // self.stride)
+        self.disturber, self.amplitude = Disturber(noise, self.length), qrs_amplitudes(corpus)
+        self.windows = windows_of(corpus, self.length, round(RHYTHM_S * FS_HZ), config.hop_samples)
         wanted = [kind for kind, weight in config.draw.items() if weight > 0]
         self.groups = {kind: self._group(kind, self.windows) for kind in wanted}
         empty = [kind for kind, (parts, _) in self.groups.items() if not parts]
@@ -143,8 +144,9 @@ class Sampler:
         Returns
         -------
         dict of str to ndarray of float32
-            ``x`` (n, 1, N), mV; ``steps`` (n, T, 5), probability of each step class (a beat shares its mass
-            between the two steps nearest to its peak); ``step_weight`` (n, T), 0 where nothing is known;
+            ``x`` (n, 1, N), mV, with ``early_steps`` more of signal before the window; ``steps`` (n, T, 5),
+            probability of each step class (a beat shares its mass between the two steps nearest to its
+            peak); ``step_weight`` (n, T), 0 where nothing is known;
             ``allowed`` (n, 6), 1 for each rhythm that may hold, all 0 where nothing is known.
         """
         rng = np.random.default_rng([seed, step])
@@ -155,9 +157,9 @@ class Sampler:
         scale[scaled] = log_uniform(rng, self.augment.time_scale, int(scaled.sum()))
         lead = self._lead(self.windows.start[chosen])
         owner_end = self.corpus.ends[lead]
-        start -= (LENGTH * (scale - 1.0)).clip(0)
+        start -= (self.length * (scale - 1.0)).clip(0)
         start = np.maximum(start, self.corpus.begins[lead].astype(np.float64))
-        scale = np.minimum(scale, (owner_end - 2 - start) / LENGTH)
+        scale = np.minimum(scale, (owner_end - 2 - start) / self.length)
         x = self._cut(start, scale)
         steps, weight = self._targets(start, scale)
         weight *= self.corpus.beats_known[self.windows.start[chosen]][:, None]
@@ -173,6 +175,7 @@ class Sampler:
         self._make(rng, kinds, x, steps, weight, allowed)
         late = self.n_steps - round(FS_HZ / self.stride)
         weight[:, late:] *= self.loss.last_second_weight
+        steps, weight = steps[:, self.early :], weight[:, self.early :]
         return {"x": x[:, None], "steps": steps, "step_weight": weight, "allowed": unpack(allowed)}
 
     def _lead(self, start: IntArray) -> IntArray:
@@ -180,7 +183,7 @@ class Sampler:
 
     def _cut(self, start: WideFloatArray, scale: WideFloatArray) -> FloatArray:
         """Windows (B, N) by linear interpolation; ``scale`` > 1 makes time run faster."""
-        place = start[:, None] + np.arange(LENGTH) * scale[:, None]
+        place = start[:, None] + np.arange(self.length) * scale[:, None]
         left = place.astype(np.int64)
         share = (place - left).astype(np.float32)
         cut = self.corpus.signal[left] * (1 - share) + self.corpus.signal[left + 1] * share
@@ -188,7 +191,7 @@ class Sampler:
 
     def _targets(self, start: WideFloatArray, scale: WideFloatArray) -> tuple[FloatArray, FloatArray]:
         first = np.searchsorted(self.corpus.beats, start - self.stride)
-        last = np.searchsorted(self.corpus.beats, start + LENGTH * scale + self.stride)
+        last = np.searchsorted(self.corpus.beats, start + self.length * scale + self.stride)
         count = last - first
         window = np.repeat(np.arange(len(start)), count)
         index = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
@@ -223,7 +226,7 @@ class Sampler:
         x[rows] += self.disturber.excerpts(rng, len(rows)) * spread[:, None].astype(np.float32)
         rows = np.flatnonzero(rng.random(len(x)) < config.white_probability)
         level = log_uniform(rng, (0.002, 0.03), len(rows))[:, None].astype(np.float32)
-        x[rows] += rng.standard_normal((len(rows), LENGTH), dtype=np.float32) * level
+        x[rows] += rng.standard_normal((len(rows), self.length), dtype=np.float32) * level
 
     def _make(
         self,

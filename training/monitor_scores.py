@@ -10,7 +10,7 @@ import numpy as np
 
 from models.cnn_lstm import CnnLstm
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES, Interval
-from models.streaming import FS_HZ, HOP_S, WINDOW_S
+from models.streaming import FS_HZ, WINDOW_S
 from training.monitor_thresholds import GAIN
 from training.monitor_validate import RHYTHM_S, Scored, known_windows, run_recordings, score_beats
 from training.scoring import (
@@ -123,7 +123,7 @@ def _alarm_of(scored: Sequence[Scored], name: str, threshold: float) -> tuple[bo
     index = RHYTHM_CLASSES.index(name)
     upheld = False
     for one in scored:
-        ends = np.arange(len(one.stream.windows)) * HOP_S + WINDOW_S
+        ends = one.stream.starts_s + WINDOW_S
         near = (ends > ALARM_S - BEFORE_ALARM_S) & (ends <= ALARM_S)
         upheld = upheld or bool((one.stream.rhythms[near, index] >= threshold).any())
     return bool(last == bit(name)), upheld
@@ -173,7 +173,7 @@ def evaluate(
         index, labels = known_windows(one)
         found = one.stream.rhythms[index]
         if len(labels):
-            middle_s = index.astype(np.float64) * HOP_S + WINDOW_S - RHYTHM_S / 2
+            middle_s = one.stream.starts_s[index] + WINDOW_S - RHYTHM_S / 2
             windows[one.recording.name] = (labels, found, middle_s)
             rhythms[one.recording.name] = rhythm_table(labels, found.argmax(1))
     leads = [run_recordings(model, [r], all_leads=True) for r in alarmed]

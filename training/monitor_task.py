@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from torch import Tensor
 
@@ -11,11 +12,12 @@ from models.cnn_lstm import CnnLstm
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES
 from training.corpus import build_corpus, load_names, names_of
 from training.evaluation import Evaluation
-from training.monitor_losses import total_loss
+from training.monitor_losses import teacher_loss, total_loss
 from training.monitor_recipes import MonitorRecipe
 from training.monitor_sampling import LENGTH, Sampler
 from training.monitor_scores import evaluate
 from training.monitor_tables import to_evaluation
+from training.monitor_teacher import Teacher, features_of
 from training.monitor_thresholds import GAIN, choose_thresholds
 from training.monitor_validate import run_recordings, run_stressed, validate
 from training.noise_records import load_noise as load_noise
@@ -60,11 +62,26 @@ class MonitorTask(Task):
         )
 
     def loss(self, model: CnnLstm, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Cross entropy of steps and of rhythm."""
+        """Cross entropy of steps and of rhythm, with the labels and with what a teacher says."""
+        features_BFT = features_of(model, batch["x"], self.recipe.architecture.early_steps)
+        output = model.head_outputs(features_BFT)
         total, of_steps, of_rhythm = total_loss(
-            model(batch["x"]), batch["steps"], batch["step_weight"], batch["allowed"], self.recipe.loss
+            output, batch["steps"], batch["step_weight"], batch["allowed"], self.recipe.loss
         )
-        return {"loss": total, "step_loss": of_steps, "rhythm_loss": of_rhythm}
+        losses = {"loss": total, "step_loss": of_steps, "rhythm_loss": of_rhythm}
+        if not self.recipe.teacher.model:
+            return losses
+        said = self._teacher(model, batch["x"], features_BFT)
+        total, of_steps, of_rhythm = teacher_loss(output, said, self.recipe.loss, self.recipe.teacher)
+        return losses | {
+            "loss": losses["loss"] + total,
+            "teacher_step_loss": of_steps,
+            "teacher_rhythm_loss": of_rhythm,
+        }
+
+    @cached_property
+    def _teacher(self) -> Teacher:
+        return Teacher(self.recipe.teacher.model, self.split(), self.recipe)
 
     @property
     def step_s(self) -> float:

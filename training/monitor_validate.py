@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.cnn_lstm import CnnLstm
 from models.spec import STEP_CLASSES
-from models.streaming import FS_HZ, HOP_S, WINDOW_S, Stream, run_lead
+from models.streaming import FS_HZ, WINDOW_S, Stream, run_lead
 from training.monitor_noise import stressed
 from training.monitor_windows import allowed_rhythms
 from training.scoring import balanced_accuracy, beat_scores, beat_table, learning_s, rhythm_table
@@ -54,7 +54,7 @@ def score_beats(
     """
     recording = scored.recording
     found = final_beats(scored.stream, step_s, threshold, gains)
-    last_s = (len(scored.stream.windows) - 1) * HOP_S + WINDOW_S - 1.0
+    last_s = scored.stream.starts_s[-1] + WINDOW_S - 1.0
     reference_s = recording.beats / FS_HZ
     begin_s = max(learning_s(len(recording.rhythm) / FS_HZ), FIRST_FINAL_S)
 
@@ -81,8 +81,7 @@ def total_beats(
 
 def known_windows(scored: Scored) -> tuple[IntArray, IntArray]:
     """Windows whose last 4 s are of one known rhythm: their indices (n,) and classes (n,)."""
-    n = len(scored.stream.windows)
-    end = np.arange(n, dtype=np.int64) * round(HOP_S * FS_HZ) + round(WINDOW_S * FS_HZ)
+    end = scored.stream.starts + round(WINDOW_S * FS_HZ)
     tail = round(RHYTHM_S * FS_HZ)
     rhythm = scored.recording.rhythm
     masks = allowed_rhythms(rhythm, end - tail, end)

@@ -27,6 +27,7 @@ from training.overrides import override
 
 RECIPES: Final[dict[str, Callable[[], Recipe]]] = {
     "ecg-cnn-lstm-1": monitor_recipes.ecg_cnn_lstm_1,
+    "ecg-cnn-lstm-2": monitor_recipes.ecg_cnn_lstm_2,
     "ecg-smoke": monitor_recipes.ecg_smoke,
     "ecg-af-1": af_recipes.ecg_af_1,
     "ecg-delineation-1": delineation_recipes.ecg_delineation_1,

@@ -42,7 +42,8 @@ def final_beats(
 ) -> FinalBeats:
     """Beats as they become final, window after window."""
     found = _candidates(stream, step_s, threshold, gains)
-    placed = refine_peaks(stream.windows, FS_HZ, found.window, found.position_s) + found.window * HOP_S
+    placed = refine_peaks(stream.windows, FS_HZ, found.window, found.position_s)
+    placed += stream.starts_s[found.window]
     order = np.argsort(placed, kind="stable")
     keep = order[accept(placed[order], found.probability[order])]
     return FinalBeats(placed[keep], found.label[keep], found.probability[keep])
