@@ -194,8 +194,12 @@ class Worker:
         """Note how far the raw topic reaches."""
         for part in self._consumer.assignment():
             mark = self._consumer.highwater(part)
-            if mark is not None:
-                self._partitions.ends[part.partition] = int(mark)
+            if mark is None:
+                continue
+            self._partitions.ends[part.partition] = int(mark)
+            held = self._partitions.get(part.partition)
+            # Mostly read to the end; to answer for one kafka-python goes through all of them.
+            if held is None or held.next_offset < mark:
                 self._partitions.positions[part.partition] = int(self._consumer.position(part))
 
     def _emit(self, taken: Taken, received_ms: dict[str, int]) -> None:

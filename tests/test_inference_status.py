@@ -257,6 +257,13 @@ def test_lag_is_records_and_age_and_unknown_where_the_broker_has_not_told() -> N
     assert found[2].seconds is None
 
 
+def test_lag_asks_the_consumer_only_where_it_has_not_read_to_the_end() -> None:
+    parts = [TopicPartition("raw", n) for n in range(3)]
+    reader = Reader(dict.fromkeys(parts, 10), {parts[1]: 8})
+    found = lag_of(reader, {}, {parts[0]: 10, parts[1]: 7, parts[2]: 11})
+    assert [(one.partition, one.records) for one in found] == [(0, 0), (1, 2), (2, 0)]
+
+
 def test_stages_forget_what_is_older_than_half_a_minute() -> None:
     stages = Stages()
     stages.note("a", 1.0, 2.0, 3.0)
