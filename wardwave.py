@@ -46,6 +46,7 @@ COMMANDS = {
     "dashboard": "dashboard.cli",
     "demo": "dashboard.cli",
     "users": "dashboard.users_cli",
+    "doctor": "dashboard.doctor_cli",
 }
 NOTICE = "Research software. Not a medical device: do not use it to decide about people."
 

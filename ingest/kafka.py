@@ -144,7 +144,7 @@ def ensure_topics(settings: Settings) -> None:
         The broker does not answer or refuses.
     """
     kafka = settings.kafka
-    wanted = _topic_configs(settings)
+    wanted = topic_configs(settings)
     client = admin(settings)
     try:
         existing = set(client.list_topics())
@@ -218,7 +218,8 @@ def ensure_topic(settings: Settings, name: str) -> None:
         ensure_topics(settings)
 
 
-def _topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
+def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
+    """Settings that each topic is made with, by its name."""
     topics = settings.topics
     limit = str(settings.ingest.max_record_bytes + _BATCH_BYTES)
     stamped = {_STAMP: _BY_BROKER}
