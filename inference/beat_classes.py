@@ -3,7 +3,8 @@
 The monitor's network finds beats; this one, of the same family, says what they are (N, S, V, F). A beat gets
 a first guess when it is found, which drives the alarms, and its class when the next beat is there, or when
 none has come for :data:`WAIT_S`: that is what is published. :mod:`models.beat_rows` says what the network
-sees of a beat.
+sees of a beat. However many beats come at once, the network is asked once: what is kept of them is written
+beat by beat, and what it is asked about is collected on the way.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from typing import Final
 
 import numpy as np
 
+from inference.beat_memory import BeatMemory
 from inference.beat_predictor import BeatPredictor
 from inference.beats import LABELS, NEVER
-from ingest.types import NS_PER_S, BoolArray, FloatArray, IntArray, WideFloatArray
-from models.beat_rows import AFTER, BEFORE, ROW, BeatRows, StreamState, set_next
+from ingest.types import NS_PER_S, FloatArray, IntArray, WideFloatArray
+from models.beat_rows import AFTER, BEFORE, CONTEXT, ROW, BeatRows, Pushed, StreamState, set_next
 
 WAIT_S: Final = 1.5
 """A beat that no other follows for so long gets its class without one."""
 
 UNKNOWN_LEAD: Final = -1
 WAIT_NS: Final = round(WAIT_S * NS_PER_S)
+
+BEFORE_LAST, LAST = 0, 1
+"""Columns of what the network says of a sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,38 @@ class ClassifierState:
     probability: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Beats whose class hangs on sequences that the network is asked about; arrays of shape (n,).
+
+    ``asked`` counts the sequences from the first of a call on, and ``column`` says which beat of each it is.
+    """
+
+    slots: IntArray
+    times_ns: IntArray
+    probabilities: WideFloatArray
+    asked: IntArray
+    column: int
+
+    def decided(self, labels: IntArray) -> Decided:
+        """With what the network said of all sequences, (n_sequences, 2)."""
+        return Decided(self.slots, self.times_ns, labels[self.asked, self.column], self.probabilities)
+
+
+class _Asked:
+    """Sequences of one call of the network."""
+
+    def __init__(self) -> None:
+        self.parts: list[FloatArray] = []
+        self.n = 0
+
+    def add(self, sequences: FloatArray) -> IntArray:
+        """Add sequences; returns their numbers."""
+        self.parts.append(sequences)
+        self.n += len(sequences)
+        return np.arange(self.n - len(sequences), self.n)
+
+
 class BeatClassifier:
     """Classes of the beats of many beds.
 
@@ -75,7 +112,9 @@ class BeatClassifier:
         self.predictor = predictor
         self.sha256 = predictor.spec.sha256
         self.rows = BeatRows(n_slots, predictor.beats)
-        self._features = np.zeros((n_slots, predictor.beats, predictor.width), dtype=np.float32)
+        self._memory = BeatMemory(n_slots, predictor.beats, predictor.nothing)
+        self._shape = np.zeros((n_slots, predictor.n_features), dtype=np.float32)
+        """What the signal of each slot's newest beat gave."""
         self.lead = np.full(n_slots, UNKNOWN_LEAD, dtype=np.int64)
         """Lead that the rows are of."""
         self.undecided = np.zeros(n_slots, dtype=np.bool_)
@@ -89,7 +128,8 @@ class BeatClassifier:
         if extra <= 0:
             return
         self.rows.resize(n_slots)
-        self._features = np.pad(self._features, ((0, extra), (0, 0), (0, 0)))
+        self._memory.resize(n_slots)
+        self._shape = np.pad(self._shape, ((0, extra), (0, 0)))
         self.lead = np.pad(self.lead, (0, extra), constant_values=UNKNOWN_LEAD)
         self.undecided = np.pad(self.undecided, (0, extra))
         self._time_ns = np.pad(self._time_ns, (0, extra), constant_values=NEVER)
@@ -101,7 +141,8 @@ class BeatClassifier:
     def reset(self, slot: int) -> None:
         """Forget a bed, and its undecided beat with it."""
         self.rows.reset(slot)
-        self._features[slot] = 0
+        self._memory.reset(slot)
+        self._shape[slot] = 0
         self.lead[slot] = UNKNOWN_LEAD
         self.undecided[slot] = False
 
@@ -113,15 +154,12 @@ class BeatClassifier:
         Decided
             Their undecided beats, by their first guess.
         """
-        decided = self._settle(slots[self.lead[slots] != leads])
-        self.lead[slots] = leads
-        return decided
-
-    def _settle(self, slots: IntArray) -> Decided:
-        left = slots[self.undecided[slots]]
-        decided = self._decide(left, self._label[left])
-        for slot in slots.tolist():
+        changed = slots[self.lead[slots] != leads]
+        left = changed[self.undecided[changed]]
+        decided = Decided(left, self._time_ns[left], self._label[left], self._probability[left])
+        for slot in changed.tolist():
             self.reset(slot)
+        self.lead[slots] = leads
         return decided
 
     def add(
@@ -131,6 +169,7 @@ class BeatClassifier:
         segments: FloatArray,
         intervals_s: WideFloatArray,
         probabilities: WideFloatArray,
+        frontier: tuple[IntArray, IntArray] | None = None,
     ) -> tuple[IntArray, Decided]:
         """Add new beats, sorted by slot, then time.
 
@@ -144,47 +183,81 @@ class BeatClassifier:
             Since the bed's beat before; NaN where that is not known.
         probabilities : ndarray, shape (n,)
             That there is a beat; kept for the decision.
+        frontier : tuple of two ndarray of int64, shape (n_beds,), or None
+            Beds, each once, and the times up to which their beats are known now: what no other beat has
+            followed by then for :data:`WAIT_S` is decided, too.
 
         Returns
         -------
         guesses : ndarray of int64, shape (n,)
             First guess of each new beat's class.
         decided : Decided
-            Beats whose successor these are.
+            Beats whose successor these are, and those that wait no longer.
         """
-        guesses = np.zeros(len(slots), dtype=np.int64)
-        parts = [self._decide(slots[:0], guesses[:0])]
-        for nth in _ranks(slots):
+        ranks = _ranks(slots)
+        pushed = []
+        rows = np.empty((len(slots), ROW), dtype=np.float32)
+        for nth in ranks:
+            waiting = self.rows.last_context(slots[nth])
+            pushed.append((waiting, self.rows.push(slots[nth], segments[nth], intervals_s[nth])))
+            rows[nth] = pushed[-1][1].rows
+        shapes = self.predictor.shapes(rows) if len(rows) else rows[:, : self._shape.shape[1]]
+        asked, questions = _Asked(), []
+        own = np.empty(len(slots), dtype=np.int64)
+        for nth, (waiting, new) in zip(ranks, pushed, strict=True):
             of = slots[nth]
-            parts.append(self.wait(of, times_ns[nth]))
-            self.rows.push(of, segments[nth], intervals_s[nth])
-            rows = self.rows.sequences(of)
-            last_two = self.predictor.features(rows[:, -2:].reshape(-1, ROW)).reshape(len(of), 2, -1)
-            self._features[of] = np.concatenate([self._features[of, 1:-1], last_two], axis=1)
-            labels = self.predictor.both_labels(self._features[of])
+            questions.append(self._alone(of, times_ns[nth], waiting, asked))
+            self._remember(of, shapes[nth], new)
+            own[nth] = asked.add(self._memory.sequences(of))
             before = self.undecided[of]
-            parts.append(self._decide(of[before], labels[before, 0]))
-            guesses[nth] = labels[:, 1]
+            questions.append(self._question(of[before], own[nth][before], BEFORE_LAST))
             self.undecided[of] = True
-            self._time_ns[of], self._label[of] = times_ns[nth], labels[:, 1]
-            self._probability[of] = probabilities[nth]
-        return guesses, join(parts)
+            self._time_ns[of], self._probability[of] = times_ns[nth], probabilities[nth]
+        if frontier is not None:
+            there, until_ns = frontier
+            questions.append(self._alone(there, until_ns, self.rows.last_context(there), asked))
+        if asked.n == 0:
+            return own, join([self._question(slots[:0], own, LAST).decided(np.zeros((0, 2), dtype=np.int64))])
+        labels = self.predictor.both_labels(np.concatenate(asked.parts))
+        guesses = labels[own, LAST]
+        for nth in ranks:
+            self._label[slots[nth]] = guesses[nth]
+        return guesses, join([question.decided(labels) for question in questions])
 
     def wait(self, slots: IntArray, frontier_ns: IntArray) -> Decided:
         """Decide the beats of some beds that no other has followed for :data:`WAIT_S`."""
-        alone: BoolArray = self.undecided[slots] & (frontier_ns - self._time_ns[slots] >= WAIT_NS)
+        none, width = np.zeros(0, dtype=np.int64), AFTER + BEFORE
+        _, decided = self.add(
+            none, none, np.zeros((0, width), dtype=np.float32), np.zeros(0), np.zeros(0), (slots, frontier_ns)
+        )
+        return decided
+
+    def _alone(self, slots: IntArray, until_ns: IntArray, contexts: FloatArray, asked: _Asked) -> _Question:
+        """Ask about beats that none has followed for too long, up to ``until_ns``; all shapes (n, …)."""
+        alone = self.undecided[slots] & (until_ns - self._time_ns[slots] >= WAIT_NS)
         of = slots[alone]
         if len(of) == 0:
-            return self._decide(of, self._label[of])
-        last = self.rows.sequences(of)[:, -1]
-        set_next(last, np.full(len(of), WAIT_S))
-        features = self._features[of]
-        features[:, -1] = self.predictor.features(last)
-        return self._decide(of, self.predictor.labels(features, -1))
+            return self._question(of, of, LAST)
+        told = contexts[alone]
+        set_next(told, np.full(len(of), WAIT_S))
+        sequences = self._memory.sequences(of)
+        sequences[:, -1] = self.predictor.keep(self._shape[of], told)
+        return self._question(of, asked.add(sequences), LAST)
 
-    def _decide(self, slots: IntArray, labels: IntArray) -> Decided:
+    def _question(self, slots: IntArray, numbers: IntArray, column: int) -> _Question:
         self.undecided[slots] = False
-        return Decided(slots, self._time_ns[slots], labels, self._probability[slots])
+        return _Question(slots, self._time_ns[slots], self._probability[slots], numbers, column)
+
+    def _remember(self, slots: IntArray, shapes: FloatArray, new: Pushed) -> None:
+        """Keep a new beat of each slot, and what became of the one before it."""
+        n = len(slots)
+        kept = self.predictor.keep(
+            np.concatenate([self._shape[slots], shapes]),
+            np.concatenate([new.before, new.rows[:, -len(CONTEXT) :]]),
+        )
+        self._memory.replace(slots[new.had], kept[:n][new.had])
+        self._memory.append(slots, kept[n:])
+        self._shape[slots] = shapes
 
     def state(self, slot: int) -> ClassifierState:
         """Copy of a bed's state."""
@@ -198,9 +271,10 @@ class BeatClassifier:
         )
 
     def restore(self, slot: int, state: ClassifierState) -> None:
-        """Put a state back; features are computed anew from the rows."""
+        """Put a state back; what is kept of its beats is computed anew from the rows."""
         self.rows.restore(slot, state.rows)
-        self._features[slot] = self.predictor.features(state.rows.rows)
+        self._memory.put(slot, self.predictor.features(state.rows.rows))
+        self._shape[slot] = self.predictor.shapes(state.rows.rows[-1:])[0] if state.rows.seen else 0
         self.lead[slot] = state.lead
         self.undecided[slot] = False
         if state.undecided:

@@ -73,9 +73,9 @@ class BeatLine:
             cut_segments(windows, beats.row, beats.at)[order],
             since_s[order],
             beats.probabilities[order],
+            (due.slots, frontier_ns),
         )
         self.history.append(slots, beats.times_ns, guesses, beats.heights_mv)
-        parts += [decided, self.classifier.wait(due.slots, frontier_ns)]
-        final = join(parts)
+        final = join([*parts, decided])
         self.history.revise(final.slots, final.times_ns, final.labels)
         return final

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from inference.errors import UnfitModel
 from inference.gpu import CPU, BatchRunner, Part
 from inference.predictor import CPU_BATCH_SIZES, on_device, pick_device, sizes_on
 from ingest.types import FloatArray, IntArray
 from models import store
-from models.beat_rows import FS_HZ, ROW
+from models.beat_rows import CONTEXT, FS_HZ, ROW
 from models.beats import BeatFeatures
+from models.last_beats import LastBeats
 from models.spec import STEP_CLASSES
 
 
@@ -27,6 +27,15 @@ class BeatPredictor:
         A torch device; by default CUDA where there is one.
     sizes : tuple of int or None
         Batch sizes, ascending; by default those of a ward.
+
+    Attributes
+    ----------
+    beats : int
+        Of a sequence.
+    n_features, width : int
+        Numbers that a beat's signal gives, and that are kept of a beat.
+    nothing : ndarray of float32, shape (width,)
+        What is kept where there was no beat.
 
     Raises
     ------
@@ -46,11 +55,14 @@ class BeatPredictor:
                 f"model {self.spec.name}: rows of {row} numbers at {self.spec.fs_hz:g} Hz; this version "
                 f"makes {ROW} at {FS_HZ:g} Hz"
             )
-        self.width = front_end.width
+        self._last = LastBeats(self._network)
         self.beats = round(self.spec.window_s)
         self._gains = np.array(self.spec.beat_gains, dtype=np.float64)
+        self.n_features = self._last.width
+        self.nothing = self._nothing()
+        self.width = len(self.nothing)
         both = (wanted, sizes or sizes_on(wanted), sizes or CPU_BATCH_SIZES)
-        self._features = BatchRunner(self._features_on, [(ROW,)], *both)
+        self._shapes = BatchRunner(self._shapes_on, [(ROW,)], *both)
         self._last_two = BatchRunner(self._last_two_on, [(self.beats, self.width)], *both)
 
     @property
@@ -58,45 +70,53 @@ class BeatPredictor:
         """Where it computes now: the CPU once a GPU was lost."""
         return self._last_two.device
 
-    def _features_on(self, device: torch.device) -> Part:
-        front_end = on_device(self._network, device).front_end
-        assert isinstance(front_end, BeatFeatures)
-        return lambda rows: (front_end.features(rows),)
+    def _nothing(self) -> FloatArray:
+        """What is kept where there was no beat: no features, and what the recurrent part makes of that."""
+        with torch.inference_mode():
+            features = torch.zeros((1, self._last.width))
+            return torch.cat([features, self._last.inputs(features)], dim=1)[0].numpy()
+
+    def _shapes_on(self, device: torch.device) -> Part:
+        last = on_device(self._last, device)
+        return lambda rows: (last.shapes(rows),)
 
     def _last_two_on(self, device: torch.device) -> Part:
-        network = on_device(self._network, device)
+        last = on_device(self._last, device)
+        return lambda kept: (last(kept).softmax(-1),)
 
-        def last_two(features_BTF: Tensor) -> tuple[Tensor]:
-            return (network.head_outputs(features_BTF.transpose(1, 2)).step_logits[:, -2:].softmax(-1),)
+    def shapes(self, rows: FloatArray) -> FloatArray:
+        """What the signals of single beats give, (n, ROW) to (n, n_features): no later beat changes it."""
+        (made,) = self._shapes(rows)
+        return made
 
-        return last_two
+    def keep(self, shapes: FloatArray, contexts: FloatArray) -> FloatArray:
+        """What is kept of single beats, by their shapes and contexts: (n, n_features), (n, 16) to (n, width).
+
+        On the CPU, whatever the device: it is less than the way to one.
+        """
+        with torch.inference_mode():
+            kept = self._last.keep(torch.from_numpy(shapes), torch.from_numpy(contexts))
+            return np.asarray(kept.numpy())
 
     def features(self, rows: FloatArray) -> FloatArray:
-        """Features of single beats, (n, ROW) to (n, width); zeros for rows of zeros."""
-        (made,) = self._features(rows)
+        """What is kept of beats, by their rows: (n, ROW) to (n, width); rows of zeros are no beats."""
+        kept = self.keep(self.shapes(rows), rows[:, -len(CONTEXT) :])
         real = (rows != 0).any(axis=1)
-        joined: FloatArray = made * real[:, None]
-        return joined
+        return np.where(real[:, None], kept, self.nothing)
 
-    def labels(self, features: FloatArray, at: int) -> IntArray:
-        """Classes of one beat of each sequence.
+    def both_labels(self, kept: FloatArray) -> IntArray:
+        """Classes of the last two beats of sequences.
 
         Parameters
         ----------
-        features : ndarray of float32, shape (n, T, width)
-            Of sequences of beats, oldest first.
-        at : int
-            Which beat: -1 the newest, -2 the one before.
+        kept : ndarray of float32, shape (n, beats, width)
+            Of each beat, oldest first, as :meth:`keep` gives it.
 
         Returns
         -------
-        ndarray of int64, shape (n,)
+        ndarray of int64, shape (n, 2)
             Index into :data:`inference.beats.LABELS`.
         """
-        return self.both_labels(features)[:, at]
-
-    def both_labels(self, features: FloatArray) -> IntArray:
-        """Classes of the last two beats of each sequence, (n, T, width) to (n, 2)."""
-        (probabilities,) = self._last_two(features)
+        (probabilities,) = self._last_two(kept)
         weighed = probabilities[:, :, 1:] * self._gains
         return np.asarray(weighed.argmax(-1), dtype=np.int64)

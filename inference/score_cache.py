@@ -143,21 +143,21 @@ class CachedBeatPredictor(BeatPredictor):
         self._sequences: Remembered | None = None
         super().__init__(model, device)
         folder = _folder(cache, self.spec, self.device.type)
-        self._rows = Remembered(folder / "rows", ("features",))
-        self._sequences = Remembered(folder / "sequences", ("labels",))
+        self._rows = Remembered(folder / "shapes", ("shapes",))
+        self._sequences = Remembered(folder / "kept", ("labels",))
 
-    def features(self, rows: FloatArray) -> FloatArray:
-        """Features of single beats; see :meth:`BeatPredictor.features`."""
+    def shapes(self, rows: FloatArray) -> FloatArray:
+        """What single beats' signals give; see :meth:`BeatPredictor.shapes`."""
         if self._rows is None:
-            return super().features(rows)
-        (found,) = self._rows(rows, lambda rows: (super(CachedBeatPredictor, self).features(rows),))
+            return super().shapes(rows)
+        (found,) = self._rows(rows, lambda rows: (super(CachedBeatPredictor, self).shapes(rows),))
         return found.astype(np.float32)
 
-    def both_labels(self, features: FloatArray) -> IntArray:
+    def both_labels(self, kept: FloatArray) -> IntArray:
         """Classes of the last two beats; see :meth:`BeatPredictor.both_labels`."""
         if self._sequences is None:
-            return super().both_labels(features)
-        (found,) = self._sequences(features, lambda x: (super(CachedBeatPredictor, self).both_labels(x),))
+            return super().both_labels(kept)
+        (found,) = self._sequences(kept, lambda x: (super(CachedBeatPredictor, self).both_labels(x),))
         return found.astype(np.int64)
 
     def save(self) -> None:

@@ -156,7 +156,7 @@ def test_a_ward_goes_on_when_the_gpu_of_both_networks_fails(monkeypatch: pytest.
     def fail(*_: object) -> None:
         raise LOST
 
-    for one in (predictor._runner, classes._features, classes._last_two):
+    for one in (predictor._runner, classes._shapes, classes._last_two):
         for lanes in one._lanes.values():
             for lane in lanes:
                 monkeypatch.setattr(lane, "start", fail)
