@@ -69,9 +69,9 @@ class Predictor:
         A torch device; by default CUDA where there is one.
     sizes : tuple of int or None
         Batch sizes, ascending; by default those of a ward.
-    running : bool
+    running : bool or None
         Windows are of a running signal: they have the samples before them and begin at whole steps, so that
-        what overlaps can be kept (:mod:`inference.feature_reader`).
+        what overlaps can be kept (:mod:`inference.feature_reader`). None: where the model was trained so.
     precision : str
         One of :data:`inference.gpu.PRECISIONS`: in what whole windows are computed.
 
@@ -88,12 +88,14 @@ class Predictor:
         model: str,
         device: str | None = None,
         sizes: tuple[int, ...] | None = None,
-        running: bool = False,
+        running: bool | None = None,
         precision: str = "float32",
     ) -> None:
         wanted = pick_device(device)
         network, self.spec = store.load(model, CPU)
         self._network: CnnLstm = network.eval()
+        if running is None:
+            running = network.config.early_steps > 0
         self.halves = Incremental(network, self.spec.window_samples) if running else None
         self.context = self.halves.reach.context if self.halves else 0
         self.grid = self.halves.reach.stride if self.halves else 1
@@ -166,10 +168,18 @@ class Predictor:
     def _batch(self, half: Half, inputs: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
         n_rows = len(inputs[0])
         size = next(size for size in self.sizes if size >= n_rows)
-        padded = [np.pad(rows, ((0, size - n_rows), *((0, 0),) * (rows.ndim - 1))) for rows in inputs]
         with torch.inference_mode():
-            first, second = half(*(torch.from_numpy(rows) for rows in padded))
+            first, second = half(*(torch.from_numpy(_filled_up(rows, size)) for rows in inputs))
             return first[:n_rows].numpy(), second[:n_rows].numpy()
+
+
+def _filled_up(rows: FloatArray, size: int) -> FloatArray:
+    """Rows with zeros behind them, ``size`` in all."""
+    if len(rows) == size:
+        return np.ascontiguousarray(rows)
+    filled = np.zeros((size, *rows.shape[1:]), dtype=rows.dtype)
+    filled[: len(rows)] = rows
+    return filled
 
 
 def describe(spec: ModelSpec) -> str:

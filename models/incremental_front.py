@@ -33,8 +33,9 @@ def flat(convolution: nn.Conv1d) -> nn.Conv2d:
             made.bias = None
         elif made.bias is not None:
             made.bias.copy_(convolution.bias)
-    channels_last: nn.Conv2d = made.to(memory_format=torch.channels_last).requires_grad_(False)
-    return channels_last
+    made.weight.data = made.weight.data.contiguous(memory_format=torch.channels_last)
+    made.requires_grad_(False)
+    return made
 
 
 class Block(nn.Module):
@@ -50,7 +51,8 @@ class Block(nn.Module):
     def forward(self, x_BF1T: Tensor) -> Tensor:
         """(B, F_in, 1, T) to (B, F, 1, ceil(T / stride) - cut)."""
         y_BF1T = self._second(self._first(x_BF1T).relu_())
-        return (y_BF1T[..., self._cut :] + self._skip(x_BF1T)[..., self._cut :]).relu_()
+        total_BF1T: Tensor = y_BF1T[..., self._cut :] + self._skip(x_BF1T)[..., self._cut :]
+        return total_BF1T.relu_()
 
 
 class Front(nn.Module):

@@ -122,7 +122,7 @@ def test_a_file_that_gives_no_recipe_is_named(own: Path, reference: str, says: s
         (["train", "ecg-smoke", "--labels", "labels.toml"], "--labels"),
         (
             ["train", "ecg-af-1", "--records", "nowhere"],
-            "--records serves ecg-beats-1, ecg-cnn-lstm-1, ecg-smoke",
+            "--records serves ecg-beats-1, ecg-cnn-lstm-1, ecg-cnn-lstm-2, ecg-smoke",
         ),
         (["train", "ecg-smoke", "--records", "nowhere"], "nowhere: no such folder"),
         (["train", "ecg-smoke", "--set", "data.sources=folder"], "which one? --records DIR"),

@@ -54,13 +54,14 @@ def score_beats(
     """
     recording = scored.recording
     found = final_beats(scored.stream, step_s, threshold, gains)
-    last_s = scored.stream.starts_s[-1] + WINDOW_S - 1.0
+    last_s = float(scored.stream.starts_s[-1]) + WINDOW_S - 1.0
     reference_s = recording.beats / FS_HZ
     begin_s = max(learning_s(len(recording.rhythm) / FS_HZ), FIRST_FINAL_S)
 
     def counts(time_s: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         index = np.clip((time_s * FS_HZ).astype(np.int64), 0, len(recording.beats_known) - 1)
-        return (time_s >= begin_s) & (time_s < last_s) & recording.beats_known[index]
+        scored_s: npt.NDArray[np.bool_] = (time_s >= begin_s) & (time_s < last_s)
+        return scored_s & recording.beats_known[index]
 
     in_reference, in_found = counts(reference_s), counts(found.time_s)
     return beat_table(
