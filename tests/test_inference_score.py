@@ -352,8 +352,8 @@ def test_networks_say_the_same_from_memory(tmp_path):
     labels = beats.both_labels(sequences)
     np.testing.assert_array_equal(beats.both_labels(sequences), labels)
     rows = np.random.default_rng(3).normal(size=(4, ROW)).astype(np.float32)
-    features = beats.features(rows)
-    np.testing.assert_array_equal(beats.features(rows[2:]), features[2:])
+    shapes = beats.shapes(rows)
+    np.testing.assert_array_equal(beats.shapes(rows[2:]), shapes[2:])
 
 
 def test_records_that_are_not_there_are_named(folder):
