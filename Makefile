@@ -1,6 +1,7 @@
 # Everything from a bare clone: each target makes .venv and installs what it needs, once.
 #   make demo    a simulated ward in the browser      make test    the tests
 #   make check   ruff and mypy                        make bench   benchmarks
+#   make bench-peers   what a user would build instead, in the same run (in an environment of its own, .venv-peers)
 #   make test-slow   the tests marked slow, which `make test` leaves out
 #   make chaos   200 faults and more, and the proof that nothing was lost (40 min; CHAOS="--seconds 60" for less)
 # Options of the demo: make demo DEMO="--duration 60 --headless"
@@ -8,6 +9,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 DEMO ?=
 TESTS ?=
 CHAOS ?= --seconds 300 --until-faults 200 --json runs/chaos.json
@@ -16,7 +18,7 @@ THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(THREADS) $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/bench --benchmark-disable
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo test test-slow chaos check bench format browser clean
+.PHONY: demo test test-slow chaos check bench bench-peers bench-short format browser clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/wardwave demo $(DEMO)
@@ -37,7 +39,21 @@ check: $(VENV)/.dev
 	$(BIN)/mypy wardwave.py
 
 bench: $(VENV)/.dev
-	$(BIN)/pytest -q -s tests/bench
+	@mkdir -p runs/bench
+	$(BIN)/pytest -q -s tests/bench --ignore=tests/bench/test_bench_peers.py --benchmark-json=runs/bench/bench.json $(TESTS)
+	$(BIN)/python tests/bench/table.py
+
+bench-peers: $(VENV)/.dev $(PEERS)/.done
+	@mkdir -p runs/bench
+	$(BIN)/pytest -q -s tests/bench/test_bench_peers.py --benchmark-json=runs/bench/peers.json
+	$(BIN)/python tests/bench/table.py
+
+# The same for a minute: chunks lost or outputs unequal fail it, a time never does.
+bench-short: $(VENV)/.dev
+	@mkdir -p runs/bench-short
+	WARDWAVE_BENCH_S=6 WARDWAVE_BENCH_BEDS=100 $(BIN)/pytest -q tests/bench/test_bench_path.py tests/bench/test_bench_parts.py \
+	  --benchmark-max-time=0.2 --benchmark-json=runs/bench-short/short.json
+	$(BIN)/python tests/bench/table.py runs/bench-short/short.json --json runs/bench-short.json --markdown docs/bench-last.md
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -65,5 +81,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
+# Their pins and ours do not go together (tests/bench/peers-requirements.txt says which).
+$(PEERS)/.done: tests/bench/peers-requirements.txt tests/bench/peers-no-deps.txt | $(BIN)/python
+	@echo "installing the peers of the benchmarks (once, some minutes)"
+	@$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --disable-pip-version-check --quiet -r tests/bench/peers-requirements.txt
+	$(PEERS)/bin/pip install --disable-pip-version-check --quiet --no-deps -r tests/bench/peers-no-deps.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
