@@ -113,7 +113,8 @@ class Run:
         self.plan_file = folder / "plan"
         logs = folder / f"{name}-logs"
         logs.mkdir(exist_ok=True)
-        worker = ["infer", "--threads", "1", "--snapshot-s", f"{options.snapshot_s:g}"]
+        worker = ["infer", "--threads", "1", "--overload", "queue"]
+        worker += ["--snapshot-s", f"{options.snapshot_s:g}"]
         quiet = ["wardwave", "--log-level", "INFO"]
         commands = {
             WORKER: [*quiet, *worker],

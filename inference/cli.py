@@ -61,6 +61,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
     infer.add_argument("--pace-ms", type=float, default=40.0, help="least time between two polls (ms)")
+    infer.add_argument(
+        "--overload",
+        choices=("thin", "queue"),
+        default="thin",
+        help="when behind, leave out predictions whose bed has a newer one (counted; beats, numbers and "
+        "alarms are all there), or keep all: queue (default: thin)",
+    )
     infer.add_argument("--stats", type=Path, help="JSON file with counters, rewritten every second")
     infer.set_defaults(run=run_infer)
     schemas = subparsers.add_parser("schemas", help="write the JSON schemas of the outputs")
@@ -80,6 +87,7 @@ def run_infer(args: argparse.Namespace) -> int:
     from inference.beat_predictor import BeatPredictor
     from inference.eeg_models import load_eeg
     from inference.predictor import Predictor, describe
+    from inference.schedule import Overload
     from inference.sound_models import load_sounds
     from inference.worker import Worker, WorkerOptions
     from ingest import kafka
@@ -99,7 +107,9 @@ def run_infer(args: argparse.Namespace) -> int:
         if network is not None:
             logging.getLogger(__name__).info("model %s on %s", describe(network.spec), predictor.device)
     kafka.ensure_topics(settings)
-    options = WorkerOptions(args.snapshot_s, args.pace_ms / 1e3, args.stats, str(predictor.device))
+    options = WorkerOptions(
+        args.snapshot_s, args.pace_ms / 1e3, args.stats, str(predictor.device), Overload(args.overload)
+    )
     Worker(settings, predictor, options, beats, sounds, eeg).run(stop.is_set)
     return 0
 

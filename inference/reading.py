@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
+from kafka.structs import MemberState
 
 from inference.intake import RawRecord
 
@@ -18,6 +19,14 @@ Polled = dict[TopicPartition, list[RawRecord]]
 
 LATELY_S: Final = 1.5
 """What was read so shortly ago tells that reading works: half of what a signal may be overdue."""
+
+JOINING_MS: Final = 500
+"""How long a poll lasts while the group shares out its partitions.
+
+kafka-python 3.0.12 drops what it is given if that comes between two polls, and asks anew: with short polls
+and pauses between them it took 10 to 15 s to take over a killed member's partitions, with these 9 (of which 6
+are the session).
+"""
 
 ENDS_MS: Final = 500
 """How long the broker may take to say where its partitions end."""
@@ -41,16 +50,24 @@ class RawReader:
         self._consumer = consumer
         self._on_unreadable = on_unreadable
 
+    @property
+    def joining(self) -> bool:
+        """Whether the group shares out its partitions: nothing is read until it has."""
+        return bool(self._consumer.group_metadata().state != MemberState.STABLE)
+
     def poll(self, timeout_ms: int, max_records: int) -> Polled:
         """Return new records by partition; none when one had to be stepped over or the line was cut.
+
+        Waits for longer while the group shares out its partitions.
 
         Raises
         ------
         KafkaError
             Trying again would not help.
         """
+        waits_ms = max(timeout_ms, JOINING_MS) if self.joining else timeout_ms
         try:
-            return dict(self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records))
+            return dict(self._consumer.poll(timeout_ms=waits_ms, max_records=max_records))
         except UNREADABLE as error:
             part = self._at_fault(error)
             position = int(self._consumer.position(part))
@@ -80,12 +97,22 @@ class RawReader:
         return part
 
 
+def more_waits(consumer: KafkaConsumer, parts: Iterable[TopicPartition]) -> bool:
+    """Whether some partitions are known to have more than what was read; asks nobody."""
+    for part in parts:
+        end = consumer.highwater(part)
+        if end is not None and (consumer.position(part, timeout_ms=ENDS_MS) or 0) < end:
+            return True
+    return False
+
+
 class Abreast:
     """Tells whether what does not come is not there, or is only not read here.
 
     While a group shares out its partitions anew, or a line is cut, a worker reads nothing though devices
     send. Whoever looked at the clock then would say that a signal is missing, and its successor, who reads
-    that signal without a gap, would not know that there is something to be taken back.
+    that signal without a gap, would not know that there is something to be taken back. So it is while a
+    backlog is worked off, partition by partition: what has not come yet is there to be read.
 
     Parameters
     ----------
@@ -96,16 +123,24 @@ class Abreast:
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
         self._abreast_s = -math.inf
+        self._read_s: dict[TopicPartition, float] = {}
 
     def note(self, polled: Polled, now_s: float) -> None:
         """Note what a poll gave."""
         if polled:
             self._abreast_s = now_s
+            self._read_s.update(dict.fromkeys(polled, now_s))
+
+    def _waiting(self, now_s: float) -> bool:
+        """Whether a partition that was not read just now is known to have more to read."""
+        parts = self._consumer.assignment()
+        unread = [part for part in parts if now_s - self._read_s.get(part, -math.inf) >= LATELY_S]
+        return more_waits(self._consumer, unread)
 
     def holds(self, now_s: float) -> bool:
-        """Whether something was read just now, or the broker says that there is nothing to read."""
+        """Whether all that there is was read just now, or the broker says that there is nothing to read."""
         if now_s - self._abreast_s < LATELY_S:
-            return True
+            return not self._waiting(now_s)
         parts = self._consumer.assignment()
         if not parts:
             return False

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kafka import TopicPartition
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
@@ -29,7 +31,9 @@ from inference.partitions import Partitions
 from inference.patience import Patience, may_pass
 from inference.predictor import Predictor
 from inference.publish import Outputs
-from inference.reading import Abreast, Polled, RawReader
+from inference.reading import Abreast, Polled, RawReader, more_waits
+from inference.schedule import MOST_RECORDS, Overload, Pace, Pieces, at_risk, batches, thinned
+from inference.schedule_reading import Valve
 from inference.site import load_site
 from inference.sound_listener import SoundNetwork
 from inference.types import Alarm, LoadedModel, Priority
@@ -41,12 +45,13 @@ from ingest.types import SignalKind
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
-BEDS_EVERY_S = 60.0
 POSITION_MS = 5_000
 """How long the broker is asked from where a partition is to be read."""
 
-MAX_RECORDS = 1_000
-"""Records of one poll. Bounds the arrays of a batch when a backlog is worked off."""
+ASSIGNORS = (StickyPartitionAssignor, RangePartitionAssignor)
+"""Who stays keeps its partitions: what is handed over is silent meanwhile. The second is what workers of
+before 2026-11-22 know, so that they can be replaced one by one. Not the cooperative one: kafka-python 3.0.12
+reads nothing in a rebalance either way, and it takes two of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,15 @@ class WorkerOptions:
         JSON file with counters, rewritten every second.
     device : str
         Where the networks compute, as its status says it.
+    overload : Overload
+        Whether predictions that only feed the display are left out while the worker is behind.
     """
 
     snapshot_s: float = 30.0
     pace_s: float = 0.04
     stats: Path | None = None
     device: str = "cpu"
+    overload: Overload = Overload.QUEUE
 
 
 class Worker:
@@ -106,7 +114,11 @@ class Worker:
         self._bedside = Bedside(predictor, time.time_ns, beats, site, sounds, eeg)
         self._snapshot_due_s: dict[int, float] = {}
         self._consumer = kafka.consumer(
-            settings, settings.topics.raw, group_id=settings.kafka.group_id, max_poll_records=MAX_RECORDS
+            settings,
+            settings.topics.raw,
+            group_id=settings.kafka.group_id,
+            max_poll_records=MOST_RECORDS,
+            partition_assignment_strategy=ASSIGNORS,
         )
         self._producer = kafka.producer(settings)
         self._patience = Patience()
@@ -121,6 +133,8 @@ class Worker:
         models = [LoadedModel(one.spec.name, one.spec.sha256) for one in networks if one is not None]
         self._gauges = Gauges(settings, models, options.device, options.stats)
         self.stats = self._gauges.stats
+        self._pace = Pace()
+        self._valve = Valve(self._consumer, self._reader, self.stats.counts)
 
     def _home(self, bed: str) -> int:
         """Partition of a bed; intake refuses it anywhere else."""
@@ -140,17 +154,18 @@ class Worker:
                 if began_s >= self._ticked_s + TICK_S:
                     self.tick()
                 self._gauges.tell(self._consumer, self._partitions, self._bedside.watch)
-                time.sleep(max(0.0, self._options.pace_s - (time.monotonic() - began_s)))
+                if not self._reader.joining:
+                    time.sleep(max(0.0, self._options.pace_s - (time.monotonic() - began_s)))
             self._commit(sorted(self._partitions.numbers))
         finally:
             self.close()
 
     def step(self) -> None:
         """Poll once and work through what came."""
-        # Joining the group goes on inside poll: short polls would draw it out.
-        timeout_ms = 20 if len(self._partitions) else 500
-        polled = self._reader.poll(timeout_ms, MAX_RECORDS)
-        self._abreast.note(polled, time.monotonic())
+        polled = self._reader.poll(20 if len(self._partitions) else 500, self._pace.records)
+        began_s = time.monotonic()
+        self._valve.polled(began_s)
+        self._abreast.note(polled, began_s)
         received_ms = self._gauges.polled(polled)
         self._follow_assignment(polled)
         taken = Taken()
@@ -163,9 +178,32 @@ class Worker:
                 partition.take(record, taken)
             self._partitions.read_ms[part.partition] = records[-1].timestamp
             self.stats.counts["chunks_in"] += len(new)
+        self._note_age(polled, began_s)
         self._emit(taken, received_ms)
+        self._pace.note_work(sum(map(len, polled.values())), time.monotonic() - began_s)
         self._leave_beds()
         self._leave_state(time.monotonic())
+
+    def _note_age(self, polled: Polled, now_s: float) -> None:
+        """Find out whether the worker is behind; if so, read beds at risk first."""
+        if polled:
+            oldest_ms = min(records[0].timestamp for records in polled.values())
+            self._pace.note_age(
+                time.time() - oldest_ms / 1e3,
+                lambda: more_waits(self._consumer, self._consumer.assignment()),
+            )
+        if not self._pace.behind:
+            self._valve.open()
+            return
+        parts = [
+            TopicPartition(self._settings.topics.raw, partition.number)
+            for partition in self._partitions.values()
+            if any(self._at_risk(bed) for bed, _ in partition.streams)
+        ]
+        self._valve.prefer(parts, now_s)
+
+    def _at_risk(self, bed: str) -> bool:
+        return at_risk(self._bedside.book, bed)
 
     def tick(self) -> None:
         """Look at the clock and at commands.
@@ -189,6 +227,8 @@ class Worker:
         self._looked_s = now_s
         self._emit(taken, {})
         self._send_alarms(self._bedside.tick(now_s))
+        # At once: were the partition lost in the next poll, nobody would take back what was just said.
+        self._leave_beds()
 
     def _note_ends(self) -> None:
         """Note how far the raw topic reaches."""
@@ -207,12 +247,27 @@ class Worker:
             self._outputs.send_dead_letter(letter)
         self._gauges.refused(taken.dead_letters)
         self._send_alarms(self._bedside.note(taken.technical))
-        outcome = self._bedside.push(taken.pieces) if taken.pieces else Outcome()
+        for batch in batches(taken.pieces, self._at_risk):
+            self._judge(batch, received_ms)
+            self._valve.breathe(time.monotonic())
+
+    def _judge(self, pieces: Pieces, received_ms: dict[str, int]) -> None:
+        """Judge the pieces of some beds and send what was found."""
+        outcome = self._bedside.push(pieces)
         self._gauges.predicted()
-        self._outputs.send(outcome)
+        shown = self._shown(outcome)
+        self._outputs.send(shown)
         # What may escalate is left at once, so that a successor counts from the same moment.
         self._dirty |= {alarm.bed for alarm in outcome.alarms if alarm.priority is Priority.HIGH}
         self._gauges.sent(outcome, received_ms)
+
+    def _shown(self, outcome: Outcome) -> Outcome:
+        """Leave out what may be while the worker is behind, and count it."""
+        if self._options.overload is Overload.QUEUE or not self._pace.behind:
+            return outcome
+        shown, n_left = thinned(outcome, self._at_risk)
+        self.stats.counts["predictions_thinned"] += n_left
+        return shown
 
     def _unreadable(self, part: TopicPartition, offset: int) -> None:
         self.stats.counts["unreadable"] += 1

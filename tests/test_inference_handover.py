@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from kafka import TopicPartition
 from kafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError, KafkaTimeoutError
+from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from inference import handover, partitions, snapshot
 from inference.beds import BedState, DeskState
@@ -152,6 +153,9 @@ class Cut:
     def __init__(self, error: KafkaError) -> None:
         self.errors = [error]
 
+    def group_metadata(self) -> ConsumerGroupMetadata:
+        return ConsumerGroupMetadata(state=MemberState.STABLE)
+
     def poll(self, **_: object) -> dict[object, list[object]]:
         if self.errors:
             raise self.errors.pop()
@@ -175,6 +179,10 @@ class Reads:
         self.end, self.at = 7, 7
         self.error: KafkaError | None = None
         self.asked = 0
+        self.known_end: int | None = None
+
+    def highwater(self, part: TopicPartition) -> int | None:
+        return self.known_end
 
     def assignment(self) -> set[TopicPartition]:
         return self.parts
@@ -201,6 +209,19 @@ def test_a_signal_is_only_missed_while_there_is_nothing_to_read() -> None:
     assert abreast.holds(12.5)
     assert abreast.holds(13.5)
     assert consumer.asked == 2
+
+
+def test_while_a_backlog_is_worked_off_no_signal_is_missed() -> None:
+    consumer = Reads()
+    consumer.parts.add(TopicPartition("raw", 1))
+    abreast = Abreast(consumer)  # type: ignore[arg-type]
+    abreast.note({TopicPartition("raw", 0): [], TopicPartition("raw", 1): []}, 10.0)
+    consumer.known_end = 9
+    abreast.note({TopicPartition("raw", 0): []}, 12.0)
+    # Of the other partition nothing was read for two seconds, and there is more.
+    assert not abreast.holds(12.1)
+    consumer.at = 9
+    assert abreast.holds(12.1)
 
 
 def test_who_does_not_reach_the_broker_does_not_say_that_devices_are_silent() -> None:

@@ -53,7 +53,10 @@ def start_worker(
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "wardwave", "--log-level", level, "infer", "--threads", "1"]
     return subprocess.Popen(
-        [*command, "--snapshot-s", "1"], env=environment(settings), cwd=ROOT, stderr=stderr
+        [*command, "--snapshot-s", "1", "--overload", "queue"],
+        env=environment(settings),
+        cwd=ROOT,
+        stderr=stderr,
     )
 
 

@@ -1,0 +1,82 @@
+"""Which partitions are read: back-pressure by Kafka's own pause and resume, beds at risk first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Final
+
+from kafka import KafkaConsumer, TopicPartition
+
+from inference.reading import RawReader
+
+TURN_S: Final = 1.0
+"""While a worker is behind it reads partitions with beds at risk alone for so long, then all for so long."""
+
+BREATHE_S: Final = 5.0
+"""So long may work go on without a poll: a member that does not poll is thought dead (30 s by default)."""
+
+PAUSED: Final = "partitions_paused"
+"""Counter: how often a partition was paused."""
+
+
+class Valve:
+    """Pauses partitions and resumes them. Nothing is lost: a paused partition is read on where it stands.
+
+    Parameters
+    ----------
+    consumer : KafkaConsumer
+        Member of the group.
+    reader : RawReader
+        Polls it.
+    counts : Counter
+        Takes :data:`PAUSED`.
+    """
+
+    def __init__(self, consumer: KafkaConsumer, reader: RawReader, counts: Counter[str]) -> None:
+        self._consumer, self._reader, self._counts = consumer, reader, counts
+        self._turn_s = 0.0
+        self._alone = False
+        self._polled_s = 0.0
+
+    def polled(self, now_s: float) -> None:
+        """Note a poll."""
+        self._polled_s = now_s
+
+    def prefer(self, parts: Collection[TopicPartition], now_s: float) -> None:
+        """Read these alone, turn by turn with all; none or all of them: pause none.
+
+        Whoever is not preferred is read at least every second turn: an alarm may begin there, too.
+        """
+        assigned = self._consumer.assignment()
+        others = assigned - set(parts)
+        if not others or others == assigned:
+            self._alone = False
+        elif now_s >= self._turn_s + TURN_S:
+            self._turn_s, self._alone = now_s, not self._alone
+        self._pause(others if self._alone else set())
+
+    def open(self) -> None:
+        """Read all partitions."""
+        self._alone = False
+        self._pause(set())
+
+    def _pause(self, wanted: set[TopicPartition]) -> None:
+        paused = self._consumer.paused()
+        if wanted - paused:
+            self._counts[PAUSED] += len(wanted - paused)
+            self._consumer.pause(*(wanted - paused))
+        if paused - wanted:
+            self._consumer.resume(*(paused - wanted))
+
+    def breathe(self, now_s: float) -> None:
+        """Stay a member of the group while work goes on: poll, if it is time, without reading anything."""
+        if now_s < self._polled_s + BREATHE_S:
+            return
+        self._polled_s = now_s
+        before = set(self._consumer.paused())
+        self._pause(set(self._consumer.assignment()))
+        for part, records in self._reader.poll(0, 1).items():
+            # New here since this poll: it is read again once it is taken up.
+            self._consumer.seek(part, records[0].offset)
+        self._pause(before & set(self._consumer.assignment()))
