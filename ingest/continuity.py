@@ -94,6 +94,7 @@ class Continuity:
         self._started = False
         self._skipped: deque[int] = deque(maxlen=REMEMBERED_GAPS)
         self._waiting: dict[int, _Received] = {}
+        self._tolerance_ns = settings.clock_jump_s * NS_PER_S
 
     @property
     def first_waiting_offset(self) -> int | None:
@@ -117,6 +118,21 @@ class Continuity:
         BadChunk
             ``second_device`` or ``late``.
         """
+        usual = (
+            chunk.seq == self._next_seq
+            and self._started
+            and not self._waiting
+            and chunk.device == self._device
+            and chunk.fs_hz == self._fs_hz
+            and chunk.channels == self._channels
+            and abs(chunk.start_ns - self._expected_ns) <= self._tolerance_ns
+        )
+        if usual:
+            # What nearly every chunk is, at once.
+            if received_ms > self._received_ms:
+                self._received_ms = received_ms
+            self._next_seq, self._expected_ns = chunk.seq + 1, chunk.end_ns
+            return [Piece(chunk, offset, chunk.samples, chunk.start_ns, 0, False)]
         received = _Received(chunk, offset)
         if not self._started or chunk.device != self._device:
             return self._first(received, received_ms)
@@ -169,10 +185,6 @@ class Continuity:
         if ahead_ns > 0:
             return [self._after_gap(received, ahead_ns)]
         return self._overlapping(received, -ahead_ns)
-
-    @property
-    def _tolerance_ns(self) -> float:
-        return self._settings.clock_jump_s * NS_PER_S
 
     def _after_gap(self, received: _Received, ahead_ns: int) -> Piece:
         chunk = received.chunk

@@ -1,8 +1,9 @@
 """Bytes to chunks.
 
 The first nine fields of an Avro chunk are the same in every chunk of a stream, so their bytes are: the
-decoder remembers them and parses and validates only what follows. Avro delimits itself: equal bytes are
-equal fields.
+decoder remembers them and parses and validates only what follows. So are the bytes behind the samples, save
+for pacing marks: they are remembered, too. Avro delimits itself: equal bytes are equal fields. What is left
+of a chunk that brings nothing new are two numbers and the samples.
 """
 
 from __future__ import annotations
@@ -13,46 +14,26 @@ from typing import Final, cast
 
 import fastavro
 import numpy as np
-import numpy.typing as npt
 from pydantic_core import from_json
 
 from ingest.errors import BadChunk
 from ingest.types import MISSING_INT16, Chunk, FloatArray
-from ingest.wire_fields import Moment, Stream, check_pacer, short, validate_moment, validate_stream
+from ingest.wire_cache import StreamCache, canonical, decode_usual
+from ingest.wire_fields import (
+    Moment,
+    Stream,
+    check_pacer,
+    short,
+    validate_moment,
+    validate_stream,
+)
 from ingest.wire_schema import AVRO, DEFAULT_MAX_RECORD_BYTES, HEAD_SCHEMA, JSON, SCHEMA_VERSION, TAIL_SCHEMA
 
-_MAX_STREAMS: Final = 50_000
-_MAX_HEAD_LENGTHS: Final = 64
+_cache = StreamCache()
 # Whatever fastavro raises on bytes that are not of the schema.
 _AVRO_ERRORS: Final = (
     EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error
 )  # fmt: skip
-
-
-class _StreamCache:
-    """Validated streams by the bytes of their head."""
-
-    def __init__(self) -> None:
-        self.streams: dict[bytes, Stream] = {}
-        self.lengths: tuple[int, ...] = ()
-
-    def find(self, value: bytes) -> tuple[Stream | None, int]:
-        for length in self.lengths:
-            stream = self.streams.get(value[:length])
-            if stream is not None:
-                return stream, length
-        return None, 0
-
-    def add(self, head: bytes, stream: Stream) -> None:
-        known = len(head) in self.lengths
-        if len(self.streams) >= _MAX_STREAMS or (not known and len(self.lengths) >= _MAX_HEAD_LENGTHS):
-            self.streams, self.lengths, known = {}, (), False
-        self.streams[head] = stream
-        if not known:
-            self.lengths = (*self.lengths, len(head))
-
-
-_cache = _StreamCache()
 
 
 def decode(
@@ -101,6 +82,10 @@ def decode(
 
 def _decode_avro(value: bytes) -> Chunk:
     stream, length = _cache.find(value)
+    if stream is not None:
+        chunk = decode_usual(_cache, value, stream, length)
+        if chunk is not None:
+            return chunk
     reader = io.BytesIO(value)
     try:
         if stream is None:
@@ -127,7 +112,8 @@ def _decode_avro(value: bytes) -> Chunk:
             f"samples has {len(digital)} bytes, no positive multiple of 2 bytes × {n_channels} channels",
         )
     moment = validate_moment(tail, n_channels)
-    return _chunk(stream, moment, _canonical(np.frombuffer(digital, "<i2").reshape(-1, n_channels), stream))
+    _cache.add_end(value, length, len(digital), moment, n_channels)
+    return _chunk(stream, moment, canonical(np.frombuffer(digital, "<i2").reshape(-1, n_channels), stream))
 
 
 def _read_head(reader: io.BytesIO, value: bytes) -> object:
@@ -201,16 +187,7 @@ def _json_samples(samples: object, stream: Stream) -> FloatArray:
             "samples with a gain are digital: integers from -32768 (missing) to 32767; "
             "leave gain and baseline out to send physical values",
         )
-    return _canonical(np.where(np.isnan(values), MISSING_INT16, values).astype(np.int16), stream)
-
-
-def _canonical(digital: npt.NDArray[np.int16], stream: Stream) -> FloatArray:
-    samples: FloatArray = digital.astype(np.float32)
-    samples -= stream.baseline
-    samples *= stream.factor
-    if digital.min() == MISSING_INT16:
-        samples[digital == MISSING_INT16] = np.nan
-    return samples
+    return canonical(np.where(np.isnan(values), MISSING_INT16, values).astype(np.int16), stream)
 
 
 def _chunk(stream: Stream, moment: Moment, samples: FloatArray) -> Chunk:

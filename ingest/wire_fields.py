@@ -118,6 +118,8 @@ class Stream:
         Canonical value = (digital - baseline) * factor.
     digital : bool
         Whether gain and baseline were given.
+    plain_factor : float32 or None
+        The factor of all channels where they have the same one and no baseline.
     """
 
     bed: str
@@ -128,6 +130,7 @@ class Stream:
     factor: FloatArray
     baseline: FloatArray
     digital: bool
+    plain_factor: np.float32 | None
 
 
 def short(value: object) -> str:
@@ -170,6 +173,7 @@ def validate_stream(fields: dict[str, object]) -> Stream:
         factor=np.ascontiguousarray(np.broadcast_to(factor, n_channels)),
         baseline=np.ascontiguousarray(np.broadcast_to(baseline, n_channels)),
         digital=bool(layout.gain),
+        plain_factor=None if baseline.any() or (factor != factor[0]).any() else factor[0],
     )
 
 

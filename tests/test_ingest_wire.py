@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ingest import wire, wire_decode
+from ingest import wire, wire_cache, wire_decode
 from ingest.errors import BadChunk
 from ingest.settings import IngestSettings
 from ingest.types import DEAD_LETTER_REASONS, UNIT_SCALES, Chunk, SignalKind
@@ -277,10 +277,47 @@ def test_a_remembered_stream_does_not_hide_a_change() -> None:
     assert wire.decode(wire.encode(**{**BASE, "fs_hz": 62.5}), wire.AVRO).fs_hz == 62.5
 
 
+def said_of(value: bytes, cache: wire_cache.StreamCache) -> tuple[object, ...]:
+    """All of a chunk, or why it is refused, as a decoder with this memory says it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire_decode, "_cache", cache)
+        try:
+            chunk = wire.decode(value, wire.AVRO)
+        except BadChunk as refused:
+            return refused.reason, refused.detail
+    fields = [getattr(chunk, name) for name in Chunk.__slots__ if name != "samples"]
+    return *fields, chunk.samples.shape, chunk.samples.tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(),
+    first=chunks(),
+    start_ns=st.integers(1, 7_000_000_000_000_000_000),
+    seq=st.integers(0, 2**63 - 1),
+    plain=st.booleans(),
+)
+def test_a_decoder_that_remembers_says_what_one_without_memory_says(
+    data: st.DataObject, first: dict, start_ns: int, seq: int, plain: bool
+) -> None:
+    if plain:
+        first |= {"gain": 200.0, "baseline": 0.0}
+    shape = (data.draw(st.integers(1, 40)), len(first["channels"]))
+    samples = data.draw(hnp.arrays(np.int16, shape, elements=st.sampled_from([-32768, -1, 0, 128, 32767])))
+    value = bytearray(wire.encode(**{**first, "start_ns": start_ns, "seq": seq, "samples": samples}))
+    for _ in range(data.draw(st.integers(0, 2))):
+        value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+    sent = bytes(value[: len(value) - data.draw(st.integers(0, 3))])
+    warm = wire_cache.StreamCache()
+    said_of(wire.encode(**first), warm)
+    assert said_of(sent, warm) == said_of(sent, wire_cache.StreamCache())
+    assert said_of(sent, warm) == said_of(sent, wire_cache.StreamCache())
+
+
 def test_the_memory_of_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire_decode, "_MAX_STREAMS", 50)
-    monkeypatch.setattr(wire_decode, "_MAX_HEAD_LENGTHS", 24)
-    monkeypatch.setattr(wire_decode, "_cache", wire_decode._StreamCache())
+    monkeypatch.setattr(wire_cache, "_MAX_STREAMS", 50)
+    monkeypatch.setattr(wire_cache, "_MAX_HEAD_LENGTHS", 24)
+    monkeypatch.setattr(wire_decode, "_cache", wire_cache.StreamCache())
     for i in range(500):
         bed = f"bed-{i}" + "x" * (i % 50)
         assert wire.decode(wire.encode(**{**BASE, "bed": bed}), wire.AVRO).bed == bed
