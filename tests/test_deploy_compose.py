@@ -120,6 +120,9 @@ def test_variables_are_settings() -> None:
     """A misspelt variable would be ignored without a word."""
     for name in OURS:
         for variable, value in SERVICES[name]["environment"].items():
+            if variable == "WARDWAVE_HEALTH_AT":
+                assert Settings(health_at=value).health_at == value
+                continue
             group, field = variable.removeprefix("WARDWAVE_").lower().split("__")
             own = {"recorder": RecorderSettings(), "dashboard": DashboardSettings()}
             model = own.get(group) or Settings.model_fields[group].default
@@ -132,6 +135,18 @@ def test_nothing_has_a_default_password() -> None:
     for path in ("docker-compose.yml", "Dockerfile", "Makefile"):
         code = re.sub(r"#.*", "", (ROOT / path).read_text(encoding="utf-8"))
         assert not re.search(r"(?i)passw|secret|token|\bsasl", code), path
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_can_change_nothing_but_what_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "user", "cap_add", "pid", "network_mode"} & set(service)
+    written = {volume.split(":")[1] for volume in service.get("volumes", []) if not volume.endswith(":ro")}
+    assert written <= {"/recorded", "/access"}
+    assert set(service["tmpfs"]) == {"/tmp", "/home/wardwave"}
 
 
 def test_data_survive_in_a_named_volume() -> None:
