@@ -66,6 +66,7 @@ class RawReader:
             Trying again would not help.
         """
         waits_ms = max(timeout_ms, JOINING_MS) if self.joining else timeout_ms
+        self._take_up_parked()
         try:
             return dict(self._consumer.poll(timeout_ms=waits_ms, max_records=max_records))
         except UNREADABLE as error:
@@ -83,6 +84,16 @@ class RawReader:
                 raise
             logger.warning("nothing read this time: %s", error)
             return {}
+
+    def _take_up_parked(self) -> None:
+        """Let what the client holds of a partition that was paused be read on.
+
+        kafka-python 3.0.12 takes it up where its place for the partition in hand is None, which it is not
+        once that one is empty: nothing more would come of a partition that was paused half read.
+        """
+        fetcher = getattr(self._consumer, "_fetcher", None)
+        if fetcher is not None and not fetcher._next_partition_records:
+            fetcher._next_partition_records = None
 
     def _at_fault(self, error: Exception) -> TopicPartition:
         """Partition whose record could not be read.
