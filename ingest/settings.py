@@ -5,11 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.device_keys import MIN_KEY_CHARACTERS, keys_of
 from ingest.errors import SettingsError
+
+_TLS = ("SSL", "SASL_SSL")
+_WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+def _unset(value: object) -> object:
+    """An empty variable, as compose files pass it, sets nothing."""
+    return None if value == "" else value
+
+
+def _secret_in(path: Path) -> SecretStr:
+    """The secret that is all that stands in a file."""
+    try:
+        found = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot be read ({type(error).__name__})") from None
+    if not found:
+        raise ValueError("is empty")
+    return SecretStr(found)
 
 
 class KafkaSettings(BaseModel):
@@ -24,9 +43,12 @@ class KafkaSettings(BaseModel):
     ssl_keyfile: str | None = None
     ssl_password: SecretStr | None = None
     ssl_check_hostname: bool = True
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER"] | None = None
-    sasl_plain_username: str | None = None
-    sasl_plain_password: SecretStr | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER"] | None = (
+        Field(default=None, validate_default=True)
+    )
+    sasl_plain_username: str | None = Field(default=None, validate_default=True)
+    sasl_plain_password_file: Path | None = Field(default=None, description="holds the password alone")
+    sasl_plain_password: SecretStr | None = Field(default=None, validate_default=True)
     group_id: str = Field(default="wardwave", min_length=1, max_length=200)
     partitions: int = Field(
         default=64, ge=1, le=10_000, description="fixed at creation: a change breaks order"
@@ -41,6 +63,59 @@ class KafkaSettings(BaseModel):
         description="a member busy for longer loses its partitions; others wait no longer for it to rejoin",
     )
     request_timeout_ms: int = Field(default=30_000, ge=1_000, le=600_000)
+
+    # Each is checked at its own field: an error about all of them would show the password among them.
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _unset(cls, value: object) -> object:
+        return _unset(value)
+
+    @field_validator("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+    @classmethod
+    def _used(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """A file that is not there, or one for TLS where all would be sent in clear."""
+        if value is None:
+            return None
+        if info.data.get("security_protocol") not in _TLS:
+            raise ValueError("is for TLS: set WARDWAVE_KAFKA__SECURITY_PROTOCOL to SSL or SASL_SSL")
+        if not Path(value).is_file():
+            raise ValueError("there is no such file")
+        return value
+
+    @field_validator("sasl_mechanism")
+    @classmethod
+    def _asked_for(cls, value: str | None, info: ValidationInfo) -> str | None:
+        asked = str(info.data.get("security_protocol")).startswith("SASL")
+        if asked and value is None:
+            raise ValueError("name one, SCRAM-SHA-512 for example: SECURITY_PROTOCOL asks for a login")
+        if value is not None and not asked:
+            raise ValueError("is for a login: set WARDWAVE_KAFKA__SECURITY_PROTOCOL to SASL_SSL")
+        return value
+
+    @field_validator("sasl_plain_username")
+    @classmethod
+    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("sasl_mechanism") in _WITH_PASSWORD:
+            raise ValueError(f"is needed for {info.data['sasl_mechanism']}")
+        return value
+
+    @field_validator("sasl_plain_password_file")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            _secret_in(value)
+        return value
+
+    @field_validator("sasl_plain_password")
+    @classmethod
+    def _given(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        path = info.data.get("sasl_plain_password_file")
+        if value is None and path is not None:
+            return _secret_in(path)
+        if value is None and info.data.get("sasl_mechanism") in _WITH_PASSWORD:
+            raise ValueError("is needed; or name its file in WARDWAVE_KAFKA__SASL_PLAIN_PASSWORD_FILE")
+        return value
 
 
 class Topics(BaseModel):
@@ -104,8 +179,7 @@ class IngestSettings(BaseModel):
     @field_validator("device_keys", mode="before")
     @classmethod
     def _no_keys(cls, value: object) -> object:
-        """An empty variable, as compose files pass it, sets nothing."""
-        return None if value == "" else value
+        return _unset(value)
 
     @field_validator("device_keys")
     @classmethod
@@ -123,8 +197,9 @@ class CommandSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    key_file: Path | None = Field(default=None, description="holds the key alone, instead of key")
     key: SecretStr | None = Field(
-        default=None, description="signs and checks commands; 32 characters or more"
+        default=None, validate_default=True, description="signs and checks commands; 32 characters or more"
     )
     old_key: SecretStr | None = Field(
         default=None, description="still believed while a new key is brought in"
@@ -139,15 +214,17 @@ class CommandSettings(BaseModel):
     )
     max_future_s: float = Field(default=60.0, gt=0, description="so is one from further ahead")
 
-    @field_validator("key", "old_key", mode="before")
+    @field_validator("key", "old_key", "key_file", mode="before")
     @classmethod
     def _unset(cls, value: object) -> object:
-        """An empty variable, as compose files pass it, sets nothing."""
-        return None if value == "" else value
+        return _unset(value)
 
     @field_validator("key", "old_key")
     @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+    def _long_enough(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        path = info.data.get("key_file")
+        if value is None and path is not None and info.field_name == "key":
+            value = _secret_in(path)
         if value is not None and len(value.get_secret_value()) < MIN_KEY_CHARACTERS:
             raise ValueError(f"a key needs {MIN_KEY_CHARACTERS} characters or more: openssl rand -hex 32")
         return value

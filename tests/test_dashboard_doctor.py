@@ -150,7 +150,7 @@ def test_what_others_could_read_or_forge_is_said(tmp_path: Path) -> None:
     keys.write_text(f'"m" = "{KEY}"')
     keys.chmod(0o600)
     safe = Settings(
-        kafka=KafkaSettings(bootstrap_servers="kafka.ward:9092", security_protocol="SASL_SSL"),
+        kafka=KafkaSettings(bootstrap_servers="kafka.ward:9092", security_protocol="SSL"),
         commands=CommandSettings.model_validate({"key": KEY}),
         ingest=IngestSettings(device_keys=keys),
     )

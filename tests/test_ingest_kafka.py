@@ -128,13 +128,13 @@ def test_secrets_and_tls_reach_the_client() -> None:
             sasl_mechanism="SCRAM-SHA-512",
             sasl_plain_username="device",
             sasl_plain_password="s3cret",
-            ssl_cafile="/ca.pem",
+            ssl_cafile=__file__,
         )
     )
     config = clients.common_config(settings)
     assert config["bootstrap_servers"] == ["a:1", "b:2"]
     assert config["sasl_plain_password"] == "s3cret"
-    assert config["ssl_cafile"] == "/ca.pem"
+    assert config["ssl_cafile"] == __file__
     assert "ssl_keyfile" not in config
     assert "s3cret" not in repr(settings)
 
