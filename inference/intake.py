@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 from kafka import TopicPartition
 
-from inference.no_data import StreamKey
+from inference.arrivals import Arrival, StreamKey
 from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import DeadLetter
 from ingest.admission import admit
@@ -65,6 +65,11 @@ class Stream:
     waiting_since_s: float | None = None
 
     @property
+    def key(self) -> StreamKey:
+        """Bed and kind of signal."""
+        return self.bed, self.kind.value
+
+    @property
     def safe_offset(self) -> int:
         """Offset from which a successor must read."""
         waiting = self.continuity.first_waiting_offset
@@ -111,20 +116,36 @@ class Partition:
 
     def take(self, record: RawRecord, into: Taken) -> None:
         """Decode, check and place one record."""
+        take_all(self._watch, [(self, [record])], into)
+
+    def place(self, record: RawRecord, now_s: float, into: Taken) -> Arrival | None:
+        """Decode, check and place one record; give what the watch has to know of it."""
         self.next_offset = max(self.next_offset, record.offset + 1)
         try:
             chunk = self._decode(record)
             stream = self._stream(chunk)
             if record.offset < stream.next_offset:
-                return
-            self._check_rate(stream, chunk, record, into)
+                return None
+            band = BAND_OF.get(chunk.kind)
+            if band is not None and chunk.fs_hz < band.min_fs_hz:
+                return self._too_slow(stream, chunk, band, record, into)
             pieces = stream.continuity.push(chunk, record.offset, record.timestamp)
         except BadChunk as bad:
-            into.dead_letters.append(dead_letter(record, bad, self._settings.max_record_bytes))
-            return
-        self._note(stream, chunk, record, bool(pieces), into)
-        if chunk.kind in BAND_OF:
-            into.pieces.extend((stream.bed, piece) for piece in pieces)
+            self._refuse(record, bad, into)
+            return None
+        stream.next_offset = record.offset + 1
+        stream.received_ms = record.timestamp
+        waits = stream.continuity.waits
+        stream.waiting_since_s = (stream.waiting_since_s or now_s) if waits else None
+        if band is not None:
+            into.pieces.extend([(stream.bed, piece) for piece in pieces])
+        if not pieces and not waits:
+            # A chunk that came again says nothing new: a gateway that repeats its last one is silent.
+            return None
+        return Arrival(stream.key, chunk, record.timestamp, record.offset)
+
+    def _refuse(self, record: RawRecord, bad: BadChunk, into: Taken) -> None:
+        into.dead_letters.append(dead_letter(record, bad, self._settings.max_record_bytes))
 
     def _decode(self, record: RawRecord) -> Chunk:
         chunk = admit(record, self._settings)
@@ -151,19 +172,18 @@ class Partition:
             )
         return chunk
 
-    def _check_rate(self, stream: Stream, chunk: Chunk, record: RawRecord, into: Taken) -> None:
+    def _too_slow(
+        self, stream: Stream, chunk: Chunk, band: ConditioningSpec, record: RawRecord, into: Taken
+    ) -> Arrival:
         """Refuse a rate that cannot carry the signal, and let the bed's staff know."""
-        band = BAND_OF.get(chunk.kind)
-        if band is None or chunk.fs_hz >= band.min_fs_hz:
-            return
         stream.next_offset, stream.received_ms = record.offset + 1, record.timestamp
-        key, now_s = (stream.bed, stream.kind.value), time.monotonic()
-        into.technical.extend(self._watch.refused(key, chunk, record.timestamp, record.offset, now_s))
-        raise BadChunk(
+        bad = BadChunk(
             "invalid_field",
             f"fs_hz={chunk.fs_hz:g}: {chunk.kind} up to {band.high_hz:g} Hz needs at least "
             f"{band.min_fs_hz:g} Hz; sample faster",
         )
+        self._refuse(record, bad, into)
+        return Arrival(stream.key, chunk, record.timestamp, record.offset, refused=True)
 
     def _check_home(self, chunk: Chunk) -> None:
         """Refuse a bed that a foreign partitioner put here: in two partitions its order would be lost."""
@@ -184,18 +204,6 @@ class Partition:
             self.streams[key] = stream
         return stream
 
-    def _note(self, stream: Stream, chunk: Chunk, record: RawRecord, new: bool, into: Taken) -> None:
-        stream.next_offset = record.offset + 1
-        stream.received_ms = record.timestamp
-        now_s = time.monotonic()
-        waits = stream.continuity.first_waiting_offset is not None
-        stream.waiting_since_s = (stream.waiting_since_s or now_s) if waits else None
-        if not new and not waits:
-            # A chunk that came again says nothing new: a gateway that repeats its last one is silent.
-            return
-        key = (stream.bed, stream.kind.value)
-        into.technical.extend(self._watch.heard(key, chunk, record.timestamp, record.offset, now_s))
-
     def expire(self, now_s: float, into: Taken) -> None:
         """Stop waiting for chunks that did not come within ``reorder_s``."""
         for stream in list(self._waiting()):
@@ -205,6 +213,30 @@ class Partition:
                 pieces = stream.continuity.expire()
                 if stream.kind in BAND_OF:
                     into.pieces.extend((stream.bed, piece) for piece in pieces)
+
+
+def take_all(
+    watch: StreamWatch, polled: Iterable[tuple[Partition, Iterable[RawRecord]]], into: Taken
+) -> None:
+    """Decode, check and place what one poll gave.
+
+    Parameters
+    ----------
+    watch : StreamWatch
+        Told of all chunks at once.
+    polled : iterable of (Partition, iterable of RawRecord)
+        Records of each partition in their order.
+    into : Taken
+        Gets what the records gave.
+    """
+    now_s = time.monotonic()
+    came = [
+        arrival
+        for partition, records in polled
+        for record in records
+        if (arrival := partition.place(record, now_s, into)) is not None
+    ]
+    into.technical.extend(watch.came(came, now_s))
 
 
 def dead_letter(record: RawRecord, bad: BadChunk, most_bytes: int) -> DeadLetter:

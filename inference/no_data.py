@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from inference.arrivals import Arrival, Arrivals, StreamKey, arrivals
 from ingest.types import NS_PER_S, BoolArray, Chunk
 
 GRACE_S = 2.0
@@ -24,8 +25,6 @@ SET_BACK_NS = 30 * NS_PER_S
 
 NO_TIME = -1
 """Where a time in ns is none."""
-
-StreamKey = tuple[str, str]
 
 _ARRAYS = (
     "_heard_s",
@@ -114,23 +113,26 @@ class NoData:
 
         ``now_s`` is the worker's own monotonic clock: a lagging reader must not blame the device.
         """
-        at = self._place(stream)
+        (batch,) = arrivals([Arrival(stream, chunk, 0, offset)])
+        return next(iter(self.came(batch, now_s)), None)
+
+    def came(self, came: Arrivals, now_s: float) -> list[Silence]:
+        """Note chunks of different streams; give the ends of the no-data alarms that there were."""
+        at = np.array([self._place(stream) for stream in came.streams], dtype=np.int64)
         self._heard_s[at] = now_s
-        self._chunk_s[at] = chunk.duration_s
-        ended: Silence | None = None
-        last_ns = int(self._last_sample_ns[at])
+        self._chunk_s[at] = came.duration_s
+        last_ns = self._last_sample_ns[at]
         # A predecessor may have raised it after its last snapshot; ending what nobody raised harms nobody.
-        watched = not (self._muted[at] or self._disabled[at])
-        silent_ns = chunk.start_ns - last_ns
-        perhaps_raised = watched and self._taken_over[at] and silent_ns > GRACE_S * NS_PER_S
+        watched = ~(self._muted[at] | self._disabled[at])
+        perhaps_raised = watched & self._taken_over[at] & (came.start_ns - last_ns > GRACE_S * NS_PER_S)
         self._taken_over[at] = False
-        if self._active[at] or perhaps_raised:
-            self._active[at] = False
-            ended = self._silence(at, chunk.start_ns, offset)
-        set_back = chunk.end_ns < last_ns - SET_BACK_NS
-        self._last_sample_ns[at] = chunk.end_ns if set_back else max(last_ns, chunk.end_ns)
+        ends = np.flatnonzero(self._active[at] | perhaps_raised)
+        self._active[at[ends]] = False
+        ended = [self._silence(int(at[n]), int(came.start_ns[n]), int(came.offsets[n])) for n in ends]
+        set_back = came.end_ns < last_ns - SET_BACK_NS
+        self._last_sample_ns[at] = np.where(set_back, came.end_ns, np.maximum(last_ns, came.end_ns))
         self._since_ns[at] = NO_TIME
-        self._offset[at] = offset
+        self._offset[at] = came.offsets
         return ended
 
     def tick(self, now_s: float, now_ns: int) -> list[Silence]:

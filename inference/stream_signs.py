@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from inference.arrivals import Arrivals
 from inference.no_data import NO_TIME
 from ingest.types import NS_PER_S, BoolArray, Chunk, FloatArray, IntArray, WideFloatArray
 
@@ -110,39 +111,40 @@ class StreamSigns:
         self.reset(slot)
         self.heard_s[slot], self.offset[slot] = heard_s, offset
 
-    def note(self, slot: int, chunk: Chunk, received_ms: int, offset: int, now_s: float) -> bool:
-        """Note that a chunk came, and what it says of the clocks.
+    def note(self, slots: IntArray, came: Arrivals, now_s: float) -> BoolArray:
+        """Note that chunks came, and what they say of the clocks.
 
-        Returns whether the time stamps of its records were set back: what was timed by them begins anew.
+        Returns whether the time stamps of their records were set back: what was timed by them begins anew.
         """
-        set_back = received_ms < int(self.received_ms[slot]) - SET_BACK_MS
-        if set_back:
-            self.received_ms[slot] = self.bucket[slot] = 0
-        self.fresh[slot], self.heard_s[slot], self.offset[slot] = True, now_s, offset
-        self.received_ms[slot] = max(int(self.received_ms[slot]), received_ms)
-        bucket = max(received_ms // BUCKET_MS, int(self.bucket[slot]))
-        passed = bucket - int(self.bucket[slot])
-        if passed:
-            self.ahead_s[slot, (bucket - np.arange(min(passed, BUCKETS))) % BUCKETS] = np.nan
-            self.bucket[slot] = bucket
-        ahead_s = (chunk.end_ns - received_ms * 1_000_000) / NS_PER_S
-        self.ahead_s[slot, bucket % BUCKETS] = np.fmax(self.ahead_s[slot, bucket % BUCKETS], ahead_s)
+        set_back = came.received_ms < self.received_ms[slots] - SET_BACK_MS
+        self.received_ms[slots[set_back]] = self.bucket[slots[set_back]] = 0
+        self.fresh[slots], self.heard_s[slots], self.offset[slots] = True, now_s, came.offsets
+        self.received_ms[slots] = np.maximum(self.received_ms[slots], came.received_ms)
+        bucket = np.maximum(came.received_ms // BUCKET_MS, self.bucket[slots])
+        passed = bucket - self.bucket[slots]
+        if passed.any():
+            columns = (bucket[:, None] - np.arange(BUCKETS)) % BUCKETS
+            row, nth = np.nonzero(np.arange(BUCKETS) < passed[:, None])
+            self.ahead_s[slots[row], columns[row, nth]] = np.nan
+            self.bucket[slots] = bucket
+        ahead_s = (came.end_ns - came.received_ms * 1_000_000) / NS_PER_S
+        self.ahead_s[slots, bucket % BUCKETS] = np.fmax(self.ahead_s[slots, bucket % BUCKETS], ahead_s)
         return set_back
 
-    def note_rate(self, slot: int, refused: bool, fs_hz: float, received_ms: int) -> None:
-        """Note whether the rate of a chunk was too low."""
-        if refused and not self.refused[slot]:
-            self.refused_ns[slot] = received_ms * 1_000_000
-        self.refused[slot] = refused
-        if refused:
-            self.refused_hz[slot] = fs_hz
+    def note_rate(self, slots: IntArray, came: Arrivals) -> None:
+        """Note whether the rates of chunks were too low."""
+        refused = came.refused
+        if refused.any():
+            begins = refused & ~self.refused[slots]
+            self.refused_ns[slots[begins]] = came.received_ms[begins] * 1_000_000
+            self.refused_hz[slots[refused]] = came.fs_hz[refused]
+        self.refused[slots] = refused
 
-    def note_model(self, slot: int, there: bool, start_ns: int) -> None:
-        """Note whether there is a model for a chunk."""
-        if there:
-            self.no_model_ns[slot] = NO_TIME
-        elif self.no_model_ns[slot] == NO_TIME:
-            self.no_model_ns[slot] = start_ns
+    def note_model(self, slots: IntArray, there: BoolArray, start_ns: IntArray) -> None:
+        """Note whether there is a model for each chunk."""
+        self.no_model_ns[slots[there]] = NO_TIME
+        begins = ~there & (self.no_model_ns[slots] == NO_TIME)
+        self.no_model_ns[slots[begins]] = start_ns[begins]
 
     def note_loudness(self, slot: int, chunk: Chunk) -> None:
         """Note whether a chunk of sound is more than the sensor's own noise; missing samples say nothing."""

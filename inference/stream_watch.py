@@ -15,8 +15,9 @@ import numpy as np
 
 from inference.alarm_spec import ANY, AlarmSetting
 from inference.alarms import AlarmEngine, Change, Conditions, EngineState
+from inference.arrivals import Arrival, Arrivals, StreamKey, arrivals
 from inference.catalog import load_catalogue
-from inference.no_data import NO_TIME, NoData, NoDataState, Silence, StreamKey
+from inference.no_data import NO_TIME, NoData, NoDataState, Silence
 from inference.stream_signs import BUCKET_MS, SignsState, StreamSigns
 from inference.types import ClockAhead, DataAge
 from ingest.types import NS_PER_S, SOUNDS, Chunk, IntArray, SignalKind
@@ -118,33 +119,34 @@ class StreamWatch:
         now_s : float
             The worker's own monotonic clock.
         """
-        slot = self._note(stream, chunk, received_ms, offset, now_s)
-        self._signs.note_rate(slot, False, chunk.fs_hz, received_ms)
-        self._signs.note_model(slot, stream[1] not in self._no_model, chunk.start_ns)
-        if chunk.kind in SOUNDS:
-            self._signs.note_loudness(slot, chunk)
-        return self._note_data(stream, chunk, offset, now_s)
+        return self.came([Arrival(stream, chunk, received_ms, offset)], now_s)
 
     def refused(
         self, stream: StreamKey, chunk: Chunk, received_ms: int, offset: int, now_s: float
     ) -> list[StreamChange]:
         """Note a chunk whose rate is too low to carry its signal: data come, but nobody analyses them."""
-        slot = self._note(stream, chunk, received_ms, offset, now_s)
-        self._signs.note_rate(slot, True, chunk.fs_hz, received_ms)
-        return self._note_data(stream, chunk, offset, now_s)
+        return self.came([Arrival(stream, chunk, received_ms, offset, refused=True)], now_s)
 
-    def _note(self, stream: StreamKey, chunk: Chunk, received_ms: int, offset: int, now_s: float) -> int:
-        slot = self._slot(stream)
-        if self._signs.note(slot, chunk, received_ms, offset, now_s):
+    def came(self, found: Iterable[Arrival], now_s: float) -> list[StreamChange]:
+        """Note chunks as :meth:`heard` and :meth:`refused` do, those of one stream in order."""
+        return [change for batch in arrivals(found) for change in self._came(batch, now_s)]
+
+    def _came(self, came: Arrivals, now_s: float) -> list[StreamChange]:
+        streams, used = came.streams, ~came.refused
+        slots = np.array([self._slot(stream) for stream in streams], dtype=np.int64)
+        for slot in slots[self._signs.note(slots, came, now_s)].tolist():
             self._engine.clock_set_back(slot)
-        return slot
-
-    def _note_data(self, stream: StreamKey, chunk: Chunk, offset: int, now_s: float) -> list[StreamChange]:
-        new = stream not in self._no_data
-        silence = self._no_data.heard(stream, chunk, offset, now_s)
-        if new:
+        self._signs.note_rate(slots, came)
+        there = np.array([kind not in self._no_model for _, kind in streams])
+        self._signs.note_model(slots[used], there[used], came.start_ns[used])
+        for slot, one in zip(slots.tolist(), came.chunks, strict=True):
+            if one.chunk.kind in SOUNDS and not one.refused:
+                self._signs.note_loudness(slot, one.chunk)
+        new = [stream for stream in streams if stream not in self._no_data]
+        silences = self._no_data.came(came, now_s)
+        for stream in new:
             self._set_no_data(stream, 0)
-        return self._of_silences([silence])
+        return self._of_silences(silences)
 
     def _of_silences(self, silences: Iterable[Silence | None]) -> list[StreamChange]:
         return [

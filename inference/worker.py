@@ -25,7 +25,7 @@ from inference.catalog import load_catalogue
 from inference.eeg_listener import SeizureNetwork
 from inference.errors import SnapshotError
 from inference.gauges import Gauges
-from inference.intake import Taken, unreadable
+from inference.intake import Taken, take_all, unreadable
 from inference.monitor import Outcome
 from inference.partitions import Partitions
 from inference.patience import Patience, may_pass
@@ -169,15 +169,16 @@ class Worker:
         received_ms = self._gauges.polled(polled)
         self._follow_assignment(polled)
         taken = Taken()
+        read = []
         for part, records in polled.items():
             partition = self._partitions.get(part.partition)
             if partition is None:
                 continue
             new = [record for record in records if record.offset >= partition.next_offset]
-            for record in new:
-                partition.take(record, taken)
+            read.append((partition, new))
             self._partitions.read_ms[part.partition] = records[-1].timestamp
             self.stats.counts["chunks_in"] += len(new)
+        take_all(self._bedside.watch, read, taken)
         self._note_age(polled, began_s)
         self._emit(taken, received_ms)
         self._pace.note_work(sum(map(len, polled.values())), time.monotonic() - began_s)

@@ -97,6 +97,11 @@ class Continuity:
         self._tolerance_ns = settings.clock_jump_s * NS_PER_S
 
     @property
+    def waits(self) -> bool:
+        """Whether a record is kept back."""
+        return bool(self._waiting)
+
+    @property
     def first_waiting_offset(self) -> int | None:
         """Offset of the earliest record that is kept back: all before it are done."""
         return min((received.offset for received in self._waiting.values()), default=None)

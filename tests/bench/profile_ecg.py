@@ -28,7 +28,7 @@ from load import FS, LOOP_S, heart
 from inference.beat_predictor import BeatPredictor
 from inference.bedside import Bedside
 from inference.cli import DEFAULT_BEATS, DEFAULT_MODEL
-from inference.intake import Partition, Taken
+from inference.intake import Partition, Taken, take_all
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from ingest import wire
@@ -41,7 +41,7 @@ BEGIN_S: Final = 1_700_000_000
 HEADERS: Final = wire.headers(wire.AVRO)
 STAGES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "decode": (("wire_decode.py", "decode"),),
-    "continuity, checks": (("intake.py", "take"),),
+    "continuity, checks": (("intake.py", "take_all"),),
     "filter, resample, ring": (("bank.py", "push"),),
     "lead status": (("quality.py", "lead_status"),),
     "gather windows": (("bank.py", "gather"),),
@@ -144,12 +144,21 @@ class Ward:
         """Do what the worker does with what it polled."""
         for records in polls:
             taken = Taken()
+            numbered = []
             for record in records:
                 self.offset += 1
-                numbered = Record(
-                    record.topic, 0, self.offset, record.timestamp, record.key, record.value, record.headers
+                numbered.append(
+                    Record(
+                        record.topic,
+                        0,
+                        self.offset,
+                        record.timestamp,
+                        record.key,
+                        record.value,
+                        record.headers,
+                    )
                 )
-                self.partition.take(numbered, taken)
+            take_all(self.bedside.watch, [(self.partition, numbered)], taken)
             assert not taken.dead_letters, taken.dead_letters[0].detail
             if taken.pieces:
                 self.outputs.send(self.bedside.push(taken.pieces))
