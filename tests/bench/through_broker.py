@@ -24,26 +24,42 @@ TESTS = Path(__file__).resolve().parent.parent
 START_S = 300
 
 
+def prepared(broker: EmbeddedBroker) -> tuple[Settings, dict[str, str]]:
+    """Topics, and the environment of workers and load."""
+    address = broker.bootstrap_servers
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers=address, partitions=PARTITIONS))
+    kafka.ensure_topics(settings)
+    return settings, {
+        **os.environ, "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS": address,
+        "WARDWAVE_KAFKA__PARTITIONS": str(PARTITIONS), "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")])),
+    }  # fmt: skip
+
+
+def start_worker(stats: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a worker that writes its figures to a file."""
+    command = [sys.executable, "-m", "wardwave", "--log-level", "WARNING", "infer", "--threads", "1"]
+    return subprocess.Popen([*command, "--stats", str(stats)], env=environment)
+
+
+def load_command(load: Path, settings: Settings, beds: int) -> list[str]:
+    """Command of a load, but for its length."""
+    where = [settings.kafka.bootstrap_servers, settings.topics.raw, str(PARTITIONS)]
+    return [sys.executable, str(load), *where, str(beds)]
+
+
 def measured(
     benchmark: Any, folder: Path, load: Path, beds: int, workers: int, length_s: int
 ) -> dict[str, Any]:
     """Run a load script (``ADDRESS TOPIC PARTITIONS BEDS SECONDS``) and give the figures of its streams."""
     paths = [folder / f"stats-{nth}.json" for nth in range(workers)]
     with EmbeddedBroker(max_memory_bytes=6_000_000_000) as broker:
-        address = broker.bootstrap_servers
-        settings = Settings(kafka=KafkaSettings(bootstrap_servers=address, partitions=PARTITIONS))
-        kafka.ensure_topics(settings)
-        environment = {
-            **os.environ, "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS": address,
-            "WARDWAVE_KAFKA__PARTITIONS": str(PARTITIONS), "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")])),
-        }  # fmt: skip
-        start = [sys.executable, "-m", "wardwave", "--log-level", "WARNING", "infer", "--threads", "1"]
-        running = [subprocess.Popen([*start, "--stats", str(path)], env=environment) for path in paths]
+        settings, environment = prepared(broker)
+        running = [start_worker(path, environment) for path in paths]
         try:
-            _joined(paths, running)
+            joined(paths, running)
             before = _read(paths)
-            command = [sys.executable, str(load), address, settings.topics.raw, str(PARTITIONS), str(beds)]
+            command = load_command(load, settings, beds)
 
             def once() -> dict[str, Any]:
                 done = subprocess.run(
@@ -85,14 +101,16 @@ def _read(paths: list[Path]) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
-def _joined(paths: list[Path], workers: list[subprocess.Popen[bytes]]) -> None:
+def joined(paths: list[Path], workers: list[subprocess.Popen[bytes]]) -> None:
+    """Wait until the workers share all partitions."""
     deadline = time.monotonic() + START_S
-    while len(_read(paths)) < len(paths):
+    while True:
+        shares = [one.get("partitions", 0) for one in _read(paths)]
+        if len(shares) == len(paths) and all(shares) and sum(shares) == PARTITIONS:
+            return
         assert all(worker.poll() is None for worker in workers), "a worker died at start"
         assert time.monotonic() < deadline, f"the workers did not start within {START_S} s"
         time.sleep(0.2)
-    # The stats files are there before the group's first joins are over.
-    time.sleep(10)
 
 
 def _chunks(paths: list[Path]) -> int:
