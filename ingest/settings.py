@@ -55,7 +55,7 @@ class KafkaSettings(BaseModel):
     )
     replication_factor: int = Field(default=1, ge=1, le=10)
     session_timeout_ms: int = Field(default=6_000, ge=2_000, le=300_000)
-    heartbeat_interval_ms: int = Field(default=1_000, ge=200, le=100_000)
+    heartbeat_interval_ms: int = Field(default=500, ge=200, le=100_000)
     max_poll_interval_ms: int = Field(
         default=30_000,
         ge=5_000,
