@@ -69,9 +69,9 @@ class Predictor:
         A torch device; by default CUDA where there is one.
     sizes : tuple of int or None
         Batch sizes, ascending; by default those of a ward.
-    running : bool or None
+    running : bool
         Windows are of a running signal: they have the samples before them and begin at whole steps, so that
-        what overlaps can be kept (:mod:`inference.feature_reader`). None: where the model was trained so.
+        what overlaps can be kept (:mod:`inference.feature_reader`). Always so where the model was trained so.
     precision : str
         One of :data:`inference.gpu.PRECISIONS`: in what whole windows are computed.
 
@@ -88,14 +88,13 @@ class Predictor:
         model: str,
         device: str | None = None,
         sizes: tuple[int, ...] | None = None,
-        running: bool | None = None,
+        running: bool = False,
         precision: str = "float32",
     ) -> None:
         wanted = pick_device(device)
         network, self.spec = store.load(model, CPU)
         self._network: CnnLstm = network.eval()
-        if running is None:
-            running = network.config.early_steps > 0
+        running = running or network.config.early_steps > 0
         self.halves = Incremental(network, self.spec.window_samples) if running else None
         self.context = self.halves.reach.context if self.halves else 0
         self.grid = self.halves.reach.stride if self.halves else 1
