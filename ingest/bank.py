@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from ingest.conditioning import Conditioner, ConditionerState, ConditioningSpec
@@ -169,7 +170,10 @@ class Bank:
         """
         queues: dict[int, list[_Part]] = defaultdict(list)
         for slot, piece in pieces:
-            queues[slot].extend(_parts(piece))
+            if not piece.missing and 0 < len(piece.samples) <= int(piece.chunk.fs_hz):
+                queues[slot].append(_Part(piece, piece.samples, piece.start_ns, piece.restart))
+            else:
+                queues[slot].extend(_parts(piece))
         step = 0
         while queues:
             yield self._round([(slot, queue[step]) for slot, queue in queues.items()])
@@ -177,37 +181,34 @@ class Bank:
             queues = {slot: queue for slot, queue in queues.items() if step < len(queue)}
 
     def _round(self, parts: list[tuple[int, _Part]]) -> Round:
-        groups: dict[tuple[Layout, int, int], list[tuple[int, _Part]]] = defaultdict(list)
-        # A stream whose state was dropped goes on for its device: here it begins.
-        begins = [part.restart or slot not in self._layout_of for slot, part in parts]
-        for slot, part in parts:
-            layout = self._prepare(slot, part)
-            conditioner = self._layouts[layout]
-            phase = conditioner.resampler.phase(int(self._reference_in[slot]))
-            groups[layout, len(part.samples), phase].append((slot, part))
+        groups: dict[tuple[Layout, int], list[int]] = defaultdict(list)
+        restarts: list[Restart] = []
+        for nth, (slot, part) in enumerate(parts):
+            chunk = part.piece.chunk
+            layout = (chunk.fs_hz, len(chunk.channels))
+            known = self._layout_of.get(slot)
+            # A stream whose state was dropped goes on for its device: here it begins.
+            if part.restart or known is None:
+                restarts.append(Restart(slot, part.start_ns, chunk.channels, chunk.device, chunk.fs_hz))
+            if part.restart or known != layout:
+                self._bind(slot, layout, chunk.channels)
+            groups[layout, len(part.samples)].append(nth)
         slots = np.array([slot for slot, _ in parts], dtype=np.int64)
+        self._reference_ns[slots] = [part.start_ns for _, part in parts]
+        self.offset[slots] = [part.piece.offset for _, part in parts]
         before = self.count[slots]
-        for (layout, _, _), members in groups.items():
-            self._append(layout, members)
-        restarts = tuple(
-            Restart(slot, part.start_ns, chunk.channels, chunk.device, chunk.fs_hz)
-            for (slot, part), begun in zip(parts, begins, strict=True)
-            if begun
-            for chunk in (part.piece.chunk,)
-        )
-        return Round(restarts, self._due(slots, before))
+        for (layout, _), members in groups.items():
+            self._append_group(layout, slots[members], [parts[nth][1] for nth in members])
+        return Round(tuple(restarts), self._due(slots, before))
 
-    def _prepare(self, slot: int, part: _Part) -> Layout:
-        """Bind a stream to its layout and note where its clock stands."""
-        chunk = part.piece.chunk
-        layout = (chunk.fs_hz, len(chunk.channels))
-        if part.restart or self._layout_of.get(slot) != layout:
-            self._bind(slot, layout, chunk.channels)
+    def _append_group(self, layout: Layout, slots: IntArray, parts: list[_Part]) -> None:
+        """Note where clocks stand; append parts of one length, at once where their phases are equal."""
         conditioner = self._layouts[layout]
-        self._reference_in[slot] = conditioner.samples_in(np.array([slot]))[0]
-        self._reference_ns[slot] = part.start_ns
-        self.offset[slot] = part.piece.offset
-        return layout
+        self._reference_in[slots] = samples_in = conditioner.samples_in(slots)
+        phases = conditioner.resampler.phases(samples_in)
+        for phase in dict.fromkeys(phases.tolist()):
+            here = np.flatnonzero(phases == phase)
+            self._append(layout, slots[here], [parts[nth] for nth in here.tolist()])
 
     def _bind(self, slot: int, layout: Layout, channels: tuple[str, ...]) -> None:
         fs_hz, n_channels = layout
@@ -234,9 +235,8 @@ class Bank:
         if layout not in self._layout_of.values():
             del self._layouts[layout]
 
-    def _append(self, layout: Layout, members: list[tuple[int, _Part]]) -> None:
-        slots = np.array([slot for slot, _ in members], dtype=np.int64)
-        stacked = np.stack([part.samples for _, part in members])
+    def _append(self, layout: Layout, slots: IntArray, parts: list[_Part]) -> None:
+        stacked = np.stack([part.samples for part in parts])
         done = self._layouts[layout].push(slots, stacked.transpose(0, 2, 1))
         n_out = done.samples.shape[2]
         at = (self.count[slots][:, None] + np.arange(n_out)) % self.capacity
@@ -244,7 +244,8 @@ class Bank:
         self._samples[where] = done.samples
         self._raw[where] = done.raw
         self._present[where] = done.present
-        flags = [part.piece.chunk.lead_off or (False,) * layout[1] for _, part in members]
+        none = (False,) * layout[1]
+        flags = [part.piece.chunk.lead_off or none for part in parts]
         self._lead_off[where] = np.array(flags, dtype=np.bool_)[:, :, None]
         self.count[slots] += n_out
 
@@ -366,8 +367,7 @@ def layers(due: Due) -> Iterator[Due]:
         yield Due(due.slots[here], due.ends[here], due.offsets[here])
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True, eq=False):
     """At most a second of a piece; shape of ``samples``: (n_samples, n_channels)."""
 
     piece: Piece

@@ -59,6 +59,10 @@ class Resampler:
         """Where the next output lies after ``n_in`` samples, in steps of the up-sampled rate."""
         return -n_in * self.ratio.numerator % self.ratio.denominator
 
+    def phases(self, n_in: IntArray) -> IntArray:
+        """:meth:`phase` of many streams."""
+        return np.asarray(-n_in * self.ratio.numerator % self.ratio.denominator, dtype=np.int64)
+
     def matrix(self, phase: int, n_samples: int) -> WideFloatArray:
         """Block operator, shape (history + n_samples, outputs of the block)."""
         return _matrix(self.ratio, self.history, phase, n_samples)

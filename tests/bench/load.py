@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from confluent_kafka import Producer
@@ -20,6 +21,19 @@ FS = 250
 LOOP_S = 30
 STEP_S = 0.01
 _SOME_NS = 1_700_000_000_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What intake uses of a raw record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
 
 
 def heart(bpm: float, seed: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from load import FS, LOOP_S, heart
+from load import FS, LOOP_S, Record, heart
 
 from inference.beat_predictor import BeatPredictor
 from inference.bedside import Bedside
@@ -61,19 +61,6 @@ STAGES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 """Files and functions of each stage; what a stage calls that is another one is not counted in it."""
 
 WITHIN: Final = {"continuity, checks": ("decode",), "beat rows": ("beat network",)}
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What intake uses of a raw record."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes
-    value: bytes
-    headers: list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
