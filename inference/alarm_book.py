@@ -278,6 +278,28 @@ class AlarmBook:
                     records.append(self._step(life, now_ns))
         return records
 
+    def clock_set_back(self, by_ns: int, now_ns: int) -> list[Alarm]:
+        """Follow the host's clock: no alarm escalates later for it, no pause lasts longer.
+
+        Returns
+        -------
+        list of Alarm
+            Records of the alarms whose pause has another end now.
+        """
+        for lives in self._lives.values():
+            for life in lives.values():
+                if life.escalates_ns is not None:
+                    life.escalates_ns -= by_ns
+        records: list[Alarm] = []
+        for bed, pause in list(self._pauses.items()):
+            until_ns = pause.until_ns - by_ns
+            records += self.pause(bed, msgspec.structs.replace(pause, until_ns=until_ns), now_ns)
+        return records
+
+    def pause_of(self, bed: str) -> Pause | None:
+        """The pause of a bed's sound that was told last, over or not."""
+        return self._pauses.get(bed)
+
     def state(self, bed: str, signal: str) -> list[Life]:
         """Alarms of one signal, for its snapshot."""
         return [life for life in self.of_bed(bed) if life.signal == signal]

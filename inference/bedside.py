@@ -5,6 +5,7 @@ The worker feeds it from the raw topic, the desk changes it, scoring feeds it fr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -25,7 +26,12 @@ from inference.stream_watch import StreamChange, StreamWatch
 from inference.types import Alarm, Prediction
 from inference.windows import WindowMonitor
 from ingest.continuity import Piece
-from ingest.types import SOUNDS, SignalKind
+from ingest.types import NS_PER_S, SOUNDS, SignalKind
+
+logger = logging.getLogger(__name__)
+
+SET_BACK_NS: Final = 60 * NS_PER_S
+"""A clock that falls behind by more between two looks was set back; less may be a pause within one."""
 
 PULSES: Final = frozenset(PULSE_KINDS)
 WINDOWED: Final = (SignalKind.EEG, SignalKind.LUNG_SOUND, SignalKind.HEART_SOUND)
@@ -61,6 +67,7 @@ class Bedside:
         eeg: SeizureNetwork | None = None,
     ) -> None:
         self._clock = clock
+        self._ticked: tuple[float, int] | None = None
         self.book = AlarmBook()
         self.beds = Beds(load_catalogue(), site or Site())
         self.pulses = PulseMonitor()
@@ -102,7 +109,24 @@ class Bedside:
     def tick(self, now_s: float) -> list[Alarm]:
         """Look at the clock: what went silent, what stands unacknowledged for too long."""
         now_ns = self._clock()
-        return self.note(self.watch.tick(now_s, now_ns)) + self.book.tick(now_ns)
+        moved = self._follow_clock(now_s, now_ns)
+        return moved + self.note(self.watch.tick(now_s, now_ns)) + self.book.tick(now_ns)
+
+    def _follow_clock(self, now_s: float, now_ns: int) -> list[Alarm]:
+        """Note whether the host's clock was set back since the last look, and follow it.
+
+        Set forward, or after the machine slept, what is due comes sooner, which is safe.
+        """
+        (last_s, last_ns), self._ticked = self._ticked or (now_s, now_ns), (now_s, now_ns)
+        back_ns = round((now_s - last_s) * NS_PER_S) - (now_ns - last_ns)
+        if back_ns < SET_BACK_NS:
+            return []
+        logger.warning("this machine's clock was set back by %.0f s; alarms follow it", back_ns / NS_PER_S)
+        records = self.book.clock_set_back(back_ns, now_ns)
+        for bed in self.beds.known():
+            state = self.beds.state(bed)
+            state.pause = state.pause and self.book.pause_of(bed)
+        return records
 
     def judge_windows(self, kind: SignalKind, predictions: Iterable[Prediction]) -> list[Alarm]:
         """Take in what a network says of windows of EEG or of sounds."""

@@ -39,7 +39,9 @@ logger = logging.getLogger(__name__)
 PARTITIONS: Final = 64
 BROKER_BYTES: Final = 8_000_000_000
 LEAD_S: Final = 30.0
-AGAIN_S: Final = 900.0
+AGAIN_S: Final = 3_600.0
+"""Of a machine that has much else to do nothing is asked but that it comes back at all."""
+
 SETTLED_S: Final = 1_200.0
 QUIET_S: Final = 5.0
 CALM_S: Final = 20.0

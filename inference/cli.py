@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-DEFAULT_MODEL = "ecg-cnn-lstm-1"
+DEFAULT_MODEL = "ecg-cnn-lstm-2"
 NO_MODEL = "none"
 DEFAULT_BEATS = "ecg-beats-1"
 
@@ -84,11 +84,9 @@ def run_infer(args: argparse.Namespace) -> int:
 
     import torch
 
-    from inference.beat_predictor import BeatPredictor
-    from inference.eeg_models import load_eeg
-    from inference.predictor import Predictor, describe
+    from inference.networks import Return, Wanted, load_networks
+    from inference.predictor import describe
     from inference.schedule import Overload
-    from inference.sound_models import load_sounds
     from inference.worker import Worker, WorkerOptions
     from ingest import kafka
     from ingest.settings import load_settings
@@ -99,18 +97,22 @@ def run_infer(args: argparse.Namespace) -> int:
     # The rest of the cores is for broker, dashboard and the worker's own Python.
     torch.set_num_threads(args.threads or max(1, (os.cpu_count() or 2) // 2))
     settings = load_settings()
-    predictor = Predictor(args.model, args.device, running=args.keep_features)
-    beats = None if args.beats_model == NO_MODEL else BeatPredictor(args.beats_model, args.device)
-    sounds = load_sounds(args.lung_model, args.heart_model, predictor.device)
-    eeg = load_eeg(args.eeg_model, predictor.device)
-    for network in (predictor, beats, *sounds.values(), eeg):
-        if network is not None:
-            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), predictor.device)
-    kafka.ensure_topics(settings)
-    options = WorkerOptions(
-        args.snapshot_s, args.pace_ms / 1e3, args.stats, str(predictor.device), Overload(args.overload)
-    )
-    Worker(settings, predictor, options, beats, sounds, eeg).run(stop.is_set)
+    wanted = Wanted(
+        args.model, args.beats_model, args.lung_model, args.heart_model, args.eeg_model, args.device,
+        args.keep_features,
+    )  # fmt: skip
+    while not stop.is_set():
+        found = load_networks(wanted)
+        for network in found:
+            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), found.ecg.device)
+        kafka.ensure_topics(settings)
+        options = WorkerOptions(
+            args.snapshot_s, args.pace_ms / 1e3, args.stats, str(found.ecg.device), Overload(args.overload)
+        )
+        back = Return(wanted, found)
+        worker = Worker(settings, found.ecg, options, found.beats, found.sounds, found.eeg)
+        # With a network that came back it ends as for a restart, and the next one goes on from its state.
+        worker.run(lambda: stop.is_set() or back())  # noqa: B023 - it has ended before the next round
     return 0
 
 
