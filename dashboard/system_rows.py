@@ -37,6 +37,8 @@ STAGES: Final = {
 COUNTS: Final = {
     "chunks_in": "chunks read",
     "windows": "windows judged, a prediction each",
+    "predictions_thinned": "predictions left out of the display while behind",
+    "partitions_paused": "times a partition waited for beds at risk",
     "alarms": "alarm records sent",
     "dead_letters": "records refused",
     "unreadable": "damaged records stepped over",

@@ -20,7 +20,7 @@ Polled = dict[TopicPartition, list[RawRecord]]
 LATELY_S: Final = 1.5
 """What was read so shortly ago tells that reading works: half of what a signal may be overdue."""
 
-JOINING_MS: Final = 500
+JOINING_MS: Final = 1_000
 """How long a poll lasts while the group shares out its partitions.
 
 kafka-python 3.0.12 drops what it is given if that comes between two polls, and asks anew: with short polls

@@ -29,6 +29,10 @@ BUDGET_S: Final = 1.0
 """As many records are read at once as are judged in so long."""
 
 LEAST_RECORDS: Final = 64
+FIRST_RECORDS: Final = 256
+"""Records of a poll while it is not known how fast they are judged: a worker that starts on a starved machine
+must poll again within the group's 30 s."""
+
 MOST_RECORDS: Final = 1_000
 """Records of one poll. Bounds the arrays of a batch when a backlog is worked off."""
 
@@ -61,7 +65,7 @@ class Pace:
     def records(self) -> int:
         """Most records of the next poll."""
         if self._per_s is None:
-            return MOST_RECORDS
+            return min(FIRST_RECORDS, MOST_RECORDS)
         return round(min(MOST_RECORDS, max(LEAST_RECORDS, BUDGET_S * self._per_s)))
 
     def note_work(self, n_records: int, took_s: float) -> None:

@@ -26,14 +26,13 @@ from inference.eeg_listener import SeizureNetwork
 from inference.errors import SnapshotError
 from inference.gauges import Gauges
 from inference.intake import Taken, take_all, unreadable
-from inference.monitor import Outcome
 from inference.partitions import Partitions
 from inference.patience import Patience, may_pass
 from inference.predictor import Predictor
 from inference.publish import Outputs
-from inference.reading import Abreast, Polled, RawReader, more_waits
-from inference.schedule import MOST_RECORDS, Overload, Pace, Pieces, at_risk, batches, thinned
-from inference.schedule_reading import Valve
+from inference.reading import Abreast, Polled, RawReader
+from inference.schedule import MOST_RECORDS, Overload, Pieces
+from inference.schedule_load import Load
 from inference.site import load_site
 from inference.sound_listener import SoundNetwork
 from inference.types import Alarm, LoadedModel, Priority
@@ -133,8 +132,9 @@ class Worker:
         models = [LoadedModel(one.spec.name, one.spec.sha256) for one in networks if one is not None]
         self._gauges = Gauges(settings, models, options.device, options.stats)
         self.stats = self._gauges.stats
-        self._pace = Pace()
-        self._valve = Valve(self._consumer, self._reader, self.stats.counts)
+        self._load = Load(
+            self._consumer, self._reader, self._bedside.book, options.overload, self.stats.counts
+        )
 
     def _home(self, bed: str) -> int:
         """Partition of a bed; intake refuses it anywhere else."""
@@ -162,9 +162,8 @@ class Worker:
 
     def step(self) -> None:
         """Poll once and work through what came."""
-        polled = self._reader.poll(20 if len(self._partitions) else 500, self._pace.records)
+        polled = self._reader.poll(20 if len(self._partitions) else 500, self._load.records)
         began_s = time.monotonic()
-        self._valve.polled(began_s)
         self._abreast.note(polled, began_s)
         received_ms = self._gauges.polled(polled)
         self._follow_assignment(polled)
@@ -179,32 +178,11 @@ class Worker:
             self._partitions.read_ms[part.partition] = records[-1].timestamp
             self.stats.counts["chunks_in"] += len(new)
         take_all(self._bedside.watch, read, taken)
-        self._note_age(polled, began_s)
+        self._load.polled(polled, self._partitions.values(), self._settings.topics.raw, began_s)
         self._emit(taken, received_ms)
-        self._pace.note_work(sum(map(len, polled.values())), time.monotonic() - began_s)
+        self._load.worked(sum(map(len, polled.values())), began_s)
         self._leave_beds()
         self._leave_state(time.monotonic())
-
-    def _note_age(self, polled: Polled, now_s: float) -> None:
-        """Find out whether the worker is behind; if so, read beds at risk first."""
-        if polled:
-            oldest_ms = min(records[0].timestamp for records in polled.values())
-            self._pace.note_age(
-                time.time() - oldest_ms / 1e3,
-                lambda: more_waits(self._consumer, self._consumer.assignment()),
-            )
-        if not self._pace.behind:
-            self._valve.open()
-            return
-        parts = [
-            TopicPartition(self._settings.topics.raw, partition.number)
-            for partition in self._partitions.values()
-            if any(self._at_risk(bed) for bed, _ in partition.streams)
-        ]
-        self._valve.prefer(parts, now_s)
-
-    def _at_risk(self, bed: str) -> bool:
-        return at_risk(self._bedside.book, bed)
 
     def tick(self) -> None:
         """Look at the clock and at commands.
@@ -248,27 +226,17 @@ class Worker:
             self._outputs.send_dead_letter(letter)
         self._gauges.refused(taken.dead_letters)
         self._send_alarms(self._bedside.note(taken.technical))
-        for batch in batches(taken.pieces, self._at_risk):
+        for batch in self._load.batches(taken.pieces):
             self._judge(batch, received_ms)
-            self._valve.breathe(time.monotonic())
 
     def _judge(self, pieces: Pieces, received_ms: dict[str, int]) -> None:
         """Judge the pieces of some beds and send what was found."""
         outcome = self._bedside.push(pieces)
         self._gauges.predicted()
-        shown = self._shown(outcome)
-        self._outputs.send(shown)
+        self._outputs.send(self._load.shown(outcome))
         # What may escalate is left at once, so that a successor counts from the same moment.
         self._dirty |= {alarm.bed for alarm in outcome.alarms if alarm.priority is Priority.HIGH}
         self._gauges.sent(outcome, received_ms)
-
-    def _shown(self, outcome: Outcome) -> Outcome:
-        """Leave out what may be while the worker is behind, and count it."""
-        if self._options.overload is Overload.QUEUE or not self._pace.behind:
-            return outcome
-        shown, n_left = thinned(outcome, self._at_risk)
-        self.stats.counts["predictions_thinned"] += n_left
-        return shown
 
     def _unreadable(self, part: TopicPartition, offset: int) -> None:
         self.stats.counts["unreadable"] += 1

@@ -14,6 +14,7 @@ from inference.alarm_book import AlarmBook, Life
 from inference.monitor import Outcome
 from inference.schedule import (
     BATCH_BEDS,
+    FIRST_RECORDS,
     LEAST_RECORDS,
     MOST_RECORDS,
     SHOWN_S,
@@ -115,7 +116,7 @@ def test_at_risk_is_whose_grave_alarm_goes_on(priority: Priority, state: AlarmSt
 
 def test_a_slow_network_is_given_less_at_once_and_never_nothing() -> None:
     pace = Pace()
-    assert pace.records == MOST_RECORDS
+    assert pace.records == FIRST_RECORDS
     pace.note_work(MOST_RECORDS, 5.0)
     assert pace.records == 200
     for _ in range(20):
