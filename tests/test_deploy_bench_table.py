@@ -10,6 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tests" / "bench" / "table.py"
+PLAN = ROOT / "tests" / "bench" / "plan.py"
 
 
 def path_of(beds: int, lost: int, p99_ms: float | None, us: int) -> dict[str, Any]:
@@ -67,3 +68,24 @@ def test_the_document_begins_with_the_headline() -> None:
     line = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8").splitlines()[0]
     assert line.startswith("measured: ")
     assert line.endswith("× peer")
+
+
+def test_the_plan_follows_from_what_a_bed_second_costs(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps({"headline": {"us_per_bed_second": 600.0}}))
+    words = [sys.executable, str(PLAN), "--json", str(tmp_path / "bench.json"), "--beds", "10000", "100000"]
+    done = subprocess.run(words, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    # 10,000 beds × 600 µs on cores of which six tenths are used.
+    assert "| workers | 10 | 100 |" in done.stdout
+    assert "| partitions | 64 | 512 |" in done.stdout
+    dearer = subprocess.run([*words, "--worker-us", "1200"], text=True, capture_output=True)
+    assert "| workers | 20 | 200 |" in dearer.stdout
+
+
+def test_a_plan_without_a_figure_says_how_to_get_one(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps({"headline": {"us_per_bed_second": None}}))
+    done = subprocess.run(
+        [sys.executable, str(PLAN), "--json", str(tmp_path / "bench.json")], text=True, capture_output=True
+    )
+    assert done.returncode == 2
+    assert "make bench" in done.stderr

@@ -66,6 +66,7 @@ def peer(*words: str) -> dict[str, float]:
 
 
 @needs_peers
+@pytest.mark.timeout(1800)
 def test_worker_beside_quixstreams_with_neurokit_and_the_same_network(benchmark: Any, tmp_path: Path) -> None:
     rhythms = store.load(MODEL)[1].window_classes
     ours = Side(
