@@ -194,3 +194,17 @@ def test_the_script_tells_kafka_every_line(tmp_path: Path) -> None:
     )
     assert any(line.endswith("--topic biosignals. --resource-pattern-type prefixed") for line in said)
     assert subprocess.run([DEPLOY / "acls.sh"], capture_output=True, timeout=60).returncode == 2
+
+
+def test_what_the_security_document_says_to_run_is_there() -> None:
+    document = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"tests/(test_\w+\.py)", document))
+    assert len(files) > 10
+    texts = {name: (ROOT / "tests" / name).read_text(encoding="utf-8") for name in files}
+    chosen = re.findall(r"tests/(test_\w+\.py)`?(?: |, `)-k \"?([a-z_ ]+?)\"?`", document)
+    assert chosen
+    for name, words in chosen:
+        for word in words.split(" or "):
+            assert re.search(rf"def test_\w*{word}", texts[name]), (name, word)
+    for script in re.findall(r"\((?:\.\./)?(deploy/[\w.]+)\)", document):
+        assert (ROOT / script).exists(), script
