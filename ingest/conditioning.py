@@ -200,13 +200,19 @@ class Conditioner:
         block = np.concatenate([self._history[slots], filtered], axis=2)
         # At the rate that comes the matrix is the identity.
         same = self.resampler.ratio == 1
-        out = filtered if same else block @ self.resampler.matrix(phase, n_samples)
+        out = filtered if same else self._resampled(block, self.resampler.matrix(phase, n_samples))
         self._history[slots] = block[:, :, block.shape[2] - self.resampler.history :]
         self._n_in[slots] += n_samples
         newest = self.resampler.newest_input(phase, n_samples)
         return Conditioned(
             out.astype(np.float32), held[:, :, newest].astype(np.float32), present[:, :, newest]
         )
+
+    @staticmethod
+    def _resampled(block: WideFloatArray, matrix: WideFloatArray) -> WideFloatArray:
+        """All channels of all streams as rows of one product: many small ones take five times as long."""
+        rows = block.reshape(-1, block.shape[2])
+        return np.asarray(rows @ matrix).reshape(*block.shape[:2], matrix.shape[1])
 
     def _without_pulses(self, slots: IntArray, held: WideFloatArray) -> WideFloatArray:
         """Take pacing pulses out, a few samples late."""

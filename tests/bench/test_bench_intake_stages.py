@@ -134,7 +134,7 @@ def test_intake_from_record_to_piece(benchmark: Any) -> None:
 
 def test_filter_and_resample(benchmark: Any) -> None:
     conditioner = Conditioner(float(FS), 2, ECG, n_slots=BEDS)
-    samples = np.random.default_rng(2).normal(size=(BEDS, 2, FS))
+    samples = np.stack([piece.samples.T for piece in WARD.pieces(0)]).astype(np.float64)
     slots = np.arange(BEDS)
     # A section: 5 multiplications and 4 additions a sample; a tap: one of each an output.
     flops = (
