@@ -4,6 +4,8 @@
 #   make bench-peers   what a user would build instead, in the same run (in an environment of its own, .venv-peers)
 #   make test-slow   the tests marked slow, which `make test` leaves out
 #   make chaos   200 faults and more, and the proof that nothing was lost (40 min; CHAOS="--seconds 60" for less)
+#   make fuzz    a million inputs to everything that reads what comes from outside (half an hour)
+#   make soak    200 beds for an hour under faults: what grows, what is missing
 # Options of the demo: make demo DEMO="--duration 60 --headless"
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -13,12 +15,14 @@ PEERS := .venv-peers
 DEMO ?=
 TESTS ?=
 CHAOS ?= --seconds 300 --until-faults 200 --json runs/chaos.json
+FUZZ ?= --inputs 1100000 --json runs/fuzz.json
+SOAK ?= --minutes 60 --beds 200 --json runs/soak.json
 # Two processes on two cores: a process's libraries must not start threads of their own for each.
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(THREADS) $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/bench --benchmark-disable
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt
 
-.PHONY: demo test test-slow chaos check bench bench-peers bench-short format browser clean
+.PHONY: demo test test-slow chaos fuzz soak check bench bench-peers bench-short format browser clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/wardwave demo $(DEMO)
@@ -31,6 +35,13 @@ test-slow: $(VENV)/.dev browser
 
 chaos: $(VENV)/.dev
 	$(THREADS) $(BIN)/wardwave chaos $(CHAOS)
+
+fuzz: $(VENV)/.dev
+	@$(INSTALL) -e '.[fuzz]' || echo "no atheris for this Python: inputs are mutations of our own"
+	$(THREADS) $(BIN)/python -m tests.fuzz $(FUZZ)
+
+soak: $(VENV)/.dev
+	$(THREADS) $(BIN)/wardwave soak $(SOAK)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -111,7 +111,8 @@ def _members(file: Upload, limits: AnalysisLimits) -> list[tuple[str, bytes]]:
     archive = shown(file.name)
     try:
         with zipfile.ZipFile(io.BytesIO(file.data)) as opened:
-            infos = [info for info in opened.infolist() if not info.is_dir() and not _is_junk(info)]
+            # Not is_dir(), which takes an entry without a name for granted.
+            infos = [one for one in opened.infolist() if one.filename[-1:] != "/" and not _is_junk(one)]
             _check_members(archive, infos, limits)
             members = []
             left = limits.max_unpacked_mb * MB

@@ -32,3 +32,11 @@ def _some(target: Target) -> Iterator[bytes]:
 
 def test_shares_make_up_the_whole() -> None:
     assert sum(one.share for one in TARGETS.values()) == pytest.approx(1.0)
+
+
+def test_an_archive_with_a_nameless_entry_is_refused_in_words() -> None:
+    """Found by fuzzing: Python's zipfile fails on such an entry's name."""
+    named = TARGETS["zip"].seeds[0]
+    nameless = named.replace(b"r.hea", b"\0.hea").replace(b"r.dat", b"\0.dat")
+    assert nameless != named
+    assert not TARGETS["zip"].check(nameless)
