@@ -6,6 +6,7 @@ beginning and end are told from many windows, each once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -58,7 +59,11 @@ class AtrialFibrillation:
         self.windows[slot], self.phase[slot] = np.nan, NONE
 
     def step(
-        self, slots: IntArray, windows: WideFloatArray, irregular: BoolArray, said_now: BoolArray
+        self,
+        slots: IntArray,
+        windows: WideFloatArray,
+        irregular: Callable[[IntArray], BoolArray],
+        said_now: BoolArray,
     ) -> tuple[BoolArray, BoolArray]:
         """Take in a window of each of some beds.
 
@@ -68,8 +73,9 @@ class AtrialFibrillation:
             Each once.
         windows : ndarray, shape (n_beds,)
             1 where the window shows fibrillation, 0 where not, NaN where it cannot be judged.
-        irregular : ndarray of bool, shape (n_beds,)
-            Whether the R-R intervals are irregular (:func:`irregular`).
+        irregular : callable
+            Says of some rows of ``slots`` whether the R-R intervals are irregular (:func:`irregular`); asked
+            only where the windows show fibrillation.
         said_now : ndarray of bool, shape (n_beds, 2)
             Whether the alarms of the beginning and of the end are active: then they have been said.
 
@@ -84,10 +90,12 @@ class AtrialFibrillation:
         phase = np.where((phase == BEGAN) & said_now[:, 0], THERE, phase)
         phase = np.where((phase == ENDED) & said_now[:, 1], NONE, phase)
         begins = _share(held[:, -BEGIN_S:]) >= BEGIN_SHARE
+        rows = np.flatnonzero(begins)
+        begins[rows] = irregular(rows) if len(rows) else False
         ends = 1.0 - _share(held) >= 1.0 - END_SHARE
-        phase = np.where(begins & irregular & (phase == NONE), BEGAN, phase)
+        phase = np.where(begins & (phase == NONE), BEGAN, phase)
         # An end that nobody was told of is none when fibrillation is there again, nor is such a beginning.
-        phase = np.where(begins & irregular & (phase == ENDED), THERE, phase)
+        phase = np.where(begins & (phase == ENDED), THERE, phase)
         phase = np.where(ends & (phase == THERE), ENDED, np.where(ends & (phase == BEGAN), NONE, phase))
         self.phase[slots] = phase
         return phase == BEGAN, phase == ENDED

@@ -36,6 +36,19 @@ class Conditions:
     values: WideFloatArray
     reasons: Reasons | None = None
 
+    def of(self, rows: IntArray) -> Conditions:
+        """Of some of the beds, by their rows."""
+        said = self.reasons
+        return Conditions(
+            self.slots[rows],
+            self.times_ns[rows],
+            self.true[rows],
+            self.judged[rows],
+            self.onsets_ns[rows],
+            self.values[rows],
+            None if said is None else lambda row, column: said(int(rows[row]), column),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -73,6 +86,10 @@ class Limits:
     above: WideFloatArray
     below: WideFloatArray
     beats: WideFloatArray
+
+    def of(self, rows: IntArray) -> Limits:
+        """Of some of the beds, by their rows."""
+        return Limits(self.above[rows], self.below[rows], self.beats[rows])
 
 
 class AlarmEngine:
@@ -181,6 +198,15 @@ class AlarmEngine:
         While a graver alarm stands, what yields to it is neither raised nor stands beside it; it is raised
         anew if its condition still holds when the graver one has gone.
         """
+        # Where nothing is true and nothing runs, nothing changes: most beds, most of the time.
+        busy = (now.true & self._enabled[now.slots]).any(axis=1) | self._phase[now.slots].any(axis=1)
+        busy |= self._false_since[now.slots].any(axis=1)
+        rows = np.flatnonzero(busy)
+        return self._step(now, rows) if len(rows) else []
+
+    def _step(self, whole: Conditions, rows: IntArray) -> list[Change]:
+        """Step the alarms of some rows of the conditions."""
+        now = whole if len(rows) == len(whole.slots) else whole.of(rows)
         slots, times = now.slots, now.times_ns[:, None]
         phase = self._phase[slots]
         enabled = self._enabled[slots]

@@ -22,6 +22,9 @@ REMEMBERED: Final = 256
 TYPICAL_OF: Final = 16
 """A bed's usual height of beats is the median of so many."""
 
+OF_RATE: Final = 12
+"""The heart rate is that of so many intervals."""
+
 REFRACTORY_NS: Final = NS_PER_S // 5
 NEVER: Final = np.iinfo(np.int64).min // 4
 
@@ -39,6 +42,10 @@ class RecentBeats:
     labels: IntArray
     intervals_s: WideFloatArray
     apart: BoolArray
+
+    def of(self, rows: IntArray) -> RecentBeats:
+        """Of some of the beds, by their rows."""
+        return RecentBeats(self.times_ns[rows], self.labels[rows], self.intervals_s[rows], self.apart[rows])
 
 
 class BeatHistory:
@@ -183,7 +190,7 @@ def heart_rate_bpm(intervals_s: WideFloatArray) -> WideFloatArray:
         NaN with fewer than two intervals.
     """
     slow = (intervals_s[:, -3:] > 1.2).all(axis=1)
-    return np.where(slow, mean_rate_bpm(intervals_s[:, -4:], 2), mean_rate_bpm(intervals_s[:, -12:], 2))
+    return np.where(slow, mean_rate_bpm(intervals_s[:, -4:], 2), mean_rate_bpm(intervals_s[:, -OF_RATE:], 2))
 
 
 def mean_rate_bpm(intervals_s: WideFloatArray, least: int) -> WideFloatArray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar, cast
 
 import numpy as np
 
@@ -22,6 +23,9 @@ OF_WINDOWS: Final = 3
 
 FRESH_NS: Final = 2 * NS_PER_S
 """What the last beats show is news for so long: hops are 1 s apart, and a class may be revised once."""
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,33 @@ class Evidence:
     settled: BoolArray
     active: BoolArray
     limits: Limits
+    _memo: dict[str, object] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    def of(self, rows: IntArray) -> Evidence:
+        """Of some of the beds, by their rows."""
+        return Evidence(
+            self.slots[rows],
+            self.ends_ns[rows],
+            self.frontier_ns[rows],
+            self.beats.of(rows),
+            self.ventricular_per_min[rows],
+            self.quiet_since_ns[rows],
+            self.quiet_s[rows],
+            self.rhythms[rows],
+            self.elsewhere[rows],
+            self.waves_bpm[rows],
+            self.classes,
+            self.thresholds,
+            self.af_began[rows],
+            self.af_ended[rows],
+            self.off[rows],
+            self.saturated[rows],
+            self.unusable[rows],
+            self.noisy[rows],
+            self.settled[rows],
+            self.active[rows],
+            self.limits.of(rows),
+        )
 
     def is_active(self, kind: str) -> BoolArray:
         """Where an alarm is active now."""
@@ -100,9 +131,29 @@ class Evidence:
         """How many beats make it."""
         return np.asarray(self.limits.beats[:, COLUMN[kind]])
 
+    def once(self, of: Callable[[Evidence], Answer]) -> Answer:
+        """What a function says of this evidence, computed once however often it is asked for."""
+        name = of.__qualname__
+        if name not in self._memo:
+            self._memo[name] = of(self)
+        return cast(Answer, self._memo[name])
+
     def fresh(self) -> BoolArray:
         """Which beats are news; shape (n_beds, RECENT)."""
-        return np.asarray(self.frontier_ns[:, None] - self.beats.times_ns <= FRESH_NS)
+        return self.once(_fresh)
+
+    def interval_extremes_s(self) -> tuple[WideFloatArray, WideFloatArray]:
+        """Shortest and longest of each bed's last intervals, NaN where it has none."""
+        return self.once(_interval_extremes_s)
+
+
+def _fresh(evidence: Evidence) -> BoolArray:
+    return np.asarray(evidence.frontier_ns[:, None] - evidence.beats.times_ns <= FRESH_NS)
+
+
+def _interval_extremes_s(evidence: Evidence) -> tuple[WideFloatArray, WideFloatArray]:
+    intervals_s = evidence.beats.intervals_s
+    return np.fmin.reduce(intervals_s, axis=1), np.fmax.reduce(intervals_s, axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +167,42 @@ class Finding:
     onsets_ns: IntArray
     values: WideFloatArray
     known: BoolArray | bool = True
+
+
+Rule = Callable[[Evidence], Finding]
+"""Says what is true of each bed by itself, always known."""
+
+
+def where_possible(evidence: Evidence, possible: BoolArray, rules: Mapping[str, Rule]) -> dict[str, Finding]:
+    """Judge rules only where they may be true: elsewhere they are false, without onset and value.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Of some beds.
+    possible : ndarray of bool, shape (n_beds,)
+        True at least wherever one of the rules is.
+    rules : mapping
+        By the kind of their alarm.
+    """
+    rows = np.flatnonzero(possible)
+    if len(rows) == 0:
+        return {kind: _false(len(possible)) for kind in rules}
+    part = evidence if len(rows) == len(possible) else evidence.of(rows)
+    return {kind: _spread(rule(part), rows, len(possible)) for kind, rule in rules.items()}
+
+
+def _spread(part: Finding, rows: IntArray, n_beds: int) -> Finding:
+    """A finding of some rows as one of all."""
+    if len(rows) == n_beds:
+        return part
+    whole = _false(n_beds)
+    whole.true[rows], whole.onsets_ns[rows], whole.values[rows] = part.true, part.onsets_ns, part.values
+    return whole
+
+
+def _false(n_beds: int) -> Finding:
+    return Finding(np.zeros(n_beds, np.bool_), np.zeros(n_beds, np.int64), np.full(n_beds, np.nan))
 
 
 def no_value(evidence: Evidence) -> WideFloatArray:

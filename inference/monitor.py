@@ -298,9 +298,10 @@ class EcgMonitor:
     def _set_apart(self, slots: IntArray, frontier_ns: IntArray) -> None:
         """Waves of fibrillation, flutter and tachycardia are no ventricular beats to be counted."""
         told = self.engine.active(slots)[:, [self.engine.column("vf"), self.engine.column("vt")]]
-        seen = votes(self.leads.rhythms[slots], self._card.window_classes, self._card.thresholds, "vf")
+        seen = votes(self.leads.rhythms[slots], self._card.window_classes, self._card.thresholds)["vf"]
         lethal = told.any(axis=1) | seen.any(axis=1)
-        self.beats.set_apart(slots[lethal], frontier_ns[lethal] - AROUND_NS)
+        if lethal.any():
+            self.beats.set_apart(slots[lethal], frontier_ns[lethal] - AROUND_NS)
 
     def _atrial_fibrillation(
         self, slots: IntArray, recent: RecentBeats, clean: BoolArray
@@ -309,7 +310,8 @@ class EcgMonitor:
         probability = self.leads.rhythms[slots, -1, self._card.window_classes.index("af")]
         shown = np.where(clean & ~np.isnan(probability), probability >= self._card.thresholds["af"], np.nan)
         columns = [self.engine.column("af"), self.engine.column("af_end")]
-        return self.af.step(slots, shown, irregular(recent), self.engine.active(slots)[:, columns])
+        said = self.engine.active(slots)[:, columns]
+        return self.af.step(slots, shown, lambda rows: irregular(recent.of(rows)), said)
 
     def _update_alarms(self, due: Due, found: Conditions) -> list[Alarm]:
         changes = self.engine.update(found)

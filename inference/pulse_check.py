@@ -52,12 +52,17 @@ class PulseCheck:
         unseen = np.zeros(len(due.slots), dtype=np.bool_)
         if self._pulses is None:
             return found, unseen
-        pulse = self._pulses.evidence(self._numbers[due.slots], found.times_ns, due.offsets)
-        pulse = self.in_step.checked(due.slots, pulse, evidence.beats.times_ns)
-        rows = np.flatnonzero(found.true.any(axis=1))
+        numbers = self._numbers[due.slots]
+        watched = np.flatnonzero(self._pulses.watched(numbers))
+        if len(watched) == 0:
+            return found, unseen
+        pulse = self._pulses.evidence(numbers[watched], found.times_ns[watched], due.offsets[watched])
+        pulse = self.in_step.checked(due.slots[watched], pulse, evidence.beats.times_ns[watched])
+        told = found.true[watched].any(axis=1)
+        rows = watched[told]
         if len(rows) == 0:
             return found, unseen
-        pulse = pulse.of(rows)
+        pulse = pulse.of(np.flatnonzero(told))
         onsets_ns, low = found.onsets_ns[rows], ECG_KINDS.index(confirm.HR_LOW)
         onsets_ns[:, low] = evidence.quiet_since_ns[rows]
         judged = confirm.judge(ECG_KINDS, pulse, onsets_ns, found.values[rows])

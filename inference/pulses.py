@@ -135,6 +135,10 @@ class PulseMonitor:
             self._slots = np.pad(self._slots, ((0, len(self._slots)), (0, 0)), constant_values=-1)
         return number
 
+    def watched(self, numbers: IntArray) -> BoolArray:
+        """Which beds have a pulse channel, by their numbers; of the others :meth:`evidence` knows nothing."""
+        return np.asarray((self._slots[numbers] >= 0).any(axis=1))
+
     def has(self, bed: str, kind: SignalKind) -> bool:
         """Whether a channel of a bed is watched."""
         return _name(bed, kind) in self.bank.beds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -89,67 +90,133 @@ def lead_status(bank: Bank, due: Due) -> LeadStatus:
     raw, present, lead_off = bank.recent(due, round(FLAT_S * rate_hz))
     exists = np.arange(raw.shape[1]) < bank.n_channels[due.slots][:, None]
     last = round(ASYSTOLE_S * rate_hz)
-    flat_long = _flat(raw, present)
-    raw, present = raw[:, :, -last:], present[:, :, -last:]
-    flat = _flat(raw, present)
-    railed = _railed(raw, present)
-    share = present.mean(axis=2, dtype=np.float32)
+    seen = _look(raw, last)
+    gappy = ~present.all(axis=2)
+    if gappy.any():
+        seen.put(gappy, _look_between_gaps(raw[gappy], present[gappy], last))
     flagged = lead_off[:, :, -1]
     enough = bank.count[due.slots] >= round(FLAT_S * rate_hz)
-    loose = (flagged | (flat_long & enough[:, None])) & ~railed
-    saturated: BoolArray = np.all(railed | ~exists, axis=1)
-    off: BoolArray = np.all(loose | railed | ~exists, axis=1) & ~saturated
-    usable = exists & ~flagged & ~flat & ~railed & (share >= MIN_PRESENT)
+    loose = (flagged | (seen.flat_long & enough[:, None])) & ~seen.railed
+    saturated: BoolArray = np.all(seen.railed | ~exists, axis=1)
+    off: BoolArray = np.all(loose | seen.railed | ~exists, axis=1) & ~saturated
+    usable = exists & ~flagged & ~seen.flat & ~seen.railed & (seen.share >= MIN_PRESENT)
     unusable: BoolArray = ~usable.any(axis=1)
-    dirty = _dirty(raw, rate_hz) | (share < 1.0 - DIRTY_SHARE)
-    return LeadStatus(off, saturated, unusable, share, usable, dirty)
+    dirty = _dirty(np.ascontiguousarray(raw[:, :, -last:]), rate_hz) | (seen.share < 1.0 - DIRTY_SHARE)
+    return LeadStatus(off, saturated, unusable, seen.share, usable, dirty)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Of leads: flat for long, flat for a while, at a rail, and the share of samples. Equal shapes."""
+
+    flat_long: BoolArray
+    flat: BoolArray
+    railed: BoolArray
+    share: FloatArray
+
+    def put(self, leads: BoolArray, other: _Seen) -> None:
+        """Take over what was seen of some leads."""
+        self.flat_long[leads], self.flat[leads] = other.flat_long, other.flat
+        self.railed[leads], self.share[leads] = other.railed, other.share
+
+
+def _look(raw: FloatArray, last: int) -> _Seen:
+    """Look at leads of which every sample is there, (..., n_times); ``last`` are of the shorter time."""
+    late, early = raw[..., -last:], raw[..., :-last]
+    high, low = late.max(axis=-1), late.min(axis=-1)
+    range_mv = high - low
+    longest_mv = np.maximum(high, early.max(axis=-1)) - np.minimum(low, early.min(axis=-1))
+    railed = (np.maximum(np.abs(high), np.abs(low)) >= RAIL_MV) | (range_mv >= BOTH_MV)
+    if railed.any():
+        candidates = late[railed]
+        railed[railed] = _railed(candidates, np.ones(candidates.shape, dtype=np.bool_))
+    share = np.ones(raw.shape[:-1], dtype=np.float32)
+    return _Seen(longest_mv < FLAT_MV, range_mv < FLAT_MV, railed, share)
+
+
+def _look_between_gaps(raw: FloatArray, present: BoolArray, last: int) -> _Seen:
+    """Look at leads with missing samples, (n_leads, n_times)."""
+    flat_long = _flat(raw, present)
+    raw, present = raw[:, -last:], present[:, -last:]
+    share = present.mean(axis=1, dtype=np.float32)
+    return _Seen(flat_long, _flat(raw, present), _railed(raw, present), share)
 
 
 def _extremes(raw: FloatArray, present: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Largest and smallest present sample of each lead, 0 where there is none; shapes (n_windows, n)."""
-    some = present.any(axis=2)
-    high = np.where(present, raw, -np.inf).max(axis=2)
-    low = np.where(present, raw, np.inf).min(axis=2)
+    """Largest and smallest present sample of each lead, 0 where there is none; shapes (n_leads,)."""
+    some = present.any(axis=1)
+    high = np.where(present, raw, -np.inf).max(axis=1)
+    low = np.where(present, raw, np.inf).min(axis=1)
     return np.where(some, high, np.float32(0)), np.where(some, low, np.float32(0))
 
 
 def _flat(raw: FloatArray, present: BoolArray) -> BoolArray:
     high, low = _extremes(raw, present)
-    return np.asarray(present.any(axis=2) & (high - low < FLAT_MV))
+    return np.asarray(present.any(axis=1) & (high - low < FLAT_MV))
 
 
 def _railed(raw: FloatArray, present: BoolArray) -> BoolArray:
     """Leads that stand at their own extreme most of the time, where that is a rail, or at both.
 
     A rail gives the same value again and again; what comes near to it may be the wander of an asystole on a
-    line with an offset.
+    line with an offset. Shapes (n_leads, n_times) to (n_leads,).
     """
     high, low = _extremes(raw, present)
-    count = np.maximum(present.sum(axis=2), 1)
-    at_high = (present & (raw == high[:, :, None])).sum(axis=2) / count
-    at_low = (present & (raw == low[:, :, None])).sum(axis=2) / count
+    count = np.maximum(present.sum(axis=1), 1)
+    at_high = (present & (raw == high[:, None])).sum(axis=1) / count
+    at_low = (present & (raw == low[:, None])).sum(axis=1) / count
     one = ((at_high >= RAIL_SHARE) & (np.abs(high) >= RAIL_MV)) | (
         (at_low >= RAIL_SHARE) & (np.abs(low) >= RAIL_MV)
     )
     both = (np.minimum(at_high, at_low) >= BOTH_SHARE) & (at_high + at_low >= RAIL_SHARE)
     range_mv = high - low
-    steps_mv = np.abs(np.diff(raw, axis=2))
-    creeps = (range_mv >= FLAT_MV) & (range_mv < CREEP_MV)
-    creeps &= (steps_mv.max(axis=2) <= CREEP_STEP_MV) & ((steps_mv > 0).mean(axis=2) <= CREEP_SHARE)
-    return np.asarray((one & ~creeps) | (both & (range_mv >= BOTH_MV)))
+    one[one] = ~_creeps(raw[one], range_mv[one])
+    return np.asarray(one | (both & (range_mv >= BOTH_MV)))
+
+
+def _creeps(raw: FloatArray, range_mv: FloatArray) -> BoolArray:
+    """Leads that wander slowly within a little, (n_leads, n_times) to (n_leads,)."""
+    steps_mv = np.abs(np.diff(raw, axis=1))
+    slow = (steps_mv.max(axis=1) <= CREEP_STEP_MV) & ((steps_mv > 0).mean(axis=1) <= CREEP_SHARE)
+    return np.asarray((range_mv >= FLAT_MV) & (range_mv < CREEP_MV) & slow)
+
+
+@cache
+def _mains(n_times: int, rate_hz: float) -> FloatArray:
+    """Cosines and sines of the mains' frequencies, (n_times, 4).
+
+    Of whole periods: orthogonal over the window, as 4 s hold whole numbers of both.
+    """
+    angle = 2 * np.pi * np.outer(np.arange(n_times) / rate_hz, MAINS_HZ)
+    return np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
 def _dirty(raw: FloatArray, rate_hz: float) -> BoolArray:
     """Leads with much hum or much else above the band; missing samples hold the last value."""
-    n_times = raw.shape[2]
-    angle = 2 * np.pi * np.outer(np.arange(n_times) / rate_hz, MAINS_HZ)
-    # Sine and cosine of whole periods: orthogonal over the window, as 4 s hold whole numbers of both.
-    waves = np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    parts = raw @ waves * np.float32(2 / n_times)
-    hum_mv = np.hypot(parts[:, :, : len(MAINS_HZ)], parts[:, :, len(MAINS_HZ) :]).max(axis=2)
-    rest = np.diff(raw - parts @ waves.T, _DIFFERENCES, axis=2)
-    fine_mv = np.median(np.abs(rest), axis=2) / (_MAD * _GAIN)
-    return np.asarray((hum_mv >= MAINS_MV) | (fine_mv >= FINE_MV))
+    *shape, n_times = raw.shape
+    lines = raw.reshape(-1, n_times)
+    waves = _mains(n_times, rate_hz)
+    parts = lines @ waves * np.float32(2 / n_times)
+    hum_mv = np.hypot(parts[:, : len(MAINS_HZ)], parts[:, len(MAINS_HZ) :])
+    dirty = hum_mv.max(axis=1) >= MAINS_MV
+    rough = np.flatnonzero(_may_be_rough(lines, hum_mv, rate_hz) & ~dirty)
+    if len(rough):
+        rest = np.diff(lines[rough] - parts[rough] @ waves.T, _DIFFERENCES, axis=1)
+        dirty[rough] = np.median(np.abs(rest), axis=1) / (_MAD * _GAIN) >= FINE_MV
+    return np.asarray(dirty.reshape(shape))
+
+
+def _may_be_rough(lines: FloatArray, hum_mv: FloatArray, rate_hz: float) -> BoolArray:
+    """Where the median of the differences without hum may reach its limit: few leads.
+
+    No median of sizes is above √2 times their root mean square, and differences without hum are no larger
+    than those with it and those of the hum together.
+    """
+    differences = np.diff(lines, _DIFFERENCES, axis=1)
+    mean_square = np.einsum("nt,nt->n", differences, differences) / differences.shape[1]
+    gains = (2.0 * np.sin(np.pi * np.array(MAINS_HZ) / rate_hz)) ** _DIFFERENCES
+    most = np.sqrt(2.0) * (np.sqrt(mean_square) + hum_mv @ gains)
+    return np.asarray(most >= 0.99 * FINE_MV * _MAD * _GAIN)
 
 
 def preferred_lead(channels: tuple[str, ...]) -> int:

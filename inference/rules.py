@@ -6,7 +6,7 @@ import numpy as np
 
 from inference import rules_rate, rules_rhythm, rules_ventricular
 from inference.alarms import Conditions
-from inference.evidence import ECG_SPECS, Evidence, Finding, no_value
+from inference.evidence import ECG_SPECS, Evidence, Finding, no_value, where_possible
 from ingest.types import BoolArray
 
 
@@ -31,21 +31,34 @@ def conditions(evidence: Evidence) -> Conditions:
 
 
 def _findings(evidence: Evidence) -> dict[str, Finding]:
-    runs = rules_ventricular.vt_runs(evidence)
     return {
-        "asystole": rules_rate.asystole(evidence),
-        "vf": rules_rhythm.fibrillation(evidence),
-        "vt": rules_ventricular.ventricular_tachycardia(evidence, runs),
-        "extreme_tachycardia": rules_rate.extreme_tachycardia(evidence),
-        "extreme_bradycardia": rules_rate.extreme_bradycardia(evidence),
+        **where_possible(evidence, rules_rate.may_be_still(evidence), {"asystole": rules_rate.asystole}),
+        **where_possible(evidence, rules_rhythm.fibrillates(evidence), {"vf": rules_rhythm.fibrillation}),
+        **where_possible(
+            evidence,
+            rules_ventricular.may_be_ventricular(evidence),
+            {
+                "vt": rules_ventricular.ventricular_tachycardia,
+                "pvc_run": rules_ventricular.ventricular_run,
+                "bigeminy": rules_ventricular.bigeminy,
+                "couplet": rules_ventricular.couplet,
+            },
+        ),
+        **where_possible(
+            evidence,
+            rules_rate.may_be_fast(evidence),
+            {"extreme_tachycardia": rules_rate.extreme_tachycardia},
+        ),
+        **where_possible(
+            evidence,
+            rules_rate.may_be_slow(evidence),
+            {"extreme_bradycardia": rules_rate.extreme_bradycardia},
+        ),
+        **where_possible(evidence, rules_rate.may_have_paused(evidence), {"pause": rules_rate.pause}),
         "hr_high": rules_rate.heart_rate_high(evidence),
         "hr_low": rules_rate.heart_rate_low(evidence),
-        "pause": rules_rate.pause(evidence),
-        "pvc_run": rules_ventricular.ventricular_run(evidence, runs),
         "pvc_rate": rules_ventricular.many_ventricular(evidence, "pvc_rate"),
         "frequent_pvcs": rules_ventricular.many_ventricular(evidence, "frequent_pvcs"),
-        "bigeminy": rules_ventricular.bigeminy(evidence),
-        "couplet": rules_ventricular.couplet(evidence, runs),
         "af": rules_rhythm.atrial_fibrillation_began(evidence),
         "af_end": rules_rhythm.atrial_fibrillation_ended(evidence),
         "lead_off": _technical(evidence, evidence.off),

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.beats import heart_rate_bpm
+from inference.beats import OF_RATE, heart_rate_bpm
 from inference.evidence import Evidence, Finding, any_and_last
 from inference.rules_rhythm import fibrillates
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
@@ -20,10 +20,36 @@ STILL: Final = 0.8
 NOT_FINAL_S: Final = 1.0
 """What the network has seen of each window behind the time up to which beats are final."""
 
+SLACK: Final = 1.0 + 1e-6
+"""For rounding, where a rule is only looked at if it can be true."""
+
 
 def _fibrillates(evidence: Evidence) -> BoolArray:
     """Few beats are found in a fibrillating line: that is neither a slow heart nor a still one."""
     return fibrillates(evidence) & evidence.settled
+
+
+def may_be_still(evidence: Evidence) -> BoolArray:
+    """Where :func:`asystole` can be true: an interval over its limit has ended or goes on."""
+    limit_s, (_, longest_s) = evidence.above("asystole"), evidence.interval_extremes_s()
+    return np.asarray((evidence.quiet_s + NOT_FINAL_S >= limit_s) | (longest_s > limit_s))
+
+
+def may_have_paused(evidence: Evidence) -> BoolArray:
+    """Where :func:`pause` can be true."""
+    return np.asarray(evidence.interval_extremes_s()[1] > evidence.above("pause"))
+
+
+def may_be_fast(evidence: Evidence) -> BoolArray:
+    """Where :func:`extreme_tachycardia` can be true: no mean rate is above that of the shortest interval."""
+    shortest_s, _ = evidence.interval_extremes_s()
+    return np.asarray(evidence.above("extreme_tachycardia") * shortest_s <= SLACK * 60.0)
+
+
+def may_be_slow(evidence: Evidence) -> BoolArray:
+    """Where :func:`extreme_bradycardia` can be true: no mean rate is below that of the longest interval."""
+    _, longest_s = evidence.interval_extremes_s()
+    return np.asarray(SLACK * evidence.below("extreme_bradycardia") * longest_s >= 60.0)
 
 
 def asystole(evidence: Evidence) -> Finding:
@@ -94,13 +120,17 @@ def displayed_rate_bpm(evidence: Evidence, fibrillates: BoolArray) -> WideFloatA
     fibrillates : ndarray of bool, shape (n_beds,)
         A fibrillating heart has no rate, whatever is found in its line.
     """
-    intervals_s = evidence.beats.intervals_s
-    # After a standstill the rate is that of the beats since.
-    still = np.nan_to_num(intervals_s) >= NO_RATE_S
-    standstill = np.cumsum(still[:, ::-1], axis=1)[:, ::-1] > 0
-    rate = heart_rate_bpm(np.where(standstill, np.nan, intervals_s))
+    rate = evidence.once(_rate_since_standstill_bpm)
     counted = ~evidence.unusable & ~fibrillates
     return np.where(counted, np.where(evidence.quiet_s < NO_RATE_S, rate, 0.0), np.nan)
+
+
+def _rate_since_standstill_bpm(evidence: Evidence) -> WideFloatArray:
+    """Heart rate of the beats that there are; after a standstill that of the beats since."""
+    intervals_s = evidence.beats.intervals_s[:, -OF_RATE:]
+    still = np.nan_to_num(intervals_s) >= NO_RATE_S
+    standstill = np.maximum.accumulate(still[:, ::-1], axis=1)[:, ::-1]
+    return heart_rate_bpm(np.where(standstill, np.nan, intervals_s))
 
 
 def heart_rate_high(evidence: Evidence) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,19 +19,33 @@ LEAST_LETHAL: Final = 0.3
 """Least probability of fibrillation and tachycardia together: the network divides one between both."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Which of the last windows show a rhythm, (n_beds, OF_WINDOWS), and where two do, (n_beds,)."""
+
+    votes: BoolArray
+    holds: BoolArray
+
+
+def _shown(evidence: Evidence) -> dict[str, _Shown]:
+    """Of each lethal rhythm."""
+    seen = votes(evidence.rhythms, evidence.classes, evidence.thresholds)
+    return {name: _Shown(found, found.sum(axis=1) >= 2) for name, found in seen.items()}
+
+
 def rhythm_holds(evidence: Evidence, name: str) -> BoolArray:
-    """Whether two of the last three windows show a rhythm."""
-    return np.asarray(_votes(evidence, name).sum(axis=1) >= 2, dtype=np.bool_)
+    """Whether two of the last three windows show a rhythm, "vf" or "vt"."""
+    return evidence.once(_shown)[name].holds
 
 
-def _votes(evidence: Evidence, name: str) -> BoolArray:
-    """Which of the last windows show a rhythm; shape (n_beds, OF_WINDOWS)."""
-    return votes(evidence.rhythms, evidence.classes, evidence.thresholds, name)
+def rhythm_votes(evidence: Evidence, name: str) -> BoolArray:
+    """Which of the last windows show a rhythm, "vf" or "vt"; shape (n_beds, OF_WINDOWS)."""
+    return evidence.once(_shown)[name].votes
 
 
 def votes(
-    rhythms: WideFloatArray, classes: tuple[str, ...], thresholds: Mapping[str, float], name: str
-) -> BoolArray:
+    rhythms: WideFloatArray, classes: tuple[str, ...], thresholds: Mapping[str, float]
+) -> dict[str, BoolArray]:
     """Which windows show a lethal rhythm.
 
     Parameters
@@ -41,17 +56,16 @@ def votes(
         Names of the last axis.
     thresholds : mapping
         Probability from which a rhythm counts.
-    name : str
-        "vf" or "vt".
 
     Returns
     -------
-    ndarray of bool, shape (n_beds, n_windows)
+    dict of str to ndarray of bool, shape (n_beds, n_windows)
+        By "vf" and "vt".
     """
-    shown = np.nan_to_num(rhythms, nan=0.0)
-    both = shown[:, :, classes.index("vf")] + shown[:, :, classes.index("vt")]
-    own: BoolArray = shown[:, :, classes.index(name)] >= thresholds[name]
-    return own & (both >= LEAST_LETHAL)
+    names = ("vf", "vt")
+    shown = [np.nan_to_num(rhythms[:, :, classes.index(name)], nan=0.0) for name in names]
+    lethal = shown[0] + shown[1] >= LEAST_LETHAL
+    return {name: (own >= thresholds[name]) & lethal for name, own in zip(names, shown, strict=True)}
 
 
 def denied_elsewhere(evidence: Evidence, names: tuple[str, ...], least: float) -> BoolArray:
@@ -67,29 +81,38 @@ def denied_elsewhere(evidence: Evidence, names: tuple[str, ...], least: float) -
 
 def rhythm_onset(evidence: Evidence, name: str) -> IntArray:
     """End of the first window that showed it, less the part of the window that the rhythm must fill."""
-    first = _votes(evidence, name).argmax(axis=1)
+    first = rhythm_votes(evidence, name).argmax(axis=1)
     ago_s = OF_WINDOWS - 1 - first + RHYTHM_ONSET_S
     return np.asarray(evidence.ends_ns - (ago_s * NS_PER_S).astype(np.int64))
 
 
+def recent_rate_bpm(evidence: Evidence) -> WideFloatArray:
+    """Mean rate of the last six intervals, 0 where there are fewer than three."""
+    return np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
+
+
 def flutters(evidence: Evidence) -> BoolArray:
     """Whether what the network takes for a tachycardia has fast waves among which no beats can be counted."""
-    rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
+    rate = evidence.once(recent_rate_bpm)
     uncounted = (rate < evidence.above("vt")) & ~np.isnan(evidence.waves_bpm)
     return np.asarray(rhythm_holds(evidence, "vt") & uncounted)
 
 
 def fibrillates(evidence: Evidence) -> BoolArray:
     """Whether the line shows ventricular fibrillation or flutter, or one that was told is not over."""
+    return evidence.once(_fibrillates)
+
+
+def _fibrillates(evidence: Evidence) -> BoolArray:
     # A fibrillation that waxes or turns into a tachycardia for a moment is not over.
-    lethal = (_votes(evidence, "vf") | _votes(evidence, "vt")).any(axis=1)
+    lethal = (rhythm_votes(evidence, "vf") | rhythm_votes(evidence, "vt")).any(axis=1)
     goes_on = evidence.is_active("vf") & lethal
     return np.asarray(rhythm_holds(evidence, "vf") | flutters(evidence) | goes_on)
 
 
 def fibrillation(evidence: Evidence) -> Finding:
     """Ventricular fibrillation or flutter."""
-    by_name = _votes(evidence, "vf").any(axis=1)
+    by_name = rhythm_votes(evidence, "vf").any(axis=1)
     onsets = np.where(by_name, rhythm_onset(evidence, "vf"), rhythm_onset(evidence, "vt"))
     return Finding(fibrillates(evidence), onsets, no_value(evidence))
 

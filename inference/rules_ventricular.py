@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from inference.beats import FUSION, NORMAL, VENTRICULAR, RecentBeats, mean_rate_bpm
+from inference.beats import FUSION, NORMAL, VENTRICULAR, RecentBeats
 from inference.evidence import Evidence, Finding, any_and_last, no_value
-from inference.rules_rhythm import denied_elsewhere, rhythm_holds, rhythm_onset
+from inference.rules_rhythm import denied_elsewhere, recent_rate_bpm, rhythm_holds, rhythm_onset, rhythm_votes
 from ingest.types import NS_PER_S, BoolArray, IntArray, WideFloatArray
 
 DENIED: Final = 0.1
@@ -64,15 +64,26 @@ def find_runs(beats: RecentBeats, n_beats: WideFloatArray, least_bpm: WideFloatA
     return Runs(length, ended, whole & (rate >= least_bpm[:, None]), rate)
 
 
+def may_be_ventricular(evidence: Evidence) -> BoolArray:
+    """Where any rule of this module that looks at runs can be true: only with ventricular beats or signs."""
+    seen = (evidence.beats.labels == VENTRICULAR).any(axis=1) | evidence.is_active("vt")
+    return np.asarray(seen | rhythm_votes(evidence, "vt").any(axis=1))
+
+
 def vt_runs(evidence: Evidence) -> Runs:
     """Runs, held against what the beds call ventricular tachycardia."""
+    return evidence.once(_vt_runs)
+
+
+def _vt_runs(evidence: Evidence) -> Runs:
     return find_runs(evidence.beats, evidence.beats_of("vt"), evidence.above("vt"))
 
 
-def ventricular_tachycardia(evidence: Evidence, runs: Runs) -> Finding:
+def ventricular_tachycardia(evidence: Evidence) -> Finding:
     """A fast run of ventricular beats, or the network sees the rhythm and the rate fits."""
+    runs = vt_runs(evidence)
     by_beats, last = any_and_last(runs.fast & evidence.fresh())
-    recent_rate = np.nan_to_num(mean_rate_bpm(evidence.beats.intervals_s[:, -6:], 3))
+    recent_rate = evidence.once(recent_rate_bpm)
     by_rhythm = rhythm_holds(evidence, "vt") & evidence.settled & (recent_rate >= evidence.above("vt"))
     goes_on = evidence.is_active("vt") & (recent_rate >= evidence.above("vt"))
     by_rhythm &= _wide(evidence) | goes_on
@@ -107,9 +118,9 @@ def _began_ns(evidence: Evidence, runs: Runs, last: IntArray) -> IntArray:
     return evidence.beats.times_ns[row, last - np.maximum(runs.length[row, last], 1) + 1]
 
 
-def ventricular_run(evidence: Evidence, runs: Runs) -> Finding:
+def ventricular_run(evidence: Evidence) -> Finding:
     """A run that is over, or longer than a tachycardia's and too slow for one."""
-    least = evidence.beats_of("pvc_run")[:, None]
+    runs, least = vt_runs(evidence), evidence.beats_of("pvc_run")[:, None]
     # How many beats were fast up to each: a run in which there was one has been told as a tachycardia.
     fast = np.pad(runs.fast.cumsum(axis=1), ((0, 0), (1, 0)))
     at = np.arange(runs.length.shape[1])
@@ -120,8 +131,9 @@ def ventricular_run(evidence: Evidence, runs: Runs) -> Finding:
     return Finding(true, _began_ns(evidence, runs, last), length.astype(np.float64))
 
 
-def couplet(evidence: Evidence, runs: Runs) -> Finding:
+def couplet(evidence: Evidence) -> Finding:
     """Two ventricular beats in a row between others, none of them in or around a lethal rhythm."""
+    runs = vt_runs(evidence)
     known = ~np.isnan(evidence.beats.intervals_s) & ~evidence.beats.apart[:, 1:]
     # The interval before the couplet must be known: else it may be the end of a longer run.
     led = np.pad(known[:, :-1], ((0, 0), (2, 0)))

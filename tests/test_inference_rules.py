@@ -221,7 +221,12 @@ def fibrillate(state: AtrialFibrillation, shown: float, seconds: int, said: bool
     """Windows one after the other; what is said is active one step later."""
     heard, active = [], np.zeros((1, 2), dtype=np.bool_)
     for _ in range(seconds):
-        began, ended = state.step(np.array([0]), np.array([shown]), np.array([shown == 1]), active)
+        began, ended = state.step(
+            np.array([0]),
+            np.array([shown]),
+            lambda rows, irregular=shown == 1: rows == 0 if irregular else rows < 0,
+            active,
+        )
         heard += ["began"] * bool(began[0]) + ["ended"] * bool(ended[0])
         active = np.array([[began[0] and said, ended[0] and said]])
     return heard
