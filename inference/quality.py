@@ -91,16 +91,16 @@ def lead_status(bank: Bank, due: Due) -> LeadStatus:
     exists = np.arange(raw.shape[1]) < bank.n_channels[due.slots][:, None]
     last = round(ASYSTOLE_S * rate_hz)
     seen = _look(raw, last)
-    gappy = ~present.all(axis=2)
+    gappy: BoolArray = np.asarray(~present.all(axis=2))
     if gappy.any():
         seen.put(gappy, _look_between_gaps(raw[gappy], present[gappy], last))
     flagged = lead_off[:, :, -1]
     enough = bank.count[due.slots] >= round(FLAT_S * rate_hz)
     loose = (flagged | (seen.flat_long & enough[:, None])) & ~seen.railed
-    saturated: BoolArray = np.all(seen.railed | ~exists, axis=1)
-    off: BoolArray = np.all(loose | seen.railed | ~exists, axis=1) & ~saturated
+    saturated: BoolArray = np.asarray(np.all(seen.railed | ~exists, axis=1))
+    off: BoolArray = np.asarray(np.all(loose | seen.railed | ~exists, axis=1) & ~saturated)
     usable = exists & ~flagged & ~seen.flat & ~seen.railed & (seen.share >= MIN_PRESENT)
-    unusable: BoolArray = ~usable.any(axis=1)
+    unusable: BoolArray = np.asarray(~usable.any(axis=1))
     dirty = _dirty(np.ascontiguousarray(raw[:, :, -last:]), rate_hz) | (seen.share < 1.0 - DIRTY_SHARE)
     return LeadStatus(off, saturated, unusable, seen.share, usable, dirty)
 

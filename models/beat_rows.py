@@ -108,7 +108,7 @@ def medians(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
     n = values.shape[-1]
     middle: npt.NDArray[Number] = ordered[..., n // 2]
     if n % 2 == 0:
-        middle = (ordered[..., n // 2 - 1] + middle) / 2
+        return np.asarray((ordered[..., n // 2 - 1] + middle) / 2, dtype=values.dtype)
     return middle
 
 

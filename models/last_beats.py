@@ -79,7 +79,9 @@ class LastBeats(nn.Module):
         """What a beat's signal gives to its features, (N, M) to (N, F); the context is not looked at."""
         pieces = arsinh(self._gain * rows_NM[:, : self._signal])
         shape = self._shape(pieces.view(len(rows_NM), self._pieces, self._segment)).flatten(1)
-        made: Tensor = functional.linear(self._bring(shape), self.get_buffer("of_shape"), self.join_bias)
+        made: Tensor = functional.linear(
+            self._bring(shape), self.get_buffer("of_shape"), self.get_buffer("join_bias")
+        )
         return made
 
     def keep(self, shapes_NF: Tensor, contexts_NC: Tensor) -> Tensor:
@@ -128,8 +130,8 @@ class _Look(nn.Module):
             of_states, bias = network.from_recurrent.weight, network.from_recurrent.bias
             width, n_states = of_states.shape
             each = width // self.heads
-            of_query, of_key, of_value = attention.project.weight.split(width)
-            query_bias, _, value_bias = attention.project.bias.split(width)
+            of_query, of_key, of_value = torch.split(attention.project.weight, width)
+            query_bias, _, value_bias = torch.split(attention.project.bias, width)
             keys = (of_key @ of_states).view(self.heads, each, n_states) * each**-0.5
             asks = torch.einsum("heg,hew->hgw", keys, of_query.view(self.heads, each, width))
             asks_bias = torch.einsum("heg,he->hg", keys, query_bias.view(self.heads, each))

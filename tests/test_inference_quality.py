@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference import ecg_state
+from inference import ecg_state, quality
 from inference.doubt import believed
 from inference.monitor import EcgMonitor, Outcome
 from inference.predictor import Probabilities
@@ -248,3 +248,32 @@ def test_small_unsure_beats_of_noise_are_not_believed() -> None:
     typical = np.array([1.0, 1.0, 1.0, np.nan, 1.0])
     still = np.array([0.0, 0.0, 0.0, 0.0, 0.9])
     assert believed(probability, heights, typical, still).tolist() == [True, False, True, True, False]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    noise_mv=st.sampled_from([0.0, 0.002, 0.05, 0.22, 0.3, 2.0]),
+    hum_mv=st.sampled_from([0.0, 0.3, 0.99, 1.01]),
+    clip_mv=st.sampled_from([0.005, 0.6, 5.0]),
+)
+def test_leads_are_judged_at_once_as_they_are_one_by_one(
+    seed: int, noise_mv: float, hum_mv: float, clip_mv: float
+) -> None:
+    rng, seconds = np.random.default_rng(seed), np.arange(625) / 125.0
+    raw = rng.normal(0, noise_mv, (7, 625)) + rng.uniform(-5, 5, (7, 1))
+    raw += hum_mv * np.sin(2 * np.pi * 50 * seconds) + np.exp(-(((seconds % 1 - 0.5) / 0.02) ** 2))
+    raw = np.clip(raw, -clip_mv, clip_mv).astype(np.float32)
+    at_once = quality._look(raw, 500)
+    one_by_one = quality._look_between_gaps(raw, np.ones(raw.shape, dtype=np.bool_), 500)
+    for name in ("flat_long", "flat", "railed", "share"):
+        np.testing.assert_array_equal(getattr(at_once, name), getattr(one_by_one, name), name)
+    # The plain way: all differences without hum, and their medians.
+    last, waves = raw[:, -500:].astype(np.float64), quality._mains(500, 125.0).astype(np.float64)
+    parts = last @ waves * 2 / 500
+    hum = np.hypot(parts[:, :2], parts[:, 2:]).max(axis=1)
+    fine_mv = np.median(np.abs(np.diff(last - parts @ waves.T, 4, axis=1)), axis=1) / (0.6745 * np.sqrt(70))
+    clear = (np.abs(hum - quality.MAINS_MV) > 1e-4) & (np.abs(fine_mv - quality.FINE_MV) > 1e-4)
+    expected = (hum >= quality.MAINS_MV) | (fine_mv >= quality.FINE_MV)
+    found = quality._dirty(np.ascontiguousarray(raw[:, -500:]), 125.0)
+    np.testing.assert_array_equal(found[clear], expected[clear])

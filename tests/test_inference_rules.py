@@ -13,6 +13,9 @@ from inference.alarms import AlarmEngine
 from inference.beats import LABELS, NEVER, BeatHistory, heart_rate_bpm, row_medians
 from inference.evidence import COLUMN, ECG_SPECS, OF_WINDOWS, Evidence
 from inference.rules import conditions
+from inference.rules_rate import asystole, extreme_bradycardia, extreme_tachycardia, pause
+from inference.rules_rhythm import fibrillation
+from inference.rules_ventricular import bigeminy, couplet, ventricular_run, ventricular_tachycardia
 from ingest.types import NS_PER_S
 
 CLASSES = ("vf", "vt", "asystole", "af", "noise", "other")
@@ -314,3 +317,39 @@ def test_what_is_found_after_waves_counts_again() -> None:
     other.restore_apart(0, history.apart_ns(0))
     assert other.ventricular_since(slot, np.array([0])) == 4
     assert other.recent(slot).apart[0, -8:].tolist() == [False, False, True, True, True, True, False, False]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    gaps_s=st.lists(st.sampled_from([0.25, 0.3, 0.45, 0.8, 1.0, 1.6, 2.4, 4.5]), min_size=2, max_size=45),
+    labels=st.text(alphabet="NNNVVSF", min_size=45, max_size=45),
+    rhythms=st.lists(st.sampled_from([0.05, 0.4, 0.7]), min_size=6, max_size=6),
+    told=st.sets(st.sampled_from(["vf", "vt", "asystole", "extreme_tachycardia", "extreme_bradycardia"])),
+)
+def test_rules_looked_at_only_where_they_may_be_true_say_what_they_say_everywhere(
+    gaps_s: list[float], labels: str, rhythms: list[float], told: set[str]
+) -> None:
+    active = np.zeros((1, len(ECG_SPECS)), dtype=np.bool_)
+    active[0, [COLUMN[kind] for kind in told]] = True
+    shown = np.full((1, OF_WINDOWS, len(CLASSES)), 0.02)
+    shown[0, :, :2] = np.reshape(rhythms, (OF_WINDOWS, 2))
+    times_s = 10.0 + np.cumsum(gaps_s)
+    seen = watch(times_s.tolist(), labels[: len(times_s)], active=active, rhythms=shown)
+    found = conditions(seen)
+    rules = {
+        "asystole": asystole,
+        "vf": fibrillation,
+        "vt": ventricular_tachycardia,
+        "extreme_tachycardia": extreme_tachycardia,
+        "extreme_bradycardia": extreme_bradycardia,
+        "pause": pause,
+        "pvc_run": ventricular_run,
+        "bigeminy": bigeminy,
+        "couplet": couplet,
+    }
+    for kind, rule in rules.items():
+        whole, column = rule(seen), COLUMN[kind]
+        assert found.true[0, column] == whole.true[0], kind
+        if whole.true[0]:
+            assert found.onsets_ns[0, column] == whole.onsets_ns[0]
+            np.testing.assert_equal(found.values[0, column], whole.values[0])
