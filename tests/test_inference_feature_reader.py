@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference.cli import DEFAULT_MODEL
 from inference.ecg_state import put_ecg, take_ecg
 from inference.feature_reader import FeatureReader, Read, WindowReader, reader_of
 from inference.gpu import BatchRunner
@@ -44,11 +45,18 @@ def lively(network: CnnLstm) -> CnnLstm:
 class SmallPredictor(Predictor):
     """A network of a two-second window with weights of chance: small, so that many examples fit a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, squeeze: int) -> None:
         torch.manual_seed(0)
         small = Conv1dFrontEnd(stem_width=4, widths=(4, 8), kernels=(3, 5), strides=(2, 2), dilations=(1, 2))
         config = Architecture(
-            front_end=small, hidden=8, attention_width=8, heads=2, window_steps=13, input_gain=2.0
+            front_end=small,
+            recurrent_stride=4 if squeeze else 2,
+            recurrent_squeeze=squeeze,
+            hidden=8,
+            attention_width=8,
+            heads=2,
+            window_steps=13,
+            input_gain=2.0,
         )
         self.halves = Incremental(lively(CnnLstm(config)), WINDOW)
         self.context, self.grid = self.halves.reach.context, self.halves.reach.stride
@@ -59,9 +67,9 @@ class SmallPredictor(Predictor):
         self.spec = dataclasses.make_dataclass("Card", ["step_s"])(0.064)
 
 
-@pytest.fixture(scope="module")
-def small() -> SmallPredictor:
-    return SmallPredictor()
+@pytest.fixture(scope="module", params=[0, 3], ids=["strided", "squeezed"])
+def small(request: pytest.FixtureRequest) -> SmallPredictor:
+    return SmallPredictor(request.param)
 
 
 class Ward:
@@ -182,7 +190,7 @@ def test_more_beds_than_there_was_room_for(small: SmallPredictor) -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Predictor:
-    return Predictor("ecg-cnn-lstm-1", "cpu", sizes=(1, 2), running=True)
+    return Predictor(DEFAULT_MODEL, "cpu", sizes=(1, 2))
 
 
 def chunks(length_s: int) -> list[Piece]:
@@ -249,12 +257,14 @@ def test_windows_end_each_second_at_the_last_whole_step(shipped: Predictor) -> N
     assert {round((item.end_ns - item.start_ns) / NS_PER_S, 6) for item in predictions} == {8.0}
 
 
-def test_features_are_kept_where_the_network_was_loaded_for_a_running_signal(
+def test_features_are_kept_by_default_and_where_the_network_was_loaded_for_a_running_signal(
     shipped: Predictor, small: SmallPredictor
 ) -> None:
     bank = Bank(SignalKind.ECG, ECG, 8.0, 1.0, early=shipped.context)
     assert isinstance(reader_of(bank, shipped, 2.0), FeatureReader)
     bare = Predictor("ecg-cnn-lstm-1", "cpu", sizes=(1,))
     assert isinstance(reader_of(bank, bare, 2.0), WindowReader)
+    running = Predictor("ecg-cnn-lstm-1", "cpu", sizes=(1,), running=True)
+    assert isinstance(reader_of(bank, running, 2.0), FeatureReader)
     # A network that remembers its answers by their windows wants the windows.
     assert isinstance(reader_of(bank, small, 2.0), WindowReader)

@@ -16,6 +16,7 @@ import pytest
 from kafka import TopicPartition
 
 from inference.beat_predictor import BeatPredictor
+from inference.cli import DEFAULT_MODEL
 from inference.monitor import EcgMonitor, Outcome
 from inference.predictor import Predictor
 from inference.types import Alarm, Prediction, PredictionBatch
@@ -90,7 +91,7 @@ def send(publisher: Publisher, chunks: list[Chunk]) -> None:
 def unbroken(chunks: list[Chunk]) -> Outcome:
     """What one monitor says that is never killed."""
     beats = BeatPredictor("ecg-beats-1", "cpu")
-    monitor = EcgMonitor(Predictor("ecg-cnn-lstm-1", "cpu"), time.time_ns, beats)
+    monitor = EcgMonitor(Predictor(DEFAULT_MODEL, "cpu"), time.time_ns, beats)
     lines: dict[str, Continuity] = {}
     total = Outcome()
     for offset, chunk in enumerate(chunks):
