@@ -56,8 +56,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     infer.add_argument(
         "--keep-features",
         action="store_true",
-        help="compute the ECG network's features of overlapping windows once: less CPU, windows that end up "
-        "to 56 ms earlier, alarms that differ a little (docs/performance.md)",
+        help="compute features of overlapping windows once also with an ECG network that was not trained for "
+        "it, as ecg-cnn-lstm-1: less CPU, more false alarms (docs/performance.md)",
     )
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
     infer.add_argument("--pace-ms", type=float, default=40.0, help="least time between two polls (ms)")
