@@ -52,8 +52,9 @@ class RawReader:
 
     @property
     def joining(self) -> bool:
-        """Whether the group shares out its partitions: nothing is read until it has."""
-        return bool(self._consumer.group_metadata().state != MemberState.STABLE)
+        """Whether the group shares out its partitions: nothing is read until it has. Never without a group."""
+        member = self._consumer.group_metadata()
+        return member.group_id is not None and member.state != MemberState.STABLE
 
     def poll(self, timeout_ms: int, max_records: int) -> Polled:
         """Return new records by partition; none when one had to be stepped over or the line was cut.
