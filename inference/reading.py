@@ -52,7 +52,7 @@ class RawReader:
 
     @property
     def joining(self) -> bool:
-        """Whether the group shares out its partitions: nothing is read until it has. Never without a group."""
+        """Whether the group shares out its partitions: nothing is read until then. Never without a group."""
         member = self._consumer.group_metadata()
         return member.group_id is not None and member.state != MemberState.STABLE
 
@@ -90,10 +90,17 @@ class RawReader:
         """Let what the client holds of a partition that was paused be read on.
 
         kafka-python 3.0.12 takes it up where its place for the partition in hand is None, which it is not
-        once that one is empty: nothing more would come of a partition that was paused half read.
+        once that one is empty, nor while a backlog fills every poll: nothing more would come of a partition
+        that was paused half read. So the one in hand is put behind those that wait.
         """
         fetcher = getattr(self._consumer, "_fetcher", None)
-        if fetcher is not None and not fetcher._next_partition_records:
+        if fetcher is None:
+            return
+        in_hand, waiting = fetcher._next_partition_records, fetcher._paused_partition_records
+        if not in_hand:
+            fetcher._next_partition_records = None
+        elif waiting.keys() - self._consumer.paused():
+            waiting[in_hand.topic_partition] = in_hand
             fetcher._next_partition_records = None
 
     def _at_fault(self, error: Exception) -> TopicPartition:

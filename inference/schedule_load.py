@@ -61,7 +61,8 @@ class Load:
             oldest_ms = min(records[0].timestamp for records in polled.values())
             age_s = time.time() - oldest_ms / 1e3
             self._pace.note_age(age_s, lambda: more_waits(self._consumer, self._consumer.assignment()))
-        if not self._pace.behind:
+        # A turn in which nothing comes is over: what waits is elsewhere.
+        if not polled or not self._pace.behind:
             self._valve.open()
             return
         risky = [

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from inference.reading import RawReader
 
 TURN_S: Final = 1.0
-"""While a worker is behind it reads partitions with beds at risk alone for so long, then all for so long."""
+"""While a worker is behind it reads partitions with beds at risk alone for so long, then the others alone."""
 
 BREATHE_S: Final = 5.0
 """So long may work go on without a poll: a member that does not poll is thought dead (30 s by default)."""
@@ -44,17 +44,20 @@ class Valve:
         self._polled_s = now_s
 
     def prefer(self, parts: Collection[TopicPartition], now_s: float) -> None:
-        """Read these alone, turn by turn with all; none or all of them: pause none.
+        """Read these alone, turn by turn with the others; none or all of them: pause none.
 
-        Whoever is not preferred is read at least every second turn: an alarm may begin there, too.
+        Whoever is not preferred is read every second turn: an alarm may begin there, too. Not all are read
+        then: what the client holds of those preferred would come first, for as long as it holds any.
         """
         assigned = self._consumer.assignment()
-        others = assigned - set(parts)
-        if not others or others == assigned:
-            self._alone = False
-        elif now_s >= self._turn_s + TURN_S:
+        mine = assigned & set(parts)
+        others = assigned - mine
+        if not others or not mine:
+            self.open()
+            return
+        if now_s >= self._turn_s + TURN_S:
             self._turn_s, self._alone = now_s, not self._alone
-        self._pause(others if self._alone else set())
+        self._pause(others if self._alone else mine)
 
     def open(self) -> None:
         """Read all partitions."""

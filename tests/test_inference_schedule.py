@@ -12,6 +12,7 @@ from kafka import TopicPartition
 
 from inference.alarm_book import AlarmBook, Life
 from inference.monitor import Outcome
+from inference.reading import RawReader
 from inference.schedule import (
     BATCH_BEDS,
     FIRST_RECORDS,
@@ -37,6 +38,8 @@ from inference.types import (
     VitalBatch,
 )
 from inference.worker import Worker, WorkerOptions
+from ingest.kafka import consumer as make_consumer
+from ingest.kafka import producer as make_producer
 from ingest.publisher import Publisher
 from ingest.settings import Settings
 from ingest.types import NS_PER_S
@@ -185,8 +188,8 @@ def test_partitions_at_risk_are_read_alone_every_second_turn() -> None:
     for turn in range(4):
         valve.prefer(parts(1), 100.0 + turn * TURN_S)
         held.append(member.held)
-    assert held == [parts(0, 2), set(), parts(0, 2), set()]
-    assert counts[PAUSED] == 4
+    assert held == [parts(0, 2), parts(1), parts(0, 2), parts(1)]
+    assert counts[PAUSED] == 6
     valve.prefer(parts(1), 100.0 + 4 * TURN_S)
     valve.prefer(parts(), 100.0 + 4 * TURN_S)
     assert member.held == set()
@@ -209,6 +212,37 @@ def test_a_long_batch_loses_neither_the_membership_nor_a_record() -> None:
     # What was paused is; the rest, and what is new here, is read, from its first record on.
     assert member.held == parts(1)
     assert member.sought == {fresh: 41}
+
+
+@pytest.mark.kafka
+def test_a_backlog_of_beds_at_risk_leaves_no_other_partition_unread(kafka: Settings) -> None:
+    every = [TopicPartition(kafka.topics.raw, number) for number in range(kafka.kafka.partitions)]
+    producer, consumer = make_producer(kafka), make_consumer(kafka, group_id=None)
+    for part in every * 200:
+        producer.send(part.topic, value=b"x" * 100, partition=part.partition)
+    producer.flush()
+    consumer.assign(every)
+    consumer.seek_to_beginning()
+    reader = RawReader(consumer, lambda *_: None)
+    valve = Valve(consumer, reader, Counter())
+    read: list[int] = []
+    now_s, n_left = 100.0, 200
+    try:
+        while n_left > 0:
+            # Each fills a poll, as while a worker is behind; each poll takes a turn to be judged.
+            polled = reader.poll(1_000, 20)
+            read += [part.partition for part in polled]
+            n_left -= len(polled.get(every[1], ()))
+            now_s += TURN_S
+            valve.prefer(every[1:2], now_s)
+    finally:
+        producer.close()
+        consumer.close()
+    first = read.index(1)
+    turns = read[first : first + 2 * 10]
+    assert turns[::2] == [1] * len(turns[::2])
+    assert 1 not in turns[1::2]
+    assert len(turns) >= 19
 
 
 class Slow:
