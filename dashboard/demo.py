@@ -115,6 +115,8 @@ class Demo:
             if options.own_broker:
                 self._broker = stack.enter_context(EmbeddedBroker())
                 self._environment["WARDWAVE_KAFKA__BOOTSTRAP_SERVERS"] = self._broker.bootstrap_servers
+                # This broker keeps all in memory.
+                self._environment.setdefault("WARDWAVE_KAFKA__OUTPUT_COMPRESSION", "gzip")
                 self._environment["WARDWAVE_KAFKA__PARTITIONS"] = os.environ.get(
                     "WARDWAVE_KAFKA__PARTITIONS", str(DEMO_PARTITIONS)
                 )

@@ -60,7 +60,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "it, as ecg-cnn-lstm-1: less CPU, more false alarms (docs/performance.md)",
     )
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
-    infer.add_argument("--pace-ms", type=float, default=40.0, help="least time between two polls (ms)")
+    infer.add_argument("--pace-ms", type=float, default=60.0, help="least time between two polls (ms)")
     infer.add_argument(
         "--overload",
         choices=("thin", "queue"),
