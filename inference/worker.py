@@ -30,7 +30,7 @@ from inference.partitions import Partitions
 from inference.patience import Patience, may_pass
 from inference.predictor import Predictor
 from inference.publish import Outputs
-from inference.reading import Abreast, Polled, RawReader
+from inference.reading import ENDS_MS, Abreast, Polled, RawReader
 from inference.schedule import MOST_RECORDS, Overload, Pieces
 from inference.schedule_load import Load
 from inference.site import load_site
@@ -72,7 +72,7 @@ class WorkerOptions:
     """
 
     snapshot_s: float = 30.0
-    pace_s: float = 0.04
+    pace_s: float = 0.06
     stats: Path | None = None
     device: str = "cpu"
     overload: Overload = Overload.QUEUE
@@ -119,7 +119,7 @@ class Worker:
             max_poll_records=MOST_RECORDS,
             partition_assignment_strategy=ASSIGNORS,
         )
-        self._producer = kafka.producer(settings)
+        self._producer = kafka.producer(settings, compression_type=settings.kafka.output_compression)
         self._patience = Patience()
         self._outputs = Outputs(self._producer, settings.topics, self._home, self._patience)
         self._partitions = Partitions(settings, self._bedside, self._outputs)
@@ -219,7 +219,9 @@ class Worker:
             held = self._partitions.get(part.partition)
             # Mostly read to the end; to answer for one kafka-python goes through all of them.
             if held is None or held.next_offset < mark:
-                self._partitions.positions[part.partition] = int(self._consumer.position(part))
+                # None, or no answer: the broker is away while the client has no place of its own to read on.
+                at = self._consumer.position(part, timeout_ms=ENDS_MS)
+                self._partitions.positions[part.partition] = int(at or 0)
 
     def _emit(self, taken: Taken, received_ms: dict[str, int]) -> None:
         for letter in taken.dead_letters:

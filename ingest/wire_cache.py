@@ -15,7 +15,9 @@ from ingest.types import MISSING_INT16, Chunk, FloatArray
 from ingest.wire_fields import MAX_START_NS, Moment, Stream
 
 _MAX_STREAMS: Final = 50_000
-_MAX_HEAD_LENGTHS: Final = 64
+_MAX_HEAD_LENGTHS: Final = 256
+"""Names of beds, devices and leads of 1 to 64 characters make some hundred lengths in a hospital:
+memory that begins anew with each of them remembers nothing."""
 _MAX_ENDS: Final = 10_000
 _MISSING_BYTES: Final = MISSING_INT16.to_bytes(2, "little", signed=True)
 
