@@ -287,6 +287,10 @@ class _Sender:
                 return
 
 
+POSITION_MS: Final = 500
+"""How long the broker is asked where a partition is read."""
+
+
 def lag_of(
     consumer: KafkaConsumer,
     read_ms: Mapping[TopicPartition, int],
@@ -313,7 +317,11 @@ def lag_of(
         if mark is None:
             continue
         known = reached.get(part, -1)
-        behind = max(0, int(mark) - (known if known >= mark else int(consumer.position(part))))
+        if known < mark:
+            # No answer while the broker is away: what is known here stands.
+            at = consumer.position(part, timeout_ms=POSITION_MS)
+            known = max(known, 0) if at is None else int(at)
+        behind = max(0, int(mark) - known)
         newest_ms = read_ms.get(part)
         seconds = None if newest_ms is None else round(max(0.0, now_ms - newest_ms) / 1e3, 3)
         own = Lag(part.partition, behind, seconds if behind else 0.0)

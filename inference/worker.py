@@ -245,6 +245,10 @@ class Worker:
         letter = unreadable(part, offset)
         self._outputs.send_dead_letter(letter)
         self._gauges.refused([letter])
+        held = self._partitions.get(part.partition)
+        if held is not None and held.next_offset == offset:
+            # No gap: it was not another worker's meanwhile.
+            held.next_offset = offset + 1
 
     def _send_alarms(self, alarms: list[Alarm]) -> None:
         """Send steps that no raw record explains: a successor learns of them from the beds' state alone."""

@@ -241,7 +241,7 @@ class Reader:
 
     def __init__(self, marks: dict[TopicPartition, int | None], at: dict[TopicPartition, int]) -> None:
         self.highwater = marks.get
-        self.position = at.__getitem__
+        self.position = lambda part, timeout_ms: at[part]
         self.assignment = lambda: set(marks)
 
 
