@@ -19,7 +19,7 @@ FUZZ ?= --inputs 1100000 --json runs/fuzz.json
 SOAK ?= --minutes 60 --beds 200 --json runs/soak.json
 # Two processes on two cores: a process's libraries must not start threads of their own for each.
 THREADS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-PYTEST := $(THREADS) $(BIN)/pytest -q -n 2 --dist loadfile --ignore=tests/bench --benchmark-disable
+PYTEST := $(THREADS) $(BIN)/pytest -q -n 3 --dist loadfile --ignore=tests/bench --benchmark-disable
 INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .PHONY: demo test test-slow chaos fuzz soak check bench bench-peers bench-short format browser clean

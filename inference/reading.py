@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -16,6 +17,9 @@ from inference.intake import RawRecord
 logger = logging.getLogger(__name__)
 
 Polled = dict[TopicPartition, list[RawRecord]]
+
+OLD_MS: Final = 2_000
+"""Older than this when they are read, records tell nothing of whether their device still sends."""
 
 LATELY_S: Final = 1.5
 """What was read so shortly ago tells that reading works: half of what a signal may be overdue."""
@@ -148,7 +152,11 @@ class Abreast:
         """Note what a poll gave."""
         if polled:
             self._abreast_s = now_s
-            self._read_s.update(dict.fromkeys(polled, now_s))
+            since_ms = time.time() * 1e3 - OLD_MS
+            for part, records in polled.items():
+                # Old records are of a backlog: what a signal sent since may lie behind them.
+                old = bool(records) and records[-1].timestamp < since_ms
+                self._read_s[part] = -math.inf if old else now_s
 
     def _waiting(self, now_s: float) -> bool:
         """Whether a partition that was not read just now is known to have more to read."""

@@ -76,7 +76,8 @@ class MonitorBeats:
         """The last window ends with the alarm; its last second is taken as it is, not yet final."""
         hop = round(HOP_S * FS_HZ)
         skip = (len(signal) - round(WINDOW_S * FS_HZ)) % hop
-        stream = run_lead(self.model, signal[skip:])
+        signal = signal[skip:]
+        stream = run_lead(self.model, signal)
         until, last = WINDOW_S - RIGHT_CONTEXT_S, len(stream.windows) - 1
         found = [
             decode_beats(
@@ -96,15 +97,13 @@ class MonitorBeats:
         place = np.concatenate([one.position_s for one in found])
         step = np.rint(np.concatenate([one.step for one in found])).astype(np.int64)
         probability = np.concatenate([one.probability for one in found])
-        times_s = refine_peaks(stream.windows, FS_HZ, window, place) + window * HOP_S
+        times_s = refine_peaks(stream.windows, FS_HZ, window, place) + stream.starts_s[window]
         around = np.clip(step[:, None] + np.arange(-1, 2), 0, stream.steps.shape[1] - 1)
         classes = stream.steps[window[:, None], around][:, :, 1:].sum(1)
         order = np.argsort(times_s, kind="stable")
         kept = order[accept(times_s[order], probability[order])]
         shares = classes[kept] / (classes[kept].sum(1, keepdims=True) + 1e-9)
-        return LeadOutput(
-            times_s[kept] - (last * HOP_S + WINDOW_S), shares.astype(np.float32), stream.rhythms
-        )
+        return LeadOutput(times_s[kept] - len(signal) / FS_HZ, shares.astype(np.float32), stream.rhythms)
 
 
 class SlopeBeats:

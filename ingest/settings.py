@@ -101,6 +101,9 @@ class KafkaSettings(BaseModel):
     def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("sasl_mechanism") in _WITH_PASSWORD:
             raise ValueError(f"is needed for {info.data['sasl_mechanism']}")
+        # Without: all would be sent in clear, and by nobody.
+        if value is not None and not str(info.data.get("security_protocol")).startswith("SASL"):
+            raise ValueError("is for a login: set WARDWAVE_KAFKA__SECURITY_PROTOCOL to SASL_SSL")
         return value
 
     @field_validator("sasl_plain_password_file")

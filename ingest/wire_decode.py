@@ -97,9 +97,9 @@ def _decode_avro(value: bytes) -> Chunk:
             reader.seek(length)
         tail = cast("dict[str, object]", fastavro.schemaless_reader(reader, TAIL_SCHEMA, None))
     except _AVRO_ERRORS as error:
-        raise BadChunk(
-            "malformed", f"not a chunk of ingest/schemas/chunk-1.avsc: {short(str(error) or repr(error))}"
-        ) from None
+        # fastavro names the stream that it read from: an address in memory, of use to nobody.
+        why = (str(error) or repr(error)).split(" from <")[0]
+        raise BadChunk("malformed", f"not a chunk of ingest/schemas/chunk-1.avsc: {short(why)}") from None
     if reader.tell() != len(value):
         raise BadChunk(
             "malformed", f"{len(value) - reader.tell()} bytes follow the chunk; send one chunk a record"

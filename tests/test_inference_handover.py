@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -222,6 +223,22 @@ def test_while_a_backlog_is_worked_off_no_signal_is_missed() -> None:
     assert not abreast.holds(12.1)
     consumer.at = 9
     assert abreast.holds(12.1)
+
+
+def test_while_old_records_are_read_and_more_wait_no_signal_is_missed() -> None:
+    consumer, part = Reads(), TopicPartition("raw", 0)
+    abreast = Abreast(consumer)  # type: ignore[arg-type]
+    now_ms = time.time() * 1e3
+    consumer.known_end = 9
+    # Read just now, but of half a minute ago: what came since is still to be read.
+    abreast.note({part: [SimpleNamespace(timestamp=now_ms - 30_000)]}, 12.0)  # type: ignore[list-item]
+    assert not abreast.holds(12.1)
+    abreast.note({part: [SimpleNamespace(timestamp=now_ms)]}, 12.2)  # type: ignore[list-item]
+    assert abreast.holds(12.3)
+    # Clocks that differ do not silence it for ever: nothing more waits.
+    abreast.note({part: [SimpleNamespace(timestamp=now_ms - 30_000)]}, 12.4)  # type: ignore[list-item]
+    consumer.at = 9
+    assert abreast.holds(12.5)
 
 
 def test_who_does_not_reach_the_broker_does_not_say_that_devices_are_silent() -> None:

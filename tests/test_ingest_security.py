@@ -157,6 +157,7 @@ def test_who_cannot_be_trusted_gets_nothing_and_hears_why(
             "SASL_PLAIN_PASSWORD_FILE",
         ),
         ({"SASL_MECHANISM": "SCRAM-SHA-512"}, "SASL_MECHANISM"),
+        ({"SASL_PLAIN_USERNAME": "device", "SASL_PLAIN_PASSWORD": "secret"}, "SASL_PLAIN_USERNAME"),
         ({"SECURITY_PROTOCOL": "SSL", "SSL_CAFILE": "/nowhere/ca.pem"}, "SSL_CAFILE"),
         ({"SSL_CAFILE": __file__}, "SSL_CAFILE"),
     ],
