@@ -10,7 +10,17 @@ from typing import Final
 from dashboard import trust
 from dashboard.system_state import Letter, Member, SystemSnapshot
 from dashboard.trust import name_of, numbers, role_word, speaks
-from inference.stats import ACK, ALARM_OUT, POLLED, PREDICTED, PREDICTION_OUT, SENT, STORED, VERDICT_OUT
+from inference.stats import (
+    ACK,
+    ALARM_OUT,
+    LACKING,
+    POLLED,
+    PREDICTED,
+    PREDICTION_OUT,
+    SENT,
+    STORED,
+    VERDICT_OUT,
+)
 from inference.status import INFER, JUDGE, RECORD, RUNNING
 
 Cell = str | int | float | None
@@ -38,6 +48,7 @@ COUNTS: Final = {
     "chunks_in": "chunks read",
     "windows": "windows judged, a prediction each",
     "predictions_thinned": "predictions left out of the display while behind",
+    LACKING: "networks that cannot be loaded",
     "partitions_paused": "times a partition waited for beds at risk",
     "alarms": "alarm records sent",
     "dead_letters": "records refused",

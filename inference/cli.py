@@ -87,6 +87,7 @@ def run_infer(args: argparse.Namespace) -> int:
     from inference.networks import Return, Wanted, load_networks
     from inference.predictor import describe
     from inference.schedule import Overload
+    from inference.stats import LACKING
     from inference.worker import Worker, WorkerOptions
     from ingest import kafka
     from ingest.settings import load_settings
@@ -111,6 +112,7 @@ def run_infer(args: argparse.Namespace) -> int:
         )
         back = Return(wanted, found)
         worker = Worker(settings, found.ecg, options, found.beats, found.sounds, found.eeg)
+        worker.stats.counts[LACKING] = len(found.lacking)
         # With a network that came back it ends as for a restart, and the next one goes on from its state.
         worker.run(lambda: stop.is_set() or back())  # noqa: B023 - it has ended before the next round
     return 0

@@ -29,6 +29,9 @@ VERDICT_OUT: Final = "receipt_to_verdict_out"
 ACK: Final = "send_to_acknowledged"
 """From sending a status to its being on all replicas, as every output goes."""
 
+LACKING: Final = "networks_lacking"
+"""Counter of a worker: networks that it was to have and cannot load."""
+
 
 BOUNDS_MS: Final = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2e3, 5e3, 10e3, 30e3)
 """Upper bounds of a histogram's buckets but the last, which has none."""

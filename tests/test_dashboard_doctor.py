@@ -100,6 +100,8 @@ def test_weights_that_are_not_those_of_the_card_are_found_here_and_in_workers(
     assert "ecg-beats-1: other weights than here run in worker ward-pc:7" in lines(
         list(doctor.models(heard(other))), Grade.WRONG
     )
+    without = lines(list(doctor.models(heard(status(counts={"networks_lacking": 2})))), Grade.WRONG)
+    assert "worker ward-pc:7 runs without 2 networks that it was to have" in without
     weights = tmp_path / "weights" / "ecg-beats-1.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     (tmp_path / "weights" / "ecg-af-1.json").write_text("{")
