@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from inference.stats import BOUNDS_MS, Histogram
 from inference.types import DataAge, WorkerStatus
 from ingest.health import Family, Sample, single
+from ingest.types import DEAD_LETTER_REASONS
 
 
 def families_of(
@@ -66,7 +67,9 @@ def _reading(status: WorkerStatus) -> Iterator[Family]:
     yield Family("wardwave_lag_seconds", "age of the newest record read where there are more", seconds)
     counts = [Sample(n, {"name": name}) for name, n in status.counts.items()]
     yield Family("wardwave_count", "counters since the start, by name (docs/system.md)", counts)
-    letters = [Sample(n, {"reason": reason}) for reason, n in status.dead_letters.items()]
+    # Each from 0 on: of a series that begins with its first forged record no rate can be told.
+    refused = dict.fromkeys(DEAD_LETTER_REASONS, 0) | status.dead_letters
+    letters = [Sample(n, {"reason": reason}) for reason, n in refused.items()]
     yield Family("wardwave_dead_letters", "refused records since the start", letters, "counter")
 
 

@@ -128,6 +128,7 @@ def test_figures_are_what_prometheus_reads(health: Health, server: HealthServer)
         'wardwave_latency_seconds{stage="receipt_to_prediction_out",quantile="0.99"} 0.34',
         'wardwave_clock_ahead_seconds{bed="bed \\"7\\"\\n\\\\",signal="ecg"} -0.25',
         'wardwave_dead_letters{reason="late"} 2',
+        'wardwave_dead_letters{reason="bad_signature"} 0',
         "wardwave_partitions 2",
         "wardwave_ready 1",
         "# TYPE wardwave_stage_seconds histogram",
