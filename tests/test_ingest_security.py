@@ -111,15 +111,16 @@ def test_who_cannot_be_trusted_gets_nothing_and_hears_why(
 ) -> None:
     whole = settings(gate, authority).kafka.model_dump() | {"sasl_plain_password": PASSWORD}
     whole |= {"request_timeout_ms": 2_500}
+    no_login = {"sasl_mechanism": None, "sasl_plain_username": None}
     changes: dict[str, dict[str, object]] = {
         "nothing": {},
         "another authority": {"ssl_cafile": str(Authority(tmp_path, "stranger").path)},
         "no authority": {"ssl_cafile": None},
         # The certificate is of the name, not of the address.
         "another host": {"bootstrap_servers": f"127.0.0.1:{gate.port}"},
-        "no TLS": {"security_protocol": "PLAINTEXT", "sasl_mechanism": None, "ssl_cafile": None},
+        "no TLS": {"security_protocol": "PLAINTEXT", "ssl_cafile": None, **no_login},
         "password": {"sasl_plain_password": PASSWORD[:-1]},
-        "no password": {"security_protocol": "SSL", "sasl_mechanism": None},
+        "no password": {"security_protocol": "SSL", **no_login},
     }
     given = {name: whole | change for name, change in changes.items()}
     done = subprocess.run(
