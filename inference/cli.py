@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-DEFAULT_MODEL = "ecg-cnn-lstm-2"
+DEFAULT_MODEL = "ecg-cnn-lstm-1"
 NO_MODEL = "none"
 DEFAULT_BEATS = "ecg-beats-1"
 
@@ -57,7 +57,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--keep-features",
         action="store_true",
         help="compute features of overlapping windows once also with an ECG network that was not trained for "
-        "it, as ecg-cnn-lstm-1: less CPU, more false alarms (docs/performance.md)",
+        "it, as ecg-cnn-lstm-1: less CPU, more false alarms (docs/performance.md); ecg-cnn-lstm-2 does too",
     )
     infer.add_argument("--snapshot-s", type=float, default=30.0, help="how often state is left (s)")
     infer.add_argument("--pace-ms", type=float, default=60.0, help="least time between two polls (ms)")

@@ -167,7 +167,7 @@ def test_the_report_says_what_it_was_made_of(result: Result) -> None:
     page = to_html(result).decode()
     for words in (
         "ab" * 32,
-        "ecg-cnn-lstm-2",
+        "ecg-cnn-lstm-1",
         "Research software, no medical device",
         "wfdb",
         "*** VENT FIB",

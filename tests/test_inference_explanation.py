@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.cli import DEFAULT_MODEL
 from inference.explanation import Explained, explain_ecg
 from ingest.simulate import Ward
 from ingest.types import FloatArray
@@ -40,7 +39,7 @@ def check(found: Explained) -> None:
 def test_a_tachycardia_is_named_and_the_attention_lies_in_it() -> None:
     found = explain_ecg(ecg(30.0, f"{BED}:vt@15s:15s"), 250.0, LEADS, start_ns=5)
     check(found)
-    assert (found.model, found.channel, found.head, found.label) == (DEFAULT_MODEL, "II", "window", "vt")
+    assert (found.model, found.channel, found.head, found.label) == ("ecg-cnn-lstm-1", "II", "window", "vt")
     assert found.start_ns == 5
     assert found.probability > 0.5
     assert found.at_s is None

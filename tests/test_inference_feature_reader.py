@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.cli import DEFAULT_MODEL
 from inference.ecg_state import put_ecg, take_ecg
 from inference.feature_reader import FeatureReader, Read, WindowReader, reader_of
 from inference.gpu import BatchRunner
@@ -190,7 +189,7 @@ def test_more_beds_than_there_was_room_for(small: SmallPredictor) -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Predictor:
-    return Predictor(DEFAULT_MODEL, "cpu", sizes=(1, 2))
+    return Predictor("ecg-cnn-lstm-2", "cpu", sizes=(1, 2))
 
 
 def chunks(length_s: int) -> list[Piece]:
@@ -257,7 +256,7 @@ def test_windows_end_each_second_at_the_last_whole_step(shipped: Predictor) -> N
     assert {round((item.end_ns - item.start_ns) / NS_PER_S, 6) for item in predictions} == {8.0}
 
 
-def test_features_are_kept_by_default_and_where_the_network_was_loaded_for_a_running_signal(
+def test_features_are_kept_where_the_network_was_made_or_loaded_for_a_running_signal(
     shipped: Predictor, small: SmallPredictor
 ) -> None:
     bank = Bank(SignalKind.ECG, ECG, 8.0, 1.0, early=shipped.context)

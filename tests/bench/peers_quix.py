@@ -27,7 +27,7 @@ from models import store
 
 FS_HZ = 250
 WINDOW = 8 * FS_HZ
-MODEL = "ecg-cnn-lstm-2"
+MODEL = "ecg-cnn-lstm-1"
 
 
 class Counts:

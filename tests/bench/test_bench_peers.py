@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 PEERS = peers_run.ROOT / ".venv-peers" / "bin" / "python"
 BEDS = int(os.environ.get("WARDWAVE_BENCH_PEER_BEDS", "1000"))
 LENGTH_S = int(os.environ.get("WARDWAVE_BENCH_S", "20"))
-MODEL = "ecg-cnn-lstm-2"
+MODEL = "ecg-cnn-lstm-1"
 
 needs_peers = pytest.mark.skipif(not PEERS.exists(), reason="no .venv-peers: `make bench-peers` makes it")
 
