@@ -136,7 +136,7 @@ def gap_words(strip: Strip) -> list[str]:
     whole_s = length_s(strip)
     said = []
     if not strip.complete:
-        said.append("The strip is not complete: signals ended before it did.")
+        said.append("The strip is not complete: a signal lacks its begin or its end.")
     if not strip.signals:
         return [*said, "No waveform: none came around this alarm, or they were too old to be read again."]
     for lane in lanes_of(strip):

@@ -7,12 +7,13 @@ says what is kept and how long a strip waits, whatever a device's clock says.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from inference.strip_buffer import BedBuffer
 from inference.strips import AFTER_S, Assembly, Received, Strip, span
 from ingest.errors import BadChunk
 from ingest.settings import IngestSettings
@@ -22,9 +23,12 @@ LOOK_BACK_S: Final = 90.0
 """How long a raw record is kept: the longest strip, and what an alarm may come later than its data."""
 GIVE_UP_S: Final = 15.0
 """How long after a strip's end its signals are waited for; also how late chunks may be at its begin."""
-MOST_BYTES: Final = 32_000_000
-"""Of one bed; what is pushed out is read from Kafka again if a strip needs it."""
+FAR_S: Final = 600.0
+"""So far back in Kafka what a device sent before an outage is looked for."""
+FAR_SHARE: Final = 0.2
+"""Of the time, at most, goes into looking so far back: many devices may come back at once."""
 _LOOK_BACK_MS: Final = round(LOOK_BACK_S * 1e3)
+_FAR_MS: Final = round(FAR_S * 1e3)
 _PRUNE_MS: Final = 1_000
 _AFTER_MS: Final = round((AFTER_S + GIVE_UP_S) * 1e3)
 _UNSEEN_MS: Final = 1_000
@@ -51,57 +55,16 @@ class History(Protocol):
         """Records from ``before_ms`` before to ``after_ms`` after the record at an offset."""
 
 
-class BedBuffer:
-    """The last records of one bed. All that are younger than ``floor_ms`` are there."""
-
-    def __init__(self, floor_ms: int) -> None:
-        self.records: deque[Received] = deque()
-        self.floor_ms = floor_ms
-        self.next_gone = 0
-        self._n_bytes = 0
-
-    def add(self, received: Received) -> None:
-        """Append; push out what is too much."""
-        self.records.append(received)
-        self._n_bytes += len(received.value)
-        while self._n_bytes > MOST_BYTES and len(self.records) > 1:
-            self._push_out()
-
-    def prune(self, before_ms: int) -> None:
-        """Forget what is older."""
-        while self.records and self.records[0].timestamp_ms < before_ms:
-            self._push_out()
-
-    def _push_out(self) -> None:
-        gone = self.records.popleft()
-        self._n_bytes -= len(gone.value)
-        self.floor_ms = max(self.floor_ms, gone.timestamp_ms + 1)
-        self.next_gone = gone.offset + 1
-
-    def between(self, offset: int, until_ms: int) -> list[Received]:
-        """Records from an offset on, up to a time."""
-        found: list[Received] = []
-        for received in reversed(self.records):
-            if received.offset < offset:
-                break
-            if received.timestamp_ms <= until_ms:
-                found.append(received)
-        return found[::-1]
-
-    def newest_at(self, offset: int) -> Received | None:
-        """Newest record that was there when the one at an offset came."""
-        return next((item for item in reversed(self.records) if item.offset <= offset), None)
-
-
 @dataclass(slots=True)
 class _Open:
     """A strip in work: what was put together of it so far, and when it is given up (broker's time).
 
-    ``short`` tells that not all it needs was kept here.
+    ``short`` tells that not all it needs was kept here. ``first_offset`` is where it began to look.
     """
 
     wanted: Wanted
     assembly: Assembly
+    first_offset: int
     next_offset: int
     give_up_ms: int
     short: bool
@@ -145,6 +108,7 @@ class StripCutter:
         self._limits = limits
         self._history = history
         self.n_refused = 0
+        self._far_from_s = -math.inf
         self._partitions: dict[int, _Partition] = {}
 
     def take(self, number: int, bed: str, received: Received, now_s: float) -> None:
@@ -230,7 +194,7 @@ class StripCutter:
                 return done
             if self._is_due(part, item, clock_ms):
                 del part.open[item.wanted.alarm_id]
-                done.append(self._finish(number, item))
+                done.append(self._finish(number, item, part.beds.get(item.wanted.bed)))
         if clock_ms >= part.prune_ms:
             part.prune(clock_ms - _LOOK_BACK_MS)
             part.prune_ms = clock_ms + _PRUNE_MS
@@ -252,11 +216,12 @@ class StripCutter:
         assembly = Assembly(wanted.bed, start_ns, end_ns, self._limits)
         if buffer is None or anchor is None:
             # Long over: all of it is read from Kafka, at once.
-            return _Open(wanted, assembly, part.next_offset, give_up_ms=0, short=True)
+            at = part.next_offset
+            return _Open(wanted, assembly, at, at, give_up_ms=0, short=True)
         needed_ms = anchor.timestamp_ms - _before_ms(start_ns, end_ns)
         first = next(item.offset for item in buffer.records if item.timestamp_ms >= needed_ms)
         give_up_ms = anchor.timestamp_ms + _AFTER_MS
-        return _Open(wanted, assembly, first, give_up_ms, short=needed_ms < buffer.floor_ms)
+        return _Open(wanted, assembly, first, first, give_up_ms, short=needed_ms < buffer.floor_ms)
 
     def _is_due(self, part: _Partition, item: _Open, clock_ms: int) -> bool:
         """Add what came; say whether it is all that is to be waited for."""
@@ -269,17 +234,39 @@ class StripCutter:
                 item.next_offset = new[-1].offset + 1
         return item.assembly.reaches_end or clock_ms >= item.give_up_ms
 
-    def _finish(self, number: int, item: _Open) -> Strip:
-        """Cut a strip, if need be from what Kafka still has."""
+    def _finish(self, number: int, item: _Open, buffer: BedBuffer | None) -> Strip:
+        """Cut a strip, if need be from older records that are kept, or from what Kafka still has."""
         wanted, assembly = item.wanted, item.assembly
-        if item.short:
-            before_ms = _before_ms(*span(wanted.onset_ns, wanted.raised_ns))
-            records = self._history.read(number, wanted.bed, wanted.raw_offset, before_ms, _AFTER_MS)
-            anchor = next((one for one in reversed(records) if one.offset <= wanted.raw_offset), None)
-            assembly = Assembly(wanted.bed, *self._span(wanted, anchor), self._limits)
-            assembly.add(records)
+        if item.short or not assembly.has_begin:
+            records: Sequence[Received] = ()
+            if buffer is not None and not item.short:
+                records = buffer.since(item.first_offset, item.give_up_ms)
+            if not records:
+                before_ms = _before_ms(*span(wanted.onset_ns, wanted.raised_ns))
+                records = self._history.read(number, wanted.bed, wanted.raw_offset, before_ms, _AFTER_MS)
+            if records or item.short:
+                assembly = self._assemble(wanted, records)
+            if not assembly.has_begin and time.monotonic() >= self._far_from_s:
+                assembly = self._look_far(number, wanted, records) or assembly
         self.n_refused += assembly.n_refused
         return assembly.finish(wanted.alarm_id)
+
+    def _look_far(self, number: int, wanted: Wanted, near: Sequence[Received]) -> Assembly | None:
+        """Look for what was sent before a long outage; ``None`` where it does not join what is near."""
+        began_s = time.monotonic()
+        far = self._history.read(number, wanted.bed, wanted.raw_offset, _FAR_MS, _AFTER_MS)
+        ended_s = time.monotonic()
+        self._far_from_s = ended_s + (ended_s - began_s) * (1 / FAR_SHARE - 1)
+        if not far or not near or far[-1].offset < near[0].offset:
+            return None
+        older = [one for one in far if one.offset < near[0].offset]
+        return self._assemble(wanted, [*older, *near])
+
+    def _assemble(self, wanted: Wanted, records: Sequence[Received]) -> Assembly:
+        anchor = next((one for one in reversed(records) if one.offset <= wanted.raw_offset), None)
+        assembly = Assembly(wanted.bed, *self._span(wanted, anchor), self._limits)
+        assembly.add(records)
+        return assembly
 
     def _span(self, wanted: Wanted, anchor: Received | None) -> tuple[int, int]:
         """Strip of an alarm.

@@ -202,7 +202,7 @@ def alarm_comments(alarm: Alarm, strip: Strip, signal: StripSignal) -> list[str]
         f"bed {alarm.bed}, device {signal.device}",
         f"{alarm.kind}, {alarm.priority.value} priority: {alarm.message}",
         f"start_ns {signal.start_ns} (device time, ns since 1970-01-01 UTC)",
-        f"strip {'complete' if strip.complete else 'not complete: signals ended before it did'}",
+        f"strip {'complete' if strip.complete else 'not complete: a signal lacks its begin or end'}",
     ]
 
 

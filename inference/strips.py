@@ -116,7 +116,8 @@ class StripSignal:
 class Strip:
     """What a bed's signals showed around an alarm.
 
-    ``complete`` tells that no signal was given up waiting for: each reaches ``end_ns``.
+    ``complete`` tells that no signal was given up: each is there from ``start_ns``, or from the first chunk
+    that its device ever sent, and reaches ``end_ns``.
     """
 
     alarm_id: str
@@ -278,9 +279,20 @@ class Assembly:
         # Times of samples are rounded.
         return bool(shown) and all(end_ns >= self._end_ns - NS_PER_S // 1_000 for end_ns in shown)
 
+    @property
+    def has_begin(self) -> bool:
+        """Whether every signal is there from the strip's begin on, or from its device's first chunk.
+
+        Else what is missing may lie further back: a device sends what it kept through an outage all at once.
+        """
+        firsts = [segments[0] for segments in self._segments.values() if segments]
+        # Times of samples are rounded.
+        latest_ns = self._start_ns + NS_PER_S // 1_000
+        return bool(firsts) and all(one.chunk.seq == 0 or one.start_ns <= latest_ns for one in firsts)
+
     def finish(self, alarm_id: str) -> Strip:
         """Wait for nothing more and cut."""
-        complete = self.reaches_end
+        complete = self.reaches_end and self.has_begin
         for kind, line in self._lines.items():
             self._append(kind, line.expire())
         signals = [

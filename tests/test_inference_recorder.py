@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -319,10 +319,70 @@ def test_what_a_flood_pushed_out_is_read_again(monkeypatch: pytest.MonkeyPatch) 
     feed(cutter, made[:31])
     cutter.want(0, want(30.0, 29), 0.0)
     assert cut_all(cutter) == []
-    monkeypatch.setattr("inference.strip_cutter.MOST_BYTES", 10 * len(made[0].value))
+    monkeypatch.setattr("inference.strip_buffer.MOST_BYTES", 10 * len(made[0].value))
     feed(cutter, made[31:])
     (strip,) = cut_all(cutter, at_end=True, now_s=100.0)
     np.testing.assert_array_equal(strip.signals[0].samples, samples[20 * 50 : 40 * 50])
+
+
+def after_outage(made: Sequence[Received], begin: int, lasts: int) -> list[Received]:
+    """What a device with a memory sends: all that it kept, at once when it is back."""
+    back_ms = made[begin].timestamp_ms + lasts * 1_000
+    return [
+        item if item.offset < begin else replace(item, timestamp_ms=max(item.timestamp_ms, back_ms))
+        for item in made
+    ]
+
+
+class Kept(Nothing):
+    """A topic that has these records of the bed."""
+
+    def read(
+        self, number: int, bed: str, raw_offset: int, before_ms: int, after_ms: int
+    ) -> Sequence[Received]:
+        super().read(number, bed, raw_offset, before_ms, after_ms)
+        at_ms = next(item.timestamp_ms for item in self.found if item.offset == raw_offset)
+        return [item for item in self.found if -before_ms <= item.timestamp_ms - at_ms <= after_ms]
+
+
+def strip_after_outage(lasts_s: int, oldest: int = 0) -> tuple[Strip, Kept]:
+    """Strip of an alarm at 30 s of a device that was cut off at 24 s; the topic begins with ``oldest``."""
+    made = after_outage(records(line(24 + lasts_s + 30)), 24, lasts_s)
+    history = Kept(made[oldest:])
+    cutter = StripCutter(LIMITS, history)
+    strips: list[Strip] = []
+    for item in made:
+        feed(cutter, [item])
+        strips += cut_all(cutter)
+        if item.offset == 24 + lasts_s:
+            cutter.want(0, want(30.0, 29), 0.0)
+    (strip,) = strips
+    return strip, history
+
+
+@pytest.mark.parametrize(("lasts_s", "asked"), [(10, 0), (20, 0), (75, 0), (200, 1)])
+def test_what_was_sent_before_a_long_outage_is_in_the_strip(lasts_s: int, asked: int) -> None:
+    strip, history = strip_after_outage(lasts_s)
+    assert strip.complete
+    np.testing.assert_array_equal(strip.signals[0].samples, line(24 + lasts_s + 30)[20 * 50 : 40 * 50])
+    assert len(history.asked) == asked
+
+
+@pytest.mark.parametrize("lasts_s", [200, 700])
+def test_a_strip_whose_begin_is_nowhere_is_not_complete(lasts_s: int) -> None:
+    strip, _ = strip_after_outage(lasts_s, oldest=24 if lasts_s == 200 else 0)
+    assert not strip.complete
+    np.testing.assert_array_equal(strip.signals[0].samples, line(24 + lasts_s + 30)[24 * 50 : 40 * 50])
+
+
+def test_the_first_chunk_of_a_device_is_the_begin_of_its_signal() -> None:
+    history = Nothing()
+    cutter = StripCutter(LIMITS, history)
+    feed(cutter, records(line(30)))
+    cutter.want(0, want(5.0, 4), 0.0)
+    (strip,) = cut_all(cutter)
+    assert strip.complete
+    assert history.asked == []
 
 
 def test_records_missed_while_another_had_the_partition_are_read_again() -> None:
