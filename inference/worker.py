@@ -44,6 +44,9 @@ from ingest.types import SignalKind
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.5
+COMMITS = 16
+"""So many commits leave the state of all of a worker's partitions, spread over ``snapshot_s``."""
+
 POSITION_MS = 5_000
 """How long the broker is asked from where a partition is to be read."""
 
@@ -294,10 +297,9 @@ class Worker:
                 # What came of them is read again once they are.
                 self._consumer.seek(part, polled[part][0].offset)
             return
-        began_s = time.monotonic()
-        for place, number in enumerate(numbers):
-            share = (place + 1) / len(numbers)
-            self._snapshot_due_s[number] = began_s + share * self._options.snapshot_s
+        now_s = time.monotonic()
+        for number in numbers:
+            self._snapshot_due_s[number] = self._turn_after(number, now_s)
 
     def _start(self, part: TopicPartition, polled: Polled) -> int:
         """Raw offset from which on a partition is read here."""
@@ -324,7 +326,13 @@ class Worker:
         if due:
             self._commit(due)
             for number in due:
-                self._snapshot_due_s[number] = now_s + self._options.snapshot_s
+                self._snapshot_due_s[number] = self._turn_after(number, now_s)
+
+    def _turn_after(self, number: int, now_s: float) -> float:
+        """When a partition is left next: several together, for a commit waits thrice for the broker."""
+        period_s = self._options.snapshot_s
+        phase_s = number % COMMITS / COMMITS * period_s
+        return now_s + period_s - (now_s - phase_s) % period_s
 
     def _commit(self, numbers: list[int]) -> None:
         parts = [part for number in numbers if (part := self._partitions.get(number)) is not None]

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,12 @@ def prepared(broker: EmbeddedBroker) -> tuple[Settings, dict[str, str]]:
     }  # fmt: skip
 
 
-def start_worker(stats: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def start_worker(
+    stats: Path, environment: dict[str, str], options: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
     """Start a worker that writes its figures to a file."""
     command = [sys.executable, "-m", "wardwave", "--log-level", "WARNING", "infer", "--threads", "1"]
-    return subprocess.Popen([*command, "--stats", str(stats)], env=environment)
+    return subprocess.Popen([*command, "--stats", str(stats), *options], env=environment)
 
 
 def load_command(load: Path, settings: Settings, beds: int) -> list[str]:

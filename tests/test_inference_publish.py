@@ -1,0 +1,58 @@
+"""Outputs go to partitions that their readers can count on, in few records."""
+
+from __future__ import annotations
+
+import msgspec
+
+from inference.monitor import Outcome
+from inference.publish import BATCH_PARTITIONS, Outputs
+from inference.types import Vital, VitalBatch
+from ingest.settings import Topics
+
+HOMES = {f"bed-{n:02d}": n for n in range(64)}
+
+
+class Sent:
+    def add_errback(self, note: object) -> None:
+        """Nothing fails here."""
+
+
+class Producer:
+    def __init__(self) -> None:
+        self.records: list[tuple[str, int, bytes]] = []
+
+    def send(self, topic: str, value: bytes, key: bytes | None, partition: int) -> Sent:
+        self.records.append((topic, partition, value))
+        return Sent()
+
+
+def vital(bed: str, second: int) -> Vital:
+    return Vital(f"{bed}-{second}", bed, "ecg", second * 10**9, 60.0, 0.0, 1.0, True, second, 0)
+
+
+def sent(vitals: list[Vital]) -> list[tuple[int, list[Vital]]]:
+    producer = Producer()
+    outputs = Outputs(producer, Topics(), HOMES.__getitem__)  # type: ignore[arg-type]
+    outputs.send(Outcome(vitals=vitals))
+    assert {topic for topic, _, _ in producer.records} == {Topics().vitals}
+    read = msgspec.json.Decoder(VitalBatch).decode
+    return [(number, list(read(value).items)) for _, number, value in producer.records]
+
+
+def test_a_poll_of_many_partitions_goes_out_in_few_records() -> None:
+    vitals = [vital(bed, 1) for bed in HOMES]
+    batches = sent(vitals)
+    assert len(batches) == BATCH_PARTITIONS
+    assert sorted(one.id for _, items in batches for one in items) == sorted(one.id for one in vitals)
+
+
+def test_a_bed_is_always_in_the_same_partition_and_in_order() -> None:
+    alone = [(number, one.id) for bed in HOMES for number, items in sent([vital(bed, 1)]) for one in items]
+    together = [(number, one.id) for number, items in sent([vital(bed, 1) for bed in HOMES]) for one in items]
+    assert sorted(alone) == sorted(together)
+    ((_, items),) = sent([vital("bed-10", second) for second in (3, 4, 5)])
+    assert [one.time_ns for one in items] == [3 * 10**9, 4 * 10**9, 5 * 10**9]
+
+
+def test_fewer_partitions_than_batches_are_used_as_they_are() -> None:
+    assert [number for number, _ in sent([vital(f"bed-{n:02d}", 1) for n in range(4)])] == [0, 1, 2, 3]
