@@ -23,13 +23,11 @@ from dashboard.trust import Broker, Level, many
 from inference.errors import StoreError
 from inference.recorder_settings import RecorderSettings
 from inference.stats import LACKING
-from inference.status import INFER, JUDGE, RECORD
+from inference.status import INFER, JUDGE, RECORD, OLD_S
 from inference.store import Store
 from inference.types import DataAge
 from ingest.settings import Settings
 
-OLD_S: Final = 10.0
-"""A signal that sent nothing for so long is named."""
 SKEW_S: Final = 2.0
 """Clocks further apart make latencies and alarms of clocks wrong."""
 LEAST_ROOM: Final = 10**9
@@ -73,7 +71,7 @@ def wrong(what: str, line: str) -> Finding:
 
 def processes(snapshot: SystemSnapshot) -> Iterator[Finding]:
     """Who runs, and whether they can be trusted: the System page's verdict."""
-    verdict = trust.judge(snapshot, Broker(connected=True))
+    verdict, gone = trust.judge(snapshot, Broker(connected=True)), trust.gone(snapshot)
     workers = trust.live(snapshot, INFER)
     if verdict.level is Level.NO_WORKER:
         yield wrong(
@@ -84,8 +82,10 @@ def processes(snapshot: SystemSnapshot) -> Iterator[Finding]:
         yield ok("workers", f"{many(len(workers), 'worker')}: {ages}")
         if verdict.level is Level.OK:
             yield ok("system", verdict.line)
+        told = {trust.says_nothing(role, silent_s) for role, silent_s in gone.items()}
         for reason in verdict.reasons:
-            yield wrong("system", reason)
+            if reason not in told:
+                yield wrong("system", reason)
     for role, without in ((RECORD, "nothing is stored"), (JUDGE, "alarms of bedside devices are not judged")):
         speaking = trust.live(snapshot, role)
         word = trust.role_word(role)
@@ -94,6 +94,8 @@ def processes(snapshot: SystemSnapshot) -> Iterator[Finding]:
                 word,
                 ", ".join(f"{trust.name_of(one)} spoke {one.age_s:.1f} s ago" for one in speaking[:MOST]),
             )
+        elif role in gone:
+            yield wrong(word, f"{trust.says_nothing(role, gone[role])}: {without}")
         else:
             yield warning(word, f"no {word} runs: {without}")
 
@@ -106,15 +108,24 @@ def _heard(snapshot: SystemSnapshot) -> str:
 
 def old_data(snapshot: SystemSnapshot) -> Finding:
     """Beds whose signals have sent nothing for long."""
-    ages: list[DataAge] = [one for member in trust.live(snapshot, INFER) for one in member.status.oldest]
+    speaking = [member.status for member in trust.live(snapshot, INFER)]
+    ages: list[DataAge] = [one for status in speaking for one in status.oldest]
     if not ages:
         return warning("data", "no worker tells of any bed's data")
     old = sorted((one for one in ages if one.age_s > OLD_S), key=lambda one: -one.age_s)
     if not old:
         return ok("data", f"the oldest signal's newest chunk came {max(one.age_s for one in ages):.1f} s ago")
-    named = ", ".join(f"{one.bed[:40]} {one.signal[:20]} {one.age_s:.0f} s" for one in old[:MOST])
-    more = f" and {len(old) - MOST} more" if len(old) > MOST else ""
-    return warning("data", f"{many(len(old), 'signal')} sent nothing for over {OLD_S:g} s: {named}{more}")
+    # A worker names its worst only, but counts them all.
+    n_old = max(len(old), sum(status.n_silent for status in speaking))
+    named = ", ".join(_age(one) for one in old[:MOST])
+    more = f" and {n_old - MOST} more" if n_old > MOST else ""
+    return warning("data", f"{many(n_old, 'signal')} sent nothing for over {OLD_S:g} s: {named}{more}")
+
+
+def _age(one: DataAge) -> str:
+    """``bed-03 ecg 12 s``, or ``at least 12 s`` where another worker read it last."""
+    least = "at least " if one.at_least else ""
+    return f"{one.bed[:40]} {one.signal[:20]} {least}{one.age_s:.0f} s"
 
 
 def models(snapshot: SystemSnapshot) -> Iterator[Finding]:

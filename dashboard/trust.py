@@ -193,11 +193,36 @@ def _commits(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[st
 
 
 def _gone(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str]:
-    """Roles whose every process fell silent without a goodbye; of workers the partitions tell."""
+    for role, silent_s in gone(snapshot).items():
+        yield says_nothing(role, silent_s)
+
+
+def gone(snapshot: SystemSnapshot) -> dict[str, float]:
+    """Roles whose every process fell silent without a goodbye, and since when; of workers partitions tell."""
+    found = {}
     for role in sorted({one.status.role for one in snapshot.members} - {INFER}):
         silent = [one.age_s for one in snapshot.members if one.status.role == role and not one.stopped]
         if silent and min(silent) > STALE_S:
-            yield f"the {role_word(role)[:40]} has said nothing for {min(silent):.0f} s"
+            found[role] = min(silent)
+    return found
+
+
+def says_nothing(role: str, silent_s: float) -> str:
+    """A role that fell silent, in words."""
+    return f"the {role_word(role)[:40]} has said nothing for {silent_s:.0f} s"
+
+
+def _fallen_back(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str]:
+    """Workers that lost their GPU: all goes on, but more slowly, and it does not come back by itself."""
+    for worker in workers:
+        lost = worker.status.fallen_back
+        if lost:
+            first, why = min(lost.items())
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            yield (
+                f"{name_of(worker)} lost its GPU: {first[:60]}{more} on the CPU, more slowly; restart it to "
+                f"use the GPU again ({why[:200]})"
+            )
 
 
 def _clocks(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str]:
@@ -237,6 +262,7 @@ _CHECKS: Final[tuple[Callable[[SystemSnapshot, Sequence[Member]], Iterable[str]]
     _latency,
     _commits,
     _gone,
+    _fallen_back,
     _clocks,
     _versions,
 )

@@ -54,6 +54,8 @@ def _about(status: WorkerStatus) -> Iterator[Family]:
     )
     models = [Sample(1, {"name": one.name, "sha256": one.sha256}) for one in status.models]
     yield Family("wardwave_model_info", "networks in use", models)
+    lost = len(status.fallen_back)
+    yield single("wardwave_networks_fallen_back", "networks on the CPU because their GPU failed", lost)
     yield single("wardwave_started_seconds", "when it started, Unix time", status.started_ns / 1e9)
     yield single("wardwave_status_seconds", "when this was true, Unix time", status.emitted_ns / 1e9)
 

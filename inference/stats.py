@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -91,6 +92,7 @@ class Stats:
 
     A latency is the time in ms from the broker's receipt of a window's last chunk to the publishing of what
     was said of it. ``dead_letters`` counts refused records by reason.
+    ``fallen_back`` gives the networks that lost their GPU, each with its fault.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -98,6 +100,7 @@ class Stats:
     alarm_latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     dead_letters: Counter[str] = field(default_factory=Counter)
     stages: Stages = field(default_factory=Stages)
+    fallen_back: Callable[[], Mapping[str, str]] = dict
 
     def summary(self) -> dict[str, float | int | None]:
         """Return all figures."""

@@ -40,6 +40,8 @@ PERIOD_S: Final = 2.0
 RATE_S: Final = 10.0
 MOST_AGES: Final = 20
 """Signals whose data are oldest, that a status names."""
+OLD_S: Final = 10.0
+"""A signal that sent nothing for so long is counted as silent."""
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 INFER: Final = "infer"
@@ -172,7 +174,9 @@ class StatusReporter:
             lag=holds.lag,
             beds=holds.beds,
             clocks=holds.clocks,
+            fallen_back=dict(stats.fallen_back()),
             oldest=heapq.nlargest(MOST_AGES, holds.ages, key=lambda one: one.age_s),
+            n_silent=sum(one.age_s > OLD_S for one in holds.ages),
             rates=self._rates.of(stats.counts, now_s),
             latencies=stats.stages.summary(now_s),
             counts=dict(stats.counts),
@@ -202,6 +206,7 @@ class StatusReporter:
             rates={},
             clocks=[],
             oldest=[],
+            n_silent=0,
         )
         self._sender.close(gone)
         if self._server is not None:

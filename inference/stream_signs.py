@@ -36,6 +36,7 @@ _ARRAYS: Final = (
     "silent_since_ns",
     "no_model_ns",
     "ahead_s",
+    "silent_before_s",
 )
 
 
@@ -63,6 +64,9 @@ class StreamSigns:
         A chunk came since this was last set to False.
     received_ms, heard_s, offset : ndarray, shape (n_slots,)
         Broker's time of the newest record, the worker's own monotonic time of it, and its offset.
+    silent_before_s : ndarray, shape (n_slots,)
+        Of a stream that was taken over and sent nothing since: for how long its former worker saw it silent.
+        NaN where the newest chunk was heard here.
     ahead_s : ndarray, shape (n_slots, BUCKETS)
         How far the device's clock seemed ahead of the broker's at most in each ten seconds; on its way a
         chunk only gets older, so that the largest is the nearest to the truth. NaN where nothing came.
@@ -87,6 +91,7 @@ class StreamSigns:
         self.silent_since_ns: IntArray = np.zeros(0, dtype=np.int64)
         self.no_model_ns: IntArray = np.zeros(0, dtype=np.int64)
         self.ahead_s: WideFloatArray = np.zeros((0, BUCKETS))
+        self.silent_before_s: WideFloatArray = np.zeros(0)
 
     def __len__(self) -> int:
         return len(self.fresh)
@@ -103,13 +108,14 @@ class StreamSigns:
         for name in _ARRAYS:
             getattr(self, name)[slot] = 0
         self.no_model_ns[slot] = NO_TIME
-        self.ahead_s[slot] = np.nan
+        self.ahead_s[slot] = self.silent_before_s[slot] = np.nan
 
     def begin_anew(self, slot: int) -> None:
         """Forget what was said of a stream; when it was heard stays known."""
-        heard_s, offset = self.heard_s[slot], self.offset[slot]
+        kept = {name: getattr(self, name)[slot] for name in ("heard_s", "offset", "silent_before_s")}
         self.reset(slot)
-        self.heard_s[slot], self.offset[slot] = heard_s, offset
+        for name, value in kept.items():
+            getattr(self, name)[slot] = value
 
     def note(self, slots: IntArray, came: Arrivals, now_s: float) -> BoolArray:
         """Note that chunks came, and what they say of the clocks.
@@ -119,6 +125,7 @@ class StreamSigns:
         set_back = came.received_ms < self.received_ms[slots] - SET_BACK_MS
         self.received_ms[slots[set_back]] = self.bucket[slots[set_back]] = 0
         self.fresh[slots], self.heard_s[slots], self.offset[slots] = True, now_s, came.offsets
+        self.silent_before_s[slots] = np.nan
         self.received_ms[slots] = np.maximum(self.received_ms[slots], came.received_ms)
         bucket = np.maximum(came.received_ms // BUCKET_MS, self.bucket[slots])
         passed = bucket - self.bucket[slots]
@@ -192,8 +199,15 @@ class StreamSigns:
             int(self.no_model_ns[slot]),
         )
 
-    def restore(self, slot: int, state: SignsState, offset: int, now_s: float) -> None:
-        """Go on from a snapshot."""
+    def silent_s(self, slot: int, now_s: float) -> tuple[float, bool]:
+        """For how long a stream has sent nothing (s), and whether that is only the least it can be."""
+        before_s = float(self.silent_before_s[slot])
+        here_s = max(0.0, now_s - float(self.heard_s[slot]))
+        return (here_s, False) if np.isnan(before_s) else (here_s + before_s, True)
+
+    def restore(self, slot: int, state: SignsState, offset: int, now_s: float, silent_s: float) -> None:
+        """Go on from a snapshot; ``silent_s`` is for how long its worker had heard nothing."""
+        self.silent_before_s[slot] = silent_s
         self.fresh[slot], self.received_ms[slot] = state.fresh, state.received_ms
         self.heard_s[slot], self.offset[slot], self.bucket[slot] = now_s, offset, state.bucket
         self.ahead_s[slot] = [np.nan if ahead_s is None else ahead_s for ahead_s in state.ahead_s]

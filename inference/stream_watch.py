@@ -227,11 +227,9 @@ class StreamWatch:
 
     def ages(self, now_s: float) -> list[DataAge]:
         """How long each signal has sent nothing, by the worker's clock; those in standby are left out."""
-        return [
-            DataAge(*stream, round(max(0.0, now_s - float(self._signs.heard_s[slot])), 1))
-            for stream, slot in self._slots.items()
-            if stream[0] not in self._muted
-        ]
+        watched = {stream: slot for stream, slot in self._slots.items() if stream[0] not in self._muted}
+        silent = {stream: self._signs.silent_s(slot, now_s) for stream, slot in watched.items()}
+        return [DataAge(*stream, round(age_s, 1), least) for stream, (age_s, least) in silent.items()]
 
     def mute(self, bed: str, on: bool, now_ns: int) -> list[StreamChange]:
         """Let no silence of a bed begin (standby), or watch again; give the ends of those that stand.
@@ -293,7 +291,7 @@ class StreamWatch:
         """
         slot = self._slot(stream)
         self._engine.restore(slot, state.alarms)
-        self._signs.restore(slot, state.signs, offset, now_s)
+        self._signs.restore(slot, state.signs, offset, now_s, state.no_data.silent_s)
         delay_s = self._no_data_setting(stream).on_delay_s
         self._no_data.restore(stream, state.no_data, offset, now_s, delay_s)
         switched_off = self._set_no_data(stream, state.no_data.last_sample_ns)

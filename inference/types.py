@@ -70,7 +70,7 @@ class Prediction(msgspec.Struct, frozen=True):
 
 
 class PredictionBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="predictions/1"):
-    """Predictions of many beds of one partition."""
+    """Predictions of many beds."""
 
     items: list[Prediction]
 
@@ -136,7 +136,7 @@ class Vital(msgspec.Struct, frozen=True):
 
 
 class VitalBatch(msgspec.Struct, frozen=True, tag_field="schema", tag="vitals/1"):
-    """Vitals of many beds of one partition."""
+    """Vitals of many beds."""
 
     items: list[Vital]
 
@@ -346,11 +346,16 @@ class LoadedModel(msgspec.Struct, frozen=True):
 
 
 class DataAge(msgspec.Struct, frozen=True):
-    """Seconds since the newest chunk of a bed's signal was read."""
+    """Seconds since the newest chunk of a bed's signal was read.
+
+    ``at_least``: another worker read it, and this one, which took the bed over, knows no more than that it has
+    been silent for so long.
+    """
 
     bed: str
     signal: str
     age_s: float
+    at_least: bool = False
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="worker_status/1"):
@@ -359,7 +364,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="worker_
     ``state`` is running or, in the last record of one that leaves, stopped. ``role`` is infer, record or
     judge. ``partitions`` are those held of ``n_partitions``. ``counts`` and ``dead_letters`` (by reason)
     count since the start, ``rates`` are per second over the last ten. ``oldest`` are the signals that sent
-    nothing for longest.
+    nothing for longest, the 20 worst; ``n_silent`` counts all that sent nothing for over 10 s.
+    ``fallen_back`` has the networks that compute on the CPU because their GPU failed, and its fault in words.
     """
 
     member: str
@@ -388,3 +394,5 @@ class WorkerStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="worker_
     cpu_share: float
     threads: int
     oldest: list[DataAge] = []
+    n_silent: int = 0
+    fallen_back: dict[str, str] = {}

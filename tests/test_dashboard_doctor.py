@@ -87,6 +87,35 @@ def test_beds_with_old_data_are_named_the_oldest_first() -> None:
     assert doctor.old_data(heard()).grade is Grade.WARNING
 
 
+def test_silent_signals_that_a_worker_does_not_name_are_counted() -> None:
+    ages = [DataAge(f"bed-{number:02d}", "ecg", 60.0 - number) for number in range(20)]
+    found = doctor.old_data(heard(status(oldest=ages, n_silent=37)))
+    assert found.line.startswith("37 signals sent nothing for over 10 s: bed-00 ecg 60 s, ")
+    assert found.line.endswith("bed-07 ecg 53 s and 29 more")
+
+
+def test_the_age_of_what_another_worker_heard_last_is_the_least_it_can_be() -> None:
+    found = doctor.old_data(heard(status(oldest=[DataAge("bed-02", "ecg", 12.0, at_least=True)], n_silent=1)))
+    assert found.line.endswith("1 signal sent nothing for over 10 s: bed-02 ecg at least 12 s")
+
+
+def test_a_recorder_that_fell_silent_is_told_in_one_line() -> None:
+    state = SystemState()
+    state.add_status(status(), 0.5)
+    state.add_status(status("record"), 30.0)
+    told = [one for one in doctor.processes(state.snapshot()) if "record" in f"{one.what} {one.line}"]
+    assert told == [
+        Finding("recorder", Grade.WRONG, "the recorder has said nothing for 30 s: nothing is stored")
+    ]
+
+
+def test_networks_that_lost_their_gpu_are_told_with_the_reason() -> None:
+    lost = {"ecg-cnn-lstm-1": "cuda:0: CUDA out of memory", "eeg-seizure-1": "cuda:0: CUDA out of memory"}
+    said = lines(list(doctor.processes(heard(status(fallen_back=lost)))), Grade.WRONG)
+    assert "worker ward-pc:7 lost its GPU: ecg-cnn-lstm-1 and 1 more on the CPU, more slowly" in said
+    assert "restart it to use the GPU again (cuda:0: CUDA out of memory)" in said
+
+
 def test_weights_that_are_not_those_of_the_card_are_found_here_and_in_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

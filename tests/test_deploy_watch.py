@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from dashboard.ward import Ward
 from inference.health import families_of
 from inference.judge import GROUP_SUFFIX as JUDGE_SUFFIX
 from inference.recorder_session import GROUP_SUFFIX as RECORDER_SUFFIX
-from inference.stats import ALARM_OUT, Histogram
+from inference.schedule_load import THINNED
+from inference.schedule_reading import PAUSED
+from inference.stats import ALARM_OUT, LACKING, Histogram
 from inference.types import DataAge
 from ingest.health import Health
+from ingest.publisher import PublisherStats
 from ingest.settings import KafkaSettings, Settings, Topics
 from ingest.types import DEAD_LETTER_REASONS
 from tests.test_inference_health import STATUS
@@ -84,6 +88,30 @@ def test_every_metric_is_in_the_document() -> None:
     for name in told():
         if not name.endswith(("_bucket", "_sum", "_count")) or name == "wardwave_count":
             assert f"`{name}`" in DOCUMENT, name
+
+
+def counters() -> set[str]:
+    """Names under which processes count, as the code has them."""
+    found = {THINNED, PAUSED, LACKING, *(field.name for field in fields(PublisherStats))}
+    for path in [*(ROOT / "inference").glob("*.py"), *(ROOT / "ingest").glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        for asked in re.findall(r"\b_?counts\[([^\]]+)\] \+?= ", text):
+            found |= set(re.findall(r'"(\w+)"', asked))
+    return found
+
+
+def test_every_counter_is_in_the_document_and_no_other() -> None:
+    section = DOCUMENT.partition("## Counters")[2].partition("\n## ")[0]
+    told = {name for line in section.splitlines() if line.startswith("| ") for name in line.split(" | ")[1:2]}
+    assert {name for cell in told for name in re.findall(r"`(\w+)`", cell)} == counters()
+
+
+def test_counters_that_rules_and_documents_ask_for_are_counted() -> None:
+    asked = [
+        name for one in expressions() for name in re.findall(r'wardwave_count\{[^}]*name=~?"([^"]+)"', one)
+    ]
+    assert asked
+    assert {name for names_ in asked for name in names_.split("|")} <= counters()
 
 
 def test_alerts_that_documents_name_are_there() -> None:

@@ -411,6 +411,21 @@ def test_a_device_is_not_blamed_for_the_time_in_which_no_worker_read(late_s: flo
     assert new.steps[-1] == ("no_data", "active")
 
 
+def test_how_long_a_signal_is_silent_does_not_begin_anew_with_a_takeover() -> None:
+    ward = Ward()
+    ward.run(5, ecg)
+    ward.run(20, nothing)
+    (before,) = ward.watch.ages(ward.now_s)
+    assert (before.age_s, before.at_least) == (pytest.approx(20, abs=1.5), False)
+    new = take_over(ward, lambda bed: DEFAULTS, 0.0)
+    new.run(10, nothing)
+    (after,) = new.watch.ages(new.now_s)
+    assert (after.age_s, after.at_least) == (pytest.approx(30, abs=2), True)
+    new.hear(chunk(second=36.0))
+    (heard,) = new.watch.ages(new.now_s)
+    assert (heard.age_s, heard.at_least) == (0.0, False)
+
+
 def test_silence_in_standby_is_not_counted_by_a_successor() -> None:
     ward = Ward()
     ward.run(5, ecg)
