@@ -23,7 +23,7 @@ from dashboard.trust import Broker, Level, many
 from inference.errors import StoreError
 from inference.recorder_settings import RecorderSettings
 from inference.stats import LACKING
-from inference.status import INFER, JUDGE, RECORD, OLD_S
+from inference.status import INFER, JUDGE, OLD_S, RECORD
 from inference.store import Store
 from inference.types import DataAge
 from ingest.settings import Settings

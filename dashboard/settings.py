@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dashboard.users import Role
 from inference.analysis_limits import AnalysisLimits
-from ingest.errors import SettingsError
+from ingest.errors import SettingsError, plain
 
 UNPACKED: Final = 4
 """An archive may grow so many times over the largest upload."""
@@ -90,7 +90,7 @@ def load_dashboard_settings() -> DashboardSettings:
         return _Environment().dashboard
     except ValidationError as error:
         lines = "; ".join(
-            f"WARDWAVE_{'__'.join(map(str, item['loc'])).upper()}={item['input']!r}: {item['msg']}"
+            f"WARDWAVE_{'__'.join(map(str, item['loc'])).upper()}={item['input']!r}: {plain(item['msg'])}"
             for item in error.errors()
         )
         raise SettingsError(lines) from error

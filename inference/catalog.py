@@ -27,6 +27,7 @@ from inference.alarm_spec import (
 )
 from inference.errors import BadSetting
 from inference.types import Priority
+from ingest.errors import plain
 from ingest.types import SignalKind
 
 logger = logging.getLogger(__name__)
@@ -233,5 +234,5 @@ def first_error(error: ValidationError) -> str:
     where = ".".join(map(str, item["loc"]))
     given = item["input"]
     shown = f"={given!r}" if isinstance(given, str | int | float | bool) else ""
-    message = item["msg"].removeprefix("Value error, ")
+    message = plain(item["msg"])
     return f"{where}{shown}: {message}" if where else message

@@ -13,6 +13,7 @@ from inference.catalog import Catalogue
 from inference.commands import Command, Value
 from inference.errors import BadCommand
 from inference.types import Alarm, Audit, AuditChange, Bed
+from ingest.errors import plain
 
 
 class Bedside(Protocol):
@@ -74,7 +75,7 @@ def merge(
     except ValidationError as error:
         item = error.errors()[0]
         raise BadCommand(
-            f"{key}: {'.'.join(map(str, item['loc']))}={item['input']!r}: {item['msg']}"
+            f"{key}: {'.'.join(map(str, item['loc']))}={item['input']!r}: {plain(item['msg'])}"
         ) from error
     # What is stored of it already may not conflict with what is set now.
     kept = {name: value for name, value in settings.get(key, {}).items() if name not in values}

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.errors import SettingsError
+from ingest.errors import SettingsError, plain
 
 DEFAULT_URL: Final = "sqlite:///wardwave.sqlite"
 
@@ -50,7 +50,7 @@ def load_recorder_settings(url: str | None = None) -> RecorderSettings:
     except ValidationError as error:
         lines = "; ".join(
             f"WARDWAVE_{'__'.join(str(part) for part in item['loc']).upper()}="
-            f"{_shown(item['loc'], item['type'], item['input'])}: {item['msg']}"
+            f"{_shown(item['loc'], item['type'], item['input'])}: {plain(item['msg'])}"
             for item in error.errors()
         )
         raise SettingsError(lines) from error

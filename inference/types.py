@@ -348,8 +348,8 @@ class LoadedModel(msgspec.Struct, frozen=True):
 class DataAge(msgspec.Struct, frozen=True):
     """Seconds since the newest chunk of a bed's signal was read.
 
-    ``at_least``: another worker read it, and this one, which took the bed over, knows no more than that it has
-    been silent for so long.
+    ``at_least``: another worker read it, and this one, which took the bed over, knows no more than that it
+    has been silent for so long.
     """
 
     bed: str

@@ -42,6 +42,11 @@ class BadChunk(IngestError):
         self.detail = detail
 
 
+def plain(message: str) -> str:
+    """What pydantic says of a field, without its own "Value error, " before words that are ours."""
+    return message.removeprefix("Value error, ")
+
+
 class BadRecording(IngestError):
     """A recording that cannot be read or replayed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +10,28 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, V
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.device_keys import MIN_KEY_CHARACTERS, keys_of
-from ingest.errors import SettingsError
+from ingest.errors import SettingsError, plain
 
 _TLS = ("SSL", "SASL_SSL")
+_PEM = {
+    "ssl_cafile": (
+        "CERTIFICATE",
+        "the certificate of the authority that signed the broker's",
+        "openssl x509 -inform der -in FILE -out ca.pem",
+    ),
+    "ssl_certfile": (
+        "CERTIFICATE",
+        "this client's certificate",
+        "openssl x509 -inform der -in FILE -out client.pem",
+    ),
+    "ssl_keyfile": (
+        "PRIVATE KEY",
+        "the private key of this client's certificate",
+        "openssl pkey -inform der -in FILE -out client.key",
+    ),
+}
+"""What a file for TLS holds, whose, and how it is made."""
+
 _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -29,6 +49,21 @@ def _secret_in(path: Path) -> SecretStr:
     if not found:
         raise ValueError("is empty")
     return SecretStr(found)
+
+
+def _check_pem(field: str, path: str) -> None:
+    """Refuse a file that is not what TLS needs there."""
+    holds, wanted, made_by = _PEM[field]
+    try:
+        found = f"{holds}-----".encode() in Path(path).read_bytes()
+        if found and field == "ssl_cafile":
+            ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        found = False
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror}); let this process's user read it") from None
+    if not found:
+        raise ValueError(f"holds no {holds.lower()} in PEM form; give {wanted}. From DER form: {made_by}")
 
 
 class KafkaSettings(BaseModel):
@@ -84,6 +119,7 @@ class KafkaSettings(BaseModel):
             raise ValueError("is for TLS: set WARDWAVE_KAFKA__SECURITY_PROTOCOL to SSL or SASL_SSL")
         if not Path(value).is_file():
             raise ValueError("there is no such file")
+        _check_pem(str(info.field_name), value)
         return value
 
     @field_validator("sasl_mechanism")
@@ -254,6 +290,11 @@ class Settings(BaseSettings):
         default=None, description="HOST:PORT where a process answers /healthz, /readyz and /metrics"
     )
 
+    @field_validator("alarms_file", "health_at", mode="before")
+    @classmethod
+    def _no_value(cls, value: object) -> object:
+        return _unset(value)
+
 
 def load_settings(**overrides: object) -> Settings:
     """Read the settings from the environment.
@@ -266,11 +307,11 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = "; ".join(
-            f"{_variable(item['loc'])}={_shown(item['loc'], item['type'], item['input'])}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise SettingsError(lines) from error
+        shown = {item["loc"]: _shown(item["loc"], item["type"], item["input"]) for item in error.errors()}
+        lines = [
+            f"{_variable(one['loc'])}={shown[one['loc']]}: {plain(one['msg'])}" for one in error.errors()
+        ]
+        raise SettingsError("; ".join(lines)) from error
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

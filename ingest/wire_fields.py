@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from ingest.errors import BadChunk
+from ingest.errors import BadChunk, plain
 from ingest.types import NS_PER_S, UNIT_SCALES, FloatArray, SignalKind
 
 MAX_CHANNELS: Final = 256
@@ -224,4 +224,4 @@ def refusal(error: ValidationError) -> BadChunk:
     if first["type"] == "missing":
         return BadChunk(reason, f"{field} is absent; the fields are listed in docs/wire-format.md")
     where = f"{field}={short(first['input'])}: " if field else ""
-    return BadChunk(reason, where + first["msg"])
+    return BadChunk(reason, where + plain(first["msg"]))

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from models.errors import CardMismatch, ModelNotFound
+from models.errors import CardMismatch, ModelNotFound, plain
 from models.spec import ModelSpec
 
 WEIGHTS: Final = Path(__file__).parent / "weights"
@@ -61,4 +61,4 @@ def read_spec(name_or_path: str | Path) -> ModelSpec:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise CardMismatch(f"{card}: {where}: {first['msg']}") from error
+        raise CardMismatch(f"{card}: {where}: {plain(first['msg'])}") from error

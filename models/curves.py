@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from pydantic import Field, ValidationError
 
-from models.errors import CardMismatch
+from models.errors import CardMismatch, plain
 from models.spec import NAME, Frozen, Interval
 
 FOLDER: Final = "curves"
@@ -98,7 +98,7 @@ def read(card: Path, sha256: str) -> ModelCurves | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise CardMismatch(f"{path}: {where}: {first['msg']}") from error
+        raise CardMismatch(f"{path}: {where}: {plain(first['msg'])}") from error
     if found.sha256 != sha256:
         raise CardMismatch(
             f"{path}: of other weights (SHA-256 {found.sha256[:12]}, the card's {sha256[:12]})"

@@ -22,6 +22,11 @@ class ModelError(Exception):
     retriable = False
 
 
+def plain(message: str) -> str:
+    """What pydantic says of a field, without its own "Value error, " before words that are ours."""
+    return message.removeprefix("Value error, ")
+
+
 class ModelNotFound(ModelError):
     """No model of this name or at this path."""
 

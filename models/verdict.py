@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from models.errors import CardMismatch, DamagedWeights, ModelNotFound, UnknownAlarm
+from models.errors import CardMismatch, DamagedWeights, ModelNotFound, UnknownAlarm, plain
 from models.spec import NOTICE, Frozen, Interval
 from models.verdict_features import verdict_features
 from models.verdict_leads import LeadView, WideFloatArray
@@ -256,7 +256,7 @@ def read_spec(card: Path) -> VerdictSpec:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise CardMismatch(f"{card}: {where}: {first['msg']}") from error
+        raise CardMismatch(f"{card}: {where}: {plain(first['msg'])}") from error
 
 
 def load(name_or_path: str | Path) -> Verdict:

@@ -23,6 +23,7 @@ from kafka.structs import OffsetAndMetadata
 from ingest import kafka as clients
 from ingest.errors import SettingsError
 from ingest.settings import KafkaSettings, Settings, Topics
+from tests.kafka_gate import Authority
 
 pytestmark = pytest.mark.kafka
 embedded_only = pytest.mark.skipif(
@@ -120,7 +121,8 @@ def test_no_broker_is_said_with_its_address() -> None:
     assert "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS" in last
 
 
-def test_secrets_and_tls_reach_the_client() -> None:
+def test_secrets_and_tls_reach_the_client(tmp_path: Path) -> None:
+    authority = str(Authority(tmp_path, "ward").path)
     settings = Settings(
         kafka=KafkaSettings(
             bootstrap_servers="a:1, b:2",
@@ -128,13 +130,13 @@ def test_secrets_and_tls_reach_the_client() -> None:
             sasl_mechanism="SCRAM-SHA-512",
             sasl_plain_username="device",
             sasl_plain_password="s3cret",
-            ssl_cafile=__file__,
+            ssl_cafile=authority,
         )
     )
     config = clients.common_config(settings)
     assert config["bootstrap_servers"] == ["a:1", "b:2"]
     assert config["sasl_plain_password"] == "s3cret"
-    assert config["ssl_cafile"] == __file__
+    assert config["ssl_cafile"] == authority
     assert "ssl_keyfile" not in config
     assert "s3cret" not in repr(settings)
 

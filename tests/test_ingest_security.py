@@ -172,6 +172,59 @@ def test_a_half_set_login_stops_the_start_and_names_what_is_missing(
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "holds"),
+    [
+        ("SSL_CAFILE", b"no certificate at all"),
+        ("SSL_CAFILE", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        ("SSL_CERTFILE", b""),
+        ("SSL_KEYFILE", b"\x30\x82"),
+    ],
+)
+def test_a_file_that_is_no_certificate_is_named_with_the_way_out(
+    name: str, holds: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "some.pem"
+    path.write_bytes(holds)
+    monkeypatch.setenv("WARDWAVE_KAFKA__SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv(f"WARDWAVE_KAFKA__{name}", str(path))
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    said = str(refused.value)
+    # The path of a key's file is no more shown than any value of a variable that may hold a secret.
+    shown = "***" if "KEY" in name else repr(str(path))
+    assert said.startswith(f"WARDWAVE_KAFKA__{name}={shown}: holds no ")
+    assert "openssl" in said
+    assert "Value error" not in said
+
+
+def test_the_certificates_that_tls_needs_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path, "ward")
+    both = str(authority.certificate("client"))
+    monkeypatch.setenv("WARDWAVE_KAFKA__SECURITY_PROTOCOL", "SSL")
+    files = {"SSL_CAFILE": str(authority.path), "SSL_CERTFILE": both, "SSL_KEYFILE": both}
+    for name, path in files.items():
+        monkeypatch.setenv(f"WARDWAVE_KAFKA__{name}", path)
+    found = load_settings().kafka
+    assert (found.ssl_cafile, found.ssl_certfile, found.ssl_keyfile) == tuple(files.values())
+
+
+def test_no_setting_that_is_wrong_is_told_in_the_library_s_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARDWAVE_KAFKA__SASL_MECHANISM", "SCRAM-SHA-512")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value).startswith(
+        "WARDWAVE_KAFKA__SASL_MECHANISM='SCRAM-SHA-512': is for a login: set "
+    )
+
+
+def test_an_empty_variable_sets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HEALTH_AT", "ALARMS_FILE"):
+        monkeypatch.setenv(f"WARDWAVE_{name}", "")
+    found = load_settings()
+    assert (found.health_at, found.alarms_file) == (None, None)
+
+
 def test_a_password_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "password"
     path.write_text(f"{PASSWORD}\n")

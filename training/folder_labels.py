@@ -35,6 +35,7 @@ from typing import Final
 
 from pydantic import Field, ValidationError, model_validator
 
+from ingest.errors import plain
 from models.spec import RHYTHM_CLASSES, STEP_CLASSES
 from training.config import Part
 from training.errors import BadAnnotation, DataMissing
@@ -175,4 +176,4 @@ def read_labels(path: Path | None) -> Labels:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise BadAnnotation(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
+        raise BadAnnotation(f"{path}: {where + ': ' if where else ''}{plain(first['msg'])}") from error

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from ingest.errors import plain
 from training.config import Recipe
 from training.errors import BadRecipe
 
@@ -109,7 +110,7 @@ def override(recipe: R, items: Iterable[str]) -> R:
     try:
         return type(recipe).model_validate(tree)
     except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
+        lines = (f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {plain(e['msg'])}" for e in error.errors())
         raise BadRecipe("; ".join(lines)) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ingest.errors import plain
 from models import store
 from models.cnn_lstm import CnnLstm
 from models.spec import ModelSpec
@@ -250,7 +251,7 @@ def recipe_of_model(spec: ModelSpec) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise BadRecipe(f"card of {spec.name}: training.{where}: {first['msg']}") from error
+        raise BadRecipe(f"card of {spec.name}: training.{where}: {plain(first['msg'])}") from error
 
 
 def on_own_records(spec: ModelSpec, records: Path, labels: Path | None) -> ModelSpec:
