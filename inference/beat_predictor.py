@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from inference.errors import UnfitModel
-from inference.gpu import CPU, BatchRunner, Part
+from inference.gpu import CPU, BatchRunner
+from inference.lanes import Compiler, Part
 from inference.predictor import CPU_BATCH_SIZES, on_device, pick_device, sizes_on
 from ingest.types import FloatArray, IntArray
 from models import store
@@ -27,6 +28,8 @@ class BeatPredictor:
         A torch device; by default CUDA where there is one.
     sizes : tuple of int or None
         Batch sizes, ascending; by default those of a ward.
+    compiler : Compiler or None
+        Computes instead of torch, but for :meth:`keep`.
 
     Attributes
     ----------
@@ -43,7 +46,13 @@ class BeatPredictor:
         The model's steps are no beats, or it sees something else of them than this version makes.
     """
 
-    def __init__(self, model: str, device: str | None = None, sizes: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        device: str | None = None,
+        sizes: tuple[int, ...] | None = None,
+        compiler: Compiler | None = None,
+    ) -> None:
         wanted = pick_device(device)
         self._network, self.spec = store.load(model, CPU)
         front_end = self._network.front_end
@@ -55,13 +64,14 @@ class BeatPredictor:
                 f"model {self.spec.name}: rows of {row} numbers at {self.spec.fs_hz:g} Hz; this version "
                 f"makes {ROW} at {FS_HZ:g} Hz"
             )
-        self._last = LastBeats(self._network)
+        # What is traced holds weights as constants.
+        self._last = LastBeats(self._network).requires_grad_(False)
         self.beats = round(self.spec.window_s)
         self._gains = np.array(self.spec.beat_gains, dtype=np.float64)
         self.n_features = self._last.width
         self.nothing = self._nothing()
         self.width = len(self.nothing)
-        both = (wanted, sizes or sizes_on(wanted), sizes or CPU_BATCH_SIZES)
+        both = (wanted, sizes or sizes_on(wanted), sizes or CPU_BATCH_SIZES, None, compiler)
         self._shapes = BatchRunner(self._shapes_on, [(ROW,)], *both)
         self._last_two = BatchRunner(self._last_two_on, [(self.beats, self.width)], *both)
 
@@ -69,6 +79,11 @@ class BeatPredictor:
     def device(self) -> torch.device:
         """Where it computes now: the CPU once a GPU was lost."""
         return self._last_two.device
+
+    @property
+    def where(self) -> str:
+        """The device and, if not torch, the library that computes there, for people to read."""
+        return self._last_two.where
 
     def _nothing(self) -> FloatArray:
         """What is kept where there was no beat: no features, and what the recurrent part makes of that."""

@@ -8,6 +8,10 @@ from pathlib import Path
 DEFAULT_MODEL = "ecg-cnn-lstm-1"
 NO_MODEL = "none"
 DEFAULT_BEATS = "ecg-beats-1"
+AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
+BACKENDS = (AUTO, TORCH, OPENVINO)
+FLOAT32 = "float32"
+PRECISIONS = (FLOAT32, "bfloat16", "float16")
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +45,25 @@ def add_eeg_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_computing(parser: argparse.ArgumentParser) -> None:
+    """Add what says where networks are computed, by what and in what."""
+    parser.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
+    parser.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=AUTO,
+        help="what computes the ECG's networks: OpenVINO says on a CPU what torch says for half of the time; "
+        "auto: where it is installed (pip install 'wardwave[openvino]'), else torch (default: auto)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=FLOAT32,
+        help="in what a GPU computes whole windows of the ECG; a CPU only in float32 (default: float32)",
+    )
+
+
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the inference side's subcommands."""
     infer = subparsers.add_parser(
@@ -51,8 +74,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_models(infer)
     add_sound_models(infer)
     add_eeg_model(infer)
-    infer.add_argument("--device", help="torch device; by default CUDA where there is one, else the CPU")
-    infer.add_argument("--threads", type=int, help="CPU threads of the network (default: half the cores)")
+    add_computing(infer)
     infer.add_argument(
         "--keep-features",
         action="store_true",
@@ -100,15 +122,15 @@ def run_infer(args: argparse.Namespace) -> int:
     settings = load_settings()
     wanted = Wanted(
         args.model, args.beats_model, args.lung_model, args.heart_model, args.eeg_model, args.device,
-        args.keep_features,
+        args.keep_features, args.backend, args.precision,
     )  # fmt: skip
     while not stop.is_set():
         found = load_networks(wanted)
         for network in found:
-            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), found.ecg.device)
+            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), found.where(network))
         kafka.ensure_topics(settings)
         options = WorkerOptions(
-            args.snapshot_s, args.pace_ms / 1e3, args.stats, str(found.ecg.device), Overload(args.overload)
+            args.snapshot_s, args.pace_ms / 1e3, args.stats, found.ecg.where, Overload(args.overload)
         )
         back = Return(wanted, found)
         worker = Worker(settings, found.ecg, options, found.beats, found.sounds, found.eeg)

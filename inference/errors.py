@@ -7,6 +7,7 @@
     ├── NotDelivered        an output was not delivered: nothing is committed, a restart goes on (retriable)
     ├── NotJudged           what there is says too little about an alarm: it counts as true
     ├── UnfitModel          the model's card asks for what this worker does not do
+    ├── UnfitOption         an option asks for what this machine or installation cannot do: says what it can
     ├── BadSetting          an alarm's setting is unknown or out of its bounds: the rest stays as it was
     ├── BadUpload           a recording cannot be analysed: names the file, the field and the way out
     ├── AnalysisStopped     an analysis was cancelled, or used up its time or memory
@@ -39,6 +40,10 @@ class NotJudged(InferenceError):
 
 class UnfitModel(InferenceError):
     """The model's card asks for what this worker does not do."""
+
+
+class UnfitOption(InferenceError):
+    """An option of a command asks for what this machine or installation cannot do."""
 
 
 class BadSetting(InferenceError):

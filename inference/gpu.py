@@ -4,10 +4,11 @@ On a GPU each size has two lanes: page-locked memory that a batch is staged in, 
 are, a CUDA graph captured over them and a stream of its own. Copies are asynchronous, so that one lane's
 transfers run beside the other's arithmetic, and a batch costs one launch instead of some hundred. On a CPU
 the same runner calls the function on the staged batch: what is tested there is what runs on a GPU, without
-graph and copies.
+graph and copies. There another library may compute instead of torch (:mod:`inference.openvino_lane`).
 
 A GPU that is out of memory or lost (after an error of CUDA the process cannot use it any more) stops no
-worker: the batch in hand is computed again on the CPU, from its inputs, and so is all that follows.
+worker: the batch in hand is computed again on the CPU, from its inputs, and so is all that follows. A library
+that fails stops none either: torch goes on.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from inference.lanes import Compiler, EagerLane, GraphLane, Lane, Part
 from ingest.types import FloatArray
 
 logger = logging.getLogger(__name__)
@@ -32,13 +34,7 @@ GPU_SIZES: Final = (16, 64, 256, 1024)
 LANES: Final = 2
 """Batches under way at once: one is copied while the other is computed."""
 
-WARM_CALLS: Final = 3
-"""Calls before a graph is captured, in which cuDNN chooses its ways and allocates."""
-
 PRECISIONS: Final = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-Part = Callable[..., tuple[Tensor, ...]]
-"""A part of a network on one device: tensors of as many rows to tensors of as many rows."""
 
 CPU: Final = torch.device("cpu")
 
@@ -50,92 +46,6 @@ def is_device_error(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
-
-
-class Lane(Protocol):
-    """Takes a batch and gives what was made of it."""
-
-    def start(self, batch: Sequence[FloatArray]) -> None:
-        """Begin on at most as many rows as the lane's size."""
-
-    def finish(self) -> tuple[FloatArray, ...]:
-        """Wait for what was begun last, and give its rows."""
-
-
-class EagerLane:
-    """Calls the part where its inputs lie.
-
-    Parameters
-    ----------
-    part : callable
-        On the CPU.
-    size : int
-        Rows of a batch; what is missing is filled up.
-    shapes : sequence of tuple of int
-        Of one row of each input.
-    """
-
-    def __init__(self, part: Part, size: int, shapes: Sequence[tuple[int, ...]]) -> None:
-        self._part = part
-        self._staged = [torch.zeros((size, *shape)) for shape in shapes]
-        self._made: tuple[Tensor, ...] = ()
-        self._rows = 0
-
-    def start(self, batch: Sequence[FloatArray]) -> None:
-        """Compute."""
-        self._rows = _stage(self._staged, batch)
-        self._made = self._part(*self._staged)
-
-    def finish(self) -> tuple[FloatArray, ...]:
-        """Give what was made."""
-        return tuple(made[: self._rows].numpy() for made in self._made)
-
-
-class GraphLane:
-    """Replays a CUDA graph of the part on a stream of its own.
-
-    Parameters
-    ----------
-    part, size, shapes
-        As of :class:`EagerLane`, on ``device``.
-    device : torch.device
-        A GPU.
-    """
-
-    def __init__(
-        self, part: Part, size: int, shapes: Sequence[tuple[int, ...]], device: torch.device
-    ) -> None:
-        self._staged = [torch.zeros((size, *shape)).pin_memory() for shape in shapes]
-        self._inputs = [staged.to(device) for staged in self._staged]
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        self._rows = 0
-        self._stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(self._stream):
-            for _ in range(WARM_CALLS):
-                part(*self._inputs)
-        self._stream.synchronize()
-        # A pool of its own: graphs that share one must not run beside each other.
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=self._stream):
-            self._made = part(*self._inputs)
-        self._said = [torch.empty(made.shape).pin_memory() for made in self._made]
-
-    def start(self, batch: Sequence[FloatArray]) -> None:
-        """Stage the batch and leave the rest to the stream."""
-        self._rows = _stage(self._staged, batch)
-        with torch.cuda.stream(self._stream):
-            for there, staged in zip(self._inputs, self._staged, strict=True):
-                there.copy_(staged, non_blocking=True)
-            self._graph.replay()
-            for said, made in zip(self._said, self._made, strict=True):
-                said.copy_(made, non_blocking=True)
-            self._done.record()
-
-    def finish(self) -> tuple[FloatArray, ...]:
-        """Wait for the stream; rows are copied, for the next batch is staged over them."""
-        self._done.synchronize()
-        return tuple(said[: self._rows].numpy().copy() for said in self._said)
 
 
 class BatchRunner:
@@ -156,6 +66,8 @@ class BatchRunner:
         The same once the CPU has to do it.
     precision : torch.dtype or None
         Computes in this where that is safe (torch's autocast); None: in float32.
+    compiler : Compiler or None
+        Computes instead of torch while the device is the CPU, and in float32.
 
     Attributes
     ----------
@@ -173,26 +85,40 @@ class BatchRunner:
         sizes: tuple[int, ...],
         cpu_sizes: tuple[int, ...],
         precision: torch.dtype | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         self._make, self._shapes, self._precision = make, tuple(shapes), precision
         self._cpu_sizes = cpu_sizes
+        self._compiler = compiler if precision is None else None
         self.lost: str | None = None
         self.device = device
         self._lanes: dict[int, list[Lane]] = {}
+        self._nothing: tuple[FloatArray, ...] = ()
         self._guarded(lambda: self._prepare(device, sizes))
 
     def __call__(self, *inputs: FloatArray) -> tuple[FloatArray, ...]:
         """Run; rows in, as many rows out."""
+        if not len(inputs[0]):
+            return self._nothing
         made: list[tuple[FloatArray, ...]] = []
         if not self._guarded(lambda: made.extend(self._run(inputs))):
             made = list(self._run(inputs))
         return tuple(np.concatenate(rows) for rows in zip(*made, strict=True))
 
+    @property
+    def where(self) -> str:
+        """Where it computes now, and by which library if not by torch, for people to read."""
+        return f"{self.device} ({self._compiler.name})" if self._compiler else str(self.device)
+
     def _guarded(self, work: Callable[[], None]) -> bool:
-        """Do it; False if the device failed at it, and the CPU is to do it from now on."""
+        """Do it; False if device or library failed at it, and the CPU or torch is to do it from now on."""
         try:
             work()
         except RuntimeError as error:
+            if self._compiler is not None:
+                self._leave_compiler(error)
+                self._prepare(self.device, tuple(self._lanes))
+                return False
             if self.device == CPU or not is_device_error(error):
                 raise
             self._fall_back(error)
@@ -200,7 +126,7 @@ class BatchRunner:
         return True
 
     def _fall_back(self, error: RuntimeError) -> None:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         logger.error(
             "GPU lost or out of memory: %s fails (%s); networks compute on the CPU from now on, more slowly; "
             "restart the worker to use it again",
@@ -208,18 +134,40 @@ class BatchRunner:
             reason,
         )
         self.lost = f"{self.device}: {reason}"
+        # Halves of a CPU change what is said more than those of a GPU, and save little.
+        self._precision = None
         self._prepare(CPU, self._cpu_sizes)
+
+    def _leave_compiler(self, error: Exception) -> None:
+        assert self._compiler is not None
+        logger.warning(
+            "%s fails (%s); torch computes this part of the networks from now on, the same but more slowly",
+            self._compiler.name,
+            first_line(error),
+        )
+        self._compiler = None
 
     def _prepare(self, device: torch.device, sizes: tuple[int, ...]) -> None:
         """Build the part and its lanes, and let each compute once: not when the first alarm waits for it."""
         self.device, self._lanes = device, {}
         part = self._in_precision(self._make(device), device)
         with torch.inference_mode():
-            for size in sizes:
-                self._lanes[size] = self._lanes_of(part, size)
-                for lane in self._lanes[size]:
+            self._lanes = self._compiled(part, sizes) or {size: self._lanes_of(part, size) for size in sizes}
+            for size, lanes in self._lanes.items():
+                for lane in lanes:
                     lane.start([np.zeros((size, *shape), dtype=np.float32) for shape in self._shapes])
-                    lane.finish()
+                    self._nothing = tuple(made[:0].copy() for made in lane.finish())
+
+    def _compiled(self, part: Part, sizes: tuple[int, ...]) -> dict[int, list[Lane]]:
+        """Lanes of the other library; none if there is none or it fails."""
+        if self._compiler is None:
+            return {}
+        try:
+            lane_of = self._compiler(part, self._shapes)
+            return {size: [lane_of(size)] for size in sizes}
+        except Exception as error:  # Whatever it is, beds are to be watched.
+            self._leave_compiler(error)
+            return {}
 
     def _lanes_of(self, part: Part, size: int) -> list[Lane]:
         if self.device.type == "cuda":
@@ -258,8 +206,6 @@ class BatchRunner:
         return made
 
 
-def _stage(staged: Sequence[Tensor], batch: Sequence[FloatArray]) -> int:
-    """Copy a batch's rows to where it is staged; what rows are left over keep what they held."""
-    for tensor, rows in zip(staged, batch, strict=True):
-        tensor[: len(rows)].numpy()[:] = rows
-    return len(batch[0])
+def first_line(error: Exception) -> str:
+    """What an error says, shortly."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -14,10 +14,12 @@ from typing import Final
 import torch
 
 from inference.beat_predictor import BeatPredictor
-from inference.cli import NO_MODEL
+from inference.cli import AUTO, FLOAT32, NO_MODEL
 from inference.eeg_models import load_eeg
-from inference.errors import UnfitModel
-from inference.predictor import Predictor
+from inference.errors import UnfitModel, UnfitOption
+from inference.lanes import Compiler
+from inference.openvino_lane import compiler_for
+from inference.predictor import Predictor, pick_device
 from inference.sound_models import load_sounds
 from ingest.types import SignalKind
 from models.eeg import EegModel
@@ -32,7 +34,11 @@ AGAIN_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which networks: shipped names or paths of cards, "none" for no network, ``None`` for the shipped."""
+    """Which networks: shipped names or paths of cards, "none" for no network, ``None`` for the shipped.
+
+    ``backend`` and ``precision`` say what computes those of the ECG, and in what: as options of
+    ``wardwave infer``.
+    """
 
     model: str
     beats: str = NO_MODEL
@@ -41,6 +47,8 @@ class Wanted:
     eeg: str | None = None
     device: str | None = None
     keep_features: bool = False
+    backend: str = AUTO
+    precision: str = FLOAT32
 
 
 @dataclass(slots=True)
@@ -57,6 +65,10 @@ class Networks:
         yield self.ecg
         yield from (one for one in (self.beats, *self.sounds.values(), self.eeg) if one is not None)
 
+    def where(self, one: Predictor | BeatPredictor | SoundModel | EegModel) -> str:
+        """Where one of them computes, and by which library, for people to read."""
+        return one.where if isinstance(one, Predictor | BeatPredictor) else str(self.ecg.device)
+
 
 def load_networks(wanted: Wanted) -> Networks:
     """Load what can be loaded; say what cannot.
@@ -65,10 +77,27 @@ def load_networks(wanted: Wanted) -> Networks:
     ------
     ModelError, UnfitModel
         The ECG's network cannot be used: says why.
+    UnfitOption
+        What is to compute it cannot.
     """
-    found = Networks(Predictor(wanted.model, wanted.device, running=wanted.keep_features))
+    intended = pick_device(wanted.device)
+    if wanted.precision != FLOAT32 and intended.type == "cpu":
+        raise UnfitOption(
+            f"--precision {wanted.precision} on a CPU: halves change what is said there and save little "
+            "(docs/performance.md); give --precision float32, or --device cuda where there is one"
+        )
+    compiler = compiler_for(wanted.backend, intended)
+    found = Networks(
+        Predictor(
+            wanted.model,
+            wanted.device,
+            running=wanted.keep_features,
+            precision=wanted.precision,
+            compiler=compiler,
+        )
+    )
     device = found.ecg.device
-    for name, load in _loaders(wanted, found, device).items():
+    for name, load in _loaders(wanted, found, device, compiler).items():
         _try(name, load, found.lacking)
     for name, why in found.lacking.items():
         logger.error(
@@ -78,12 +107,14 @@ def load_networks(wanted: Wanted) -> Networks:
     return found
 
 
-def _loaders(wanted: Wanted, found: Networks, device: torch.device) -> dict[str, Callable[[], None]]:
+def _loaders(
+    wanted: Wanted, found: Networks, device: torch.device, compiler: Compiler | None = None
+) -> dict[str, Callable[[], None]]:
     """What puts each optional network in its place, by the name that a user knows."""
 
     def beats() -> None:
         if wanted.beats != NO_MODEL:
-            found.beats = BeatPredictor(wanted.beats, wanted.device)
+            found.beats = BeatPredictor(wanted.beats, wanted.device, compiler=compiler)
 
     def lung() -> None:
         found.sounds |= load_sounds(wanted.lung, NO_MODEL, device)

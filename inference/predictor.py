@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from inference.gpu import CPU, GPU_SIZES, PRECISIONS, BatchRunner
+from inference.lanes import Compiler
 from ingest.types import FloatArray
 from models import store
 from models.cnn_lstm import CnnLstm
@@ -74,6 +75,8 @@ class Predictor:
         what overlaps can be kept (:mod:`inference.feature_reader`). Always so where the model was trained so.
     precision : str
         One of :data:`inference.gpu.PRECISIONS`: in what whole windows are computed.
+    compiler : Compiler or None
+        Computes windows by themselves instead of torch; kept features are torch's.
 
     Attributes
     ----------
@@ -90,10 +93,12 @@ class Predictor:
         sizes: tuple[int, ...] | None = None,
         running: bool = False,
         precision: str = "float32",
+        compiler: Compiler | None = None,
     ) -> None:
         wanted = pick_device(device)
         network, self.spec = store.load(model, CPU)
-        self._network: CnnLstm = network.eval()
+        # What is traced holds weights as constants.
+        self._network: CnnLstm = network.eval().requires_grad_(False)
         running = running or network.config.early_steps > 0
         self.halves = Incremental(network, self.spec.window_samples) if running else None
         self.context = self.halves.reach.context if self.halves else 0
@@ -106,6 +111,7 @@ class Predictor:
             self.sizes,
             sizes or CPU_BATCH_SIZES,
             PRECISIONS[precision],
+            None if self.halves else compiler,
         )
 
     def __call__(self, windows: FloatArray) -> Probabilities:
@@ -122,6 +128,11 @@ class Predictor:
     def device(self) -> torch.device:
         """Where whole windows are computed now: the CPU once a GPU was lost."""
         return self._runner.device
+
+    @property
+    def where(self) -> str:
+        """The device and, if not torch, the library that computes there, for people to read."""
+        return self._runner.where
 
     @property
     def lost(self) -> str | None:
@@ -159,7 +170,8 @@ class Predictor:
         most = self.sizes[-1]
         batches = [
             self._batch(half, [rows[begin : begin + most] for rows in inputs])
-            for begin in range(0, len(inputs[0]), most)
+            # No rows are a batch too: what comes of it has the right shape.
+            for begin in range(0, max(1, len(inputs[0])), most)
         ]
         first, second = zip(*batches, strict=True)
         return np.concatenate(first), np.concatenate(second)

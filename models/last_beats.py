@@ -78,7 +78,7 @@ class LastBeats(nn.Module):
     def shapes(self, rows_NM: Tensor) -> Tensor:
         """What a beat's signal gives to its features, (N, M) to (N, F); the context is not looked at."""
         pieces = arsinh(self._gain * rows_NM[:, : self._signal])
-        shape = self._shape(pieces.view(len(rows_NM), self._pieces, self._segment)).flatten(1)
+        shape = self._shape(pieces.view(-1, self._pieces, self._segment)).flatten(1)
         made: Tensor = functional.linear(
             self._bring(shape), self.get_buffer("of_shape"), self.get_buffer("join_bias")
         )

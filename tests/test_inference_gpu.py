@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from inference.beat_predictor import BeatPredictor
-from inference.gpu import CPU, BatchRunner, Part, is_device_error
+from inference.gpu import CPU, BatchRunner, is_device_error
+from inference.lanes import Part
 from inference.predictor import Predictor
 from models import store
 from models.beat_rows import ROW
