@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -9,8 +10,8 @@ from collections.abc import Iterable
 from kafka import KafkaConsumer, TopicPartition
 
 from inference.alarm_book import AlarmBook
-from inference.intake import Partition
 from inference.monitor import Outcome
+from inference.partitions import Partitions
 from inference.reading import Polled, RawReader, more_waits
 from inference.schedule import Overload, Pace, Pieces, at_risk, batches, thinned
 from inference.schedule_reading import Valve
@@ -54,8 +55,8 @@ class Load:
         """Most records of the next poll."""
         return self._pace.records
 
-    def polled(self, polled: Polled, partitions: Iterable[Partition], topic: str, now_s: float) -> None:
-        """Find out whether the worker is behind; if so, read beds at risk first."""
+    def polled(self, polled: Polled, partitions: Partitions, topic: str, now_s: float) -> None:
+        """Find out whether the worker is behind; if so, read beds at risk first, and none far ahead."""
         self._valve.polled(now_s)
         if polled:
             oldest_ms = min(records[0].timestamp for records in polled.values())
@@ -65,12 +66,14 @@ class Load:
         if not polled or not self._pace.behind:
             self._valve.open()
             return
-        risky = [
-            TopicPartition(topic, partition.number)
-            for partition in partitions
-            if any(self.at_risk(bed) for bed, _ in partition.streams)
-        ]
-        self._valve.prefer(risky, now_s)
+        risky, reached_ms = [], {}
+        for partition in partitions.values():
+            part = TopicPartition(topic, partition.number)
+            if any(self.at_risk(bed) for bed, _ in partition.streams):
+                risky.append(part)
+            if partition.next_offset < (self._consumer.highwater(part) or 0):
+                reached_ms[part] = float(partitions.read_ms.get(partition.number, -math.inf))
+        self._valve.prefer(risky, reached_ms, now_s)
 
     def at_risk(self, bed: str) -> bool:
         """Whether a patient's grave alarm goes on at a bed."""

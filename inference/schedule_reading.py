@@ -1,9 +1,9 @@
-"""Which partitions are read: back-pressure by Kafka's own pause and resume, beds at risk first."""
+"""Which partitions are read, by Kafka's pause and resume: beds at risk first, none far behind the rest."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from kafka import KafkaConsumer, TopicPartition
@@ -12,6 +12,9 @@ from inference.reading import RawReader
 
 TURN_S: Final = 1.0
 """While a worker is behind it reads partitions with beds at risk alone for so long, then the others alone."""
+
+ABREAST_MS: Final = 2_000.0
+"""So much newer may what was read of one partition be than what was read of another that has more waiting."""
 
 BREATHE_S: Final = 5.0
 """So long may work go on without a poll: a member that does not poll is thought dead (30 s by default)."""
@@ -43,21 +46,35 @@ class Valve:
         """Note a poll."""
         self._polled_s = now_s
 
-    def prefer(self, parts: Collection[TopicPartition], now_s: float) -> None:
-        """Read these alone, turn by turn with the others; none or all of them: pause none.
+    def prefer(
+        self, parts: Collection[TopicPartition], reached_ms: Mapping[TopicPartition, float], now_s: float
+    ) -> None:
+        """Read these alone, turn by turn with the others; of those in turn, who is furthest behind.
 
         Whoever is not preferred is read every second turn: an alarm may begin there, too. Not all are read
-        then: what the client holds of those preferred would come first, for as long as it holds any.
+        then: what the client holds of those preferred would come first, for as long as it holds any. And what
+        it holds of one partition may be minutes of it, while the other beds get older.
+
+        Parameters
+        ----------
+        parts : collection of TopicPartition
+            Those to prefer; with none or all of them there are no turns.
+        reached_ms : mapping
+            Of partitions that have more waiting: when the broker got what was read last; -inf: nothing was.
+        now_s : float
+            Monotonic.
         """
         assigned = self._consumer.assignment()
         mine = assigned & set(parts)
         others = assigned - mine
-        if not others or not mine:
-            self.open()
-            return
-        if now_s >= self._turn_s + TURN_S:
-            self._turn_s, self._alone = now_s, not self._alone
-        self._pause(others if self._alone else mine)
+        aside: set[TopicPartition] = set()
+        if others and mine:
+            if now_s >= self._turn_s + TURN_S:
+                self._turn_s, self._alone = now_s, not self._alone
+            aside = others if self._alone else mine
+        in_turn = {part: reached_ms[part] for part in (assigned - aside) & reached_ms.keys()}
+        limit_ms = min(in_turn.values(), default=0.0) + ABREAST_MS
+        self._pause(aside | {part for part, at_ms in in_turn.items() if at_ms > limit_ms})
 
     def open(self) -> None:
         """Read all partitions."""

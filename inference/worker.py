@@ -181,7 +181,7 @@ class Worker:
             self._partitions.read_ms[part.partition] = records[-1].timestamp
             self.stats.counts["chunks_in"] += len(new)
         take_all(self._bedside.watch, read, taken)
-        self._load.polled(polled, self._partitions.values(), self._settings.topics.raw, began_s)
+        self._load.polled(polled, self._partitions, self._settings.topics.raw, began_s)
         self._emit(taken, received_ms)
         self._load.worked(sum(map(len, polled.values())), began_s)
         self._leave_beds()

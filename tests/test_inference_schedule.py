@@ -1,5 +1,6 @@
 """What a worker does that has more to judge than it can: nothing lost, beds at risk first, bounds kept."""
 
+import math
 import threading
 import time
 from collections import Counter
@@ -186,16 +187,71 @@ def test_partitions_at_risk_are_read_alone_every_second_turn() -> None:
     valve = Valve(member, member, counts)  # type: ignore[arg-type]
     held = []
     for turn in range(4):
-        valve.prefer(parts(1), 100.0 + turn * TURN_S)
+        valve.prefer(parts(1), {}, 100.0 + turn * TURN_S)
         held.append(member.held)
     assert held == [parts(0, 2), parts(1), parts(0, 2), parts(1)]
     assert counts[PAUSED] == 6
-    valve.prefer(parts(1), 100.0 + 4 * TURN_S)
-    valve.prefer(parts(), 100.0 + 4 * TURN_S)
+    valve.prefer(parts(1), {}, 100.0 + 4 * TURN_S)
+    valve.prefer(parts(), {}, 100.0 + 4 * TURN_S)
     assert member.held == set()
-    valve.prefer(parts(0), 100.0 + 5 * TURN_S)
+    valve.prefer(parts(0), {}, 100.0 + 5 * TURN_S)
     valve.open()
     assert member.held == set()
+
+
+def test_who_is_furthest_behind_is_read_first() -> None:
+    member = Member(4)
+    valve = Valve(member, member, Counter())  # type: ignore[arg-type]
+    first, second, third, _ = sorted(parts(0, 1, 2, 3))
+    # The fourth has nothing waiting: what comes of it is of now, and is read.
+    valve.prefer((), {first: 60_000.0, second: 61_000.0, third: 90_000.0}, 100.0)
+    assert member.held == {third}
+    valve.prefer((), {first: 95_000.0, second: 92_500.0, third: 90_000.0}, 101.0)
+    assert member.held == {first, second}
+    # Beds at risk are judged by each other in their turn: that they are ahead of the rest holds up none.
+    valve.prefer({third}, {first: 60_000.0, second: 61_000.0, third: 90_000.0}, 102.0)
+    assert member.held == parts(0, 1, 3)
+    valve.prefer({third}, {first: 60_000.0, second: 70_000.0, third: 90_000.0}, 102.0 + TURN_S)
+    assert member.held == {second, third}
+    valve.prefer((), {}, 110.0)
+    assert member.held == set()
+
+
+@pytest.mark.kafka
+def test_a_backlog_is_worked_off_abreast(kafka: Settings) -> None:
+    every = [TopicPartition(kafka.topics.raw, number) for number in range(kafka.kafka.partitions)]
+    producer, consumer = make_producer(kafka), make_consumer(kafka, group_id=None)
+    for second in range(300):
+        for part in every:
+            producer.send(
+                part.topic, value=b"x" * 500, partition=part.partition, timestamp_ms=1_000 * second + 1
+            )
+    producer.flush()
+    consumer.assign(every)
+    consumer.seek_to_beginning()
+    reader = RawReader(consumer, lambda *_: None)
+    valve = Valve(consumer, reader, Counter())
+    reached_ms, widest_ms = dict.fromkeys(every, -math.inf), 0.0
+    n_left, deadline = 300 * len(every), time.monotonic() + 60
+    try:
+        while n_left > 0 and time.monotonic() < deadline:
+            polled = reader.poll(1_000, 20)
+            # Tansu gives the sender's times back, as written; the record's number does on any broker.
+            reached_ms |= {part: 1e3 * records[-1].offset for part, records in polled.items()}
+            n_left -= sum(map(len, polled.values()))
+            if min(reached_ms.values()) > -math.inf:
+                widest_ms = max(widest_ms, max(reached_ms.values()) - min(reached_ms.values()))
+            waiting = {part: at_ms for part, at_ms in reached_ms.items() if at_ms < 299_000}
+            if polled:
+                valve.prefer((), waiting, time.monotonic())
+            else:
+                valve.open()
+    finally:
+        producer.close()
+        consumer.close()
+    assert n_left == 0
+    # Unpaused, 300 s of one would come before the first of another.
+    assert widest_ms <= 45_000
 
 
 def test_a_long_batch_loses_neither_the_membership_nor_a_record() -> None:
@@ -234,7 +290,7 @@ def test_a_backlog_of_beds_at_risk_leaves_no_other_partition_unread(kafka: Setti
             read += [part.partition for part in polled]
             n_left -= len(polled.get(every[1], ()))
             now_s += TURN_S
-            valve.prefer(every[1:2], now_s)
+            valve.prefer(every[1:2], {}, now_s)
     finally:
         producer.close()
         consumer.close()
