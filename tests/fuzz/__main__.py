@@ -1,4 +1,8 @@
-"""``make fuzz``: every target in a process of its own, one after another; figures to a JSON file."""
+"""``python -m tests.fuzz``, ``make fuzz``: readers in processes of their own; figures to a JSON file.
+
+The last line is the verdict: "N inputs, 13 readers: no failure" (exit status 0), or which of them failed and
+how (1). Arguments that cannot be meant end it with 2.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz.targets import targets
 
@@ -20,31 +26,76 @@ MOST_GAIN_MB = 100.0
 """Memory may grow by so much after the first fifth of the inputs; a real leak goes on beyond it."""
 
 
-def main() -> int:
-    """Fuzz all targets; 0 where none crashed, hung or grew."""
-    parser = argparse.ArgumentParser(prog="make fuzz")
-    parser.add_argument("--inputs", type=int, default=1_100_000, help="of all targets together (1100000)")
-    parser.add_argument("--targets", nargs="+", choices=sorted(targets()), metavar="TARGET")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, default=Path("runs/fuzz.json"))
-    args = parser.parse_args()
+Figures = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fuzz the readers that are asked for; 0 where none crashed, hung or grew."""
+    args = _parser().parse_args(argv)
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    done = []
+    done: list[Figures] = []
     for name, target in targets().items():
         if args.targets and name not in args.targets:
             continue
         done.append(_fuzz(name, max(1, round(args.inputs * target.share)), args.seed))
-        total = sum(one["inputs"] for one in done)
-        failed = [one["target"] for one in done if one["failure"]]
-        whole = {"schema": "fuzz/1", "inputs": total, "failed": failed, "load": os.getloadavg()[0]}
-        args.json.write_text(json.dumps({**whole, "targets": done}, indent=1) + "\n")
+        whole = {"schema": "fuzz/1", "inputs": _total(done), "failed": list(_failed(done))}
+        written = {**whole, "load": os.getloadavg()[0], "targets": done}
+        args.json.write_text(json.dumps(written, indent=1) + "\n")
         sys.stdout.write(f"{json.dumps(done[-1])}\n")
         sys.stdout.flush()
-    sys.stdout.write(f"{total} inputs, failed: {', '.join(failed) or 'none'}\n")
-    return 1 if failed else 0
+    sys.stdout.write(f"{verdict(done)}\n")
+    return 1 if _failed(done) else 0
 
 
-def _fuzz(name: str, inputs: int, seed: int) -> dict[str, object]:
+def _parser() -> argparse.ArgumentParser:
+    names = ", ".join(targets())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz",
+        description="Gives inputs to everything that reads what comes from outside: a JSON line for each "
+        "reader, and a last line that says whether one failed. Exit status 0: none; 1: some; 2: wrong "
+        "arguments.",
+        epilog=f"Readers: {names}. With atheris (pip install 'wardwave[fuzz]') inputs follow what they "
+        "reach, else they are mutations of good ones. 'make fuzz' runs all of it.",
+    )
+    parser.add_argument(
+        "--inputs", type=_count, default=1_100_000, metavar="N", help="in all (default: 1100000)"
+    )
+    parser.add_argument(
+        "--targets", nargs="+", choices=sorted(targets()), metavar="READER", help="these alone (default: all)"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the inputs (default: 1)")
+    parser.add_argument(
+        "--json", type=Path, default=Path("runs/fuzz.json"), metavar="FILE", help="figures (runs/fuzz.json)"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number from 1 on")
+    return int(text)
+
+
+def _total(done: Sequence[Figures]) -> int:
+    return sum(one["inputs"] for one in done)
+
+
+def _failed(done: Sequence[Figures]) -> dict[str, str]:
+    """Readers that failed, and how."""
+    return {one["target"]: one["failure"] for one in done if one["failure"]}
+
+
+def verdict(done: Sequence[Figures]) -> str:
+    """What came of it, in a line."""
+    readers = f"{len(done)} reader{'' if len(done) == 1 else 's'}"
+    failed = _failed(done)
+    how = "; ".join(f"{name}: {why}" for name, why in failed.items())
+    return f"{_total(done)} inputs, {readers}: " + (
+        f"{len(failed)} failed: {how}" if failed else "no failure"
+    )
+
+
+def _fuzz(name: str, inputs: int, seed: int) -> Figures:
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
     stats = folder / "stats.json"
     command = [sys.executable, "-m", "tests.fuzz.one", name, str(inputs), str(seed), str(stats), str(folder)]
