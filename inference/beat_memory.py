@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from inference.rings import pieces
 from ingest.types import FloatArray, IntArray
 
 
@@ -60,12 +61,5 @@ class BeatMemory:
 
     def sequences(self, slots: IntArray) -> FloatArray:
         """Last beats of some slots, oldest first, (n, beats, width)."""
-        _, length, width = self._rings.shape
-        pieces = np.lib.stride_tricks.as_strided(
-            self._rings,
-            (len(self._rings), self._beats + 1, self._beats * width),
-            (self._rings.strides[0], self._rings.strides[1], self._rings.itemsize),
-            writeable=False,
-        )
-        found: FloatArray = pieces[slots, self._newest[slots] + 1]
-        return found.reshape(len(slots), length // 2, width)
+        found: FloatArray = pieces(self._rings, self._beats)[slots, self._newest[slots] + 1]
+        return found.reshape(len(slots), self._beats, -1)

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from inference.predictor import Predictor, Probabilities
+from inference.rings import pieces
 from ingest.bank import Bank, Due
 from ingest.types import BoolArray, FloatArray, IntArray
 
@@ -154,10 +155,10 @@ class FeatureReader:
         """What the rest of the network says of the windows that end at ``ends``, from what is kept."""
         network = self._network
         first = ends - network.n_steps
-        inputs = _pieces(self._inputs, network.n_rows)[
+        inputs = pieces(self._inputs, network.n_rows)[
             slots, first % network.phases, first // network.phases % network.n_rows
         ]
-        features = _pieces(self._features, self._n_merged)[slots, (ends - self._n_merged) % self._n_merged]
+        features = pieces(self._features, self._n_merged)[slots, (ends - self._n_merged) % self._n_merged]
         said, rhythms = self._say(
             inputs.reshape(len(slots), network.n_rows, -1),
             features.reshape(len(slots), self._n_merged, -1),
@@ -183,15 +184,3 @@ def reader_of(bank: Bank, predictor: Predictor, said_s: float) -> Reader:
     if type(predictor) is Predictor and predictor.halves and predictor.device.type == "cpu":
         return FeatureReader(bank, predictor, said_s)
     return WindowReader(bank, predictor)
-
-
-def _pieces(rings: FloatArray, length: int) -> FloatArray:
-    """Every run of ``length`` rows of rings (…, 2 * length, width), flat: (…, length + 1, length * width)."""
-    *outer, n_rows, width = rings.shape
-    *strides, row, _ = rings.strides
-    return np.lib.stride_tricks.as_strided(
-        rings,
-        (*outer, n_rows - length + 1, length * width),
-        (*strides, row, rings.itemsize),
-        writeable=False,
-    )
