@@ -13,14 +13,15 @@ import hmac
 import math
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from typing import Final, Protocol
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from inference.errors import BadCommand
 from ingest import signing
 from ingest.settings import CommandSettings
+from ingest.signing import BrokerRecord
 from ingest.types import NS_PER_S
 
 HEADER: Final = signing.SIGNATURE
@@ -130,26 +131,6 @@ class Command(msgspec.Struct, frozen=True, tag_field="schema", tag="command/1"):
     def key(self) -> bytes:
         """The record's key."""
         return (self.bed or self.ward or "").encode()
-
-
-class CommandRecord(Protocol):
-    """What is used of a Kafka record."""
-
-    @property
-    def timestamp(self) -> int:
-        """Broker's time, ms."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Bed or ward."""
-
-    @property
-    def value(self) -> bytes | None:
-        """The command."""
-
-    @property
-    def headers(self) -> Iterable[tuple[str, bytes | None]]:
-        """The signature among them."""
 
 
 _decoder = msgspec.json.Decoder(Command)
@@ -264,7 +245,7 @@ def _mac(secret: str, key: bytes, value: bytes) -> bytes:
     return signing.mac(secret.encode(), signing.COMMAND, key, value)
 
 
-def is_signed(record: CommandRecord, settings: CommandSettings) -> bool:
+def is_signed(record: BrokerRecord, settings: CommandSettings) -> bool:
     """Whether a record's signature is that of the key, or of the old one while a new one is brought in."""
     given = next((value for name, value in record.headers if name == HEADER), None) or b""
     secrets = [one.get_secret_value() for one in (settings.key, settings.old_key) if one is not None]
@@ -272,7 +253,7 @@ def is_signed(record: CommandRecord, settings: CommandSettings) -> bool:
     return any([hmac.compare_digest(mac, given) for mac in macs])
 
 
-def decode(record: CommandRecord) -> Command:
+def decode(record: BrokerRecord) -> Command:
     """Read a command; whether it is signed is another matter.
 
     Raises
@@ -292,7 +273,7 @@ def decode(record: CommandRecord) -> Command:
     return command
 
 
-def check_signature(record: CommandRecord, command: Command, settings: CommandSettings) -> None:
+def check_signature(record: BrokerRecord, command: Command, settings: CommandSettings) -> None:
     """Refuse a command that nobody trustworthy sent, or that lay about for too long before it was sent.
 
     Raises

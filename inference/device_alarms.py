@@ -56,7 +56,7 @@ def read(record: RawRecord, n_partitions: int, settings: IngestSettings) -> Devi
     """
     by = signing.signer(signing.DEVICE_ALARM, record, settings)
     alarm = _decode(record)
-    signing.check_signer(by, alarm.device)
+    signing.check_signer(by, alarm.device, alarm.bed)
     for name, most in LONGEST.items():
         _check_label(name, getattr(alarm, name), most)
     n_message = len(alarm.message or "")

@@ -6,32 +6,11 @@ Worker, recorder, judge and dashboard ask here, so that none shows or stores wha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from ingest import signing, wire
 from ingest.settings import IngestSettings
-from ingest.signing import Headers
+from ingest.signing import BrokerRecord, Headers
 from ingest.types import Chunk
-
-
-class RawRecord(Protocol):
-    """What is used of a raw record."""
-
-    @property
-    def timestamp(self) -> int:
-        """Broker's time, ms."""
-
-    @property
-    def key(self) -> bytes | None:
-        """The bed."""
-
-    @property
-    def value(self) -> bytes | None:
-        """The chunk."""
-
-    @property
-    def headers(self) -> Headers:
-        """Form and signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +29,7 @@ def content_type(headers: Headers) -> str | None:
     return None if found is None else found.decode(errors="replace")
 
 
-def admit(record: RawRecord, settings: IngestSettings) -> Chunk:
+def admit(record: BrokerRecord, settings: IngestSettings) -> Chunk:
     """Check and decode a raw record.
 
     Raises
@@ -61,6 +40,6 @@ def admit(record: RawRecord, settings: IngestSettings) -> Chunk:
     by = signing.signer(signing.CHUNK, record, settings)
     chunk = wire.decode(record.value, content_type(record.headers), settings.max_record_bytes)
     wire.check_key(chunk, record.key)
-    signing.check_signer(by, chunk.device)
+    signing.check_signer(by, chunk.device, chunk.bed)
     wire.check_time(chunk, record.timestamp, settings)
     return chunk

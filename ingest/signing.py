@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from ingest.device_keys import keys_of
+from ingest.device_keys import key_id, keys_of
 from ingest.errors import BadChunk, SettingsError
 from ingest.settings import IngestSettings
 from ingest.wire_fields import short
@@ -41,6 +41,14 @@ class Signed(Protocol):
     @property
     def headers(self) -> Headers:
         """Signature and signer among them."""
+
+
+class BrokerRecord(Signed, Protocol):
+    """What is used of a Kafka record that the broker stamped."""
+
+    @property
+    def timestamp(self) -> int:
+        """Broker's time, ms."""
 
 
 def mac(secret: bytes, purpose: bytes, key: bytes, value: bytes) -> bytes:
@@ -87,26 +95,40 @@ def signer(purpose: bytes, record: Signed, settings: IngestSettings) -> str | No
     if not given or not name or len(name) > _LONGEST:
         raise BadChunk(
             BAD_SIGNATURE,
-            f"headers {SIGNATURE} and {SIGNED_BY} are missing; this ward takes signed records only: give the "
-            "device its key (docs/security.md)",
+            f"{_of(record.key, name)}: headers {SIGNATURE} and {SIGNED_BY} are not both there; this ward "
+            "takes signed records only: give the device its key (docs/security.md)",
         )
     device = name.decode(errors="replace")
     key, value = record.key or b"", record.value or b""
     secrets = keys_of(settings.device_keys).of(device)
     if not any([hmac.compare_digest(mac(secret, purpose, key, value), given) for secret in secrets]):
-        why = "not made with the key of" if secrets else "there is no key of"
-        raise BadChunk(BAD_SIGNATURE, f"header {SIGNATURE}: {why} {SIGNED_BY}={short(device)}")
+        ids = ", ".join(key_id(secret) for secret in secrets)
+        why = (
+            f"made with another key than those here, key id {ids}" if ids else "no key of that device is here"
+        )
+        raise BadChunk(
+            BAD_SIGNATURE,
+            f"{_of(record.key, name)}: {why}; WARDWAVE_INGEST__DEVICE_KEYS of both must have the same",
+        )
     return device
 
 
-def check_signer(by: str | None, device: str) -> None:
+def _of(key: bytes | None, name: bytes | None) -> str:
+    """The bed and device that an unchecked record claims to be of."""
+    claimed = {"bed": key, SIGNED_BY: name}
+    return ", ".join(
+        f"{what}={short((who or b'').decode(errors='replace'))}" for what, who in claimed.items()
+    )
+
+
+def check_signer(by: str | None, device: str, bed: str) -> None:
     """Refuse a record that one device signed in the name of another.
 
     Parameters
     ----------
     by : str or None
         As :func:`signer` gave it.
-    device : str
+    device, bed : str
         As the record says.
 
     Raises
@@ -116,5 +138,6 @@ def check_signer(by: str | None, device: str) -> None:
     """
     if by is not None and by != device:
         raise BadChunk(
-            BAD_SIGNATURE, f"{SIGNED_BY}={short(by)} but device={short(device)}; sign with its key"
+            BAD_SIGNATURE,
+            f"bed={short(bed)}, {SIGNED_BY}={short(by)} but device={short(device)}; sign with its key",
         )

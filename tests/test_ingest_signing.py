@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from inference.raw_history import received
 from inference.stream_watch import StreamWatch
 from ingest import signing, wire
 from ingest.admission import Raw, admit
-from ingest.device_keys import LOOK_S, DeviceKeys
+from ingest.device_keys import LOOK_S, DeviceKeys, key_id
 from ingest.errors import BadChunk, SettingsError
 from ingest.publisher import Publisher
 from ingest.settings import IngestSettings, Settings, load_settings
@@ -67,7 +68,7 @@ def test_a_signed_record_is_taken_and_an_unsigned_one_only_where_no_keys_are_set
     assert admit(signed(chunk()), settings).bed == "bed-01"
     plain = Raw(NOW_MS, BED, chunk(), (("content-type", b"application/avro"),))
     assert admit(plain, IngestSettings()).bed == "bed-01"
-    with pytest.raises(BadChunk, match="bad_signature: headers signature and signed-by are missing"):
+    with pytest.raises(BadChunk, match="bed='bed-01', signed-by='': headers signature and signed-by are not"):
         admit(plain, settings)
 
 
@@ -98,6 +99,30 @@ def test_a_forged_record_is_refused_by_whoever_reads_raw_records(raw: Raw, setti
     assert not past._lines
     with pytest.raises(BadChunk, match=signing.BAD_SIGNATURE):
         received(of_kafka(raw)).chunk(raw.key.decode(), settings)
+
+
+def test_a_refusal_names_bed_device_and_key_and_shows_no_key(tmp_path: Path) -> None:
+    keys = write(tmp_path / "keys.toml", **{"monitor-7": ["7" * 64, "6" * 64]})
+    with pytest.raises(BadChunk) as refused:
+        admit(signed(chunk(), "monitor-8"), IngestSettings(device_keys=keys))
+    assert "bed='bed-01', signed-by='monitor-8': no key of that device is here" in refused.value.detail
+    other = record(chunk(), signing.mac(b"9" * 64, signing.CHUNK, BED, chunk()))
+    with pytest.raises(BadChunk) as refused:
+        admit(other, IngestSettings(device_keys=keys))
+    said = refused.value.detail
+    ids = [key_id(number * 64) for number in (b"7", b"6")]
+    assert said.startswith("bed='bed-01', signed-by='monitor-7': made with another key than those here")
+    assert f"key id {', '.join(ids)}; " in said
+    assert "WARDWAVE_INGEST__DEVICE_KEYS" in said
+    assert not any(number * 8 in said for number in "769")
+
+
+def test_a_key_s_id_is_what_the_document_says_to_compute() -> None:
+    command = ["openssl", "dgst", "-sha256", "-hmac", "7" * 64]
+    said = subprocess.run(
+        command, input=b"wardwave.key-id", capture_output=True, check=True, timeout=20
+    ).stdout
+    assert said.split()[-1].decode()[:8] == key_id(b"7" * 64)
 
 
 class _Kafka:
