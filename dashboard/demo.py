@@ -37,6 +37,7 @@ DEMO_PARTITIONS: Final = 8
 _ADDRESS: Final = "127.0.0.1"
 _SOURCES: Final = ("simulate", "replay", *NAMES)
 _KEY: Final = "WARDWAVE_COMMANDS__KEY"
+_HEALTH_AT: Final = "WARDWAVE_HEALTH_AT"
 _STORE: Final = "WARDWAVE_RECORDER__URL"
 
 
@@ -134,6 +135,7 @@ class Demo:
             settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=changed)})
         self._say(f"broker    {settings.kafka.bootstrap_servers}")
         self._say(self._how_to_command(settings, folder))
+        self._keep_health_apart(settings)
         kafka.ensure_topics(settings)
         watch = stack.enter_context(AlarmWatch(settings))
         device = ["--device", options.device] if options.device else []
@@ -172,6 +174,12 @@ class Demo:
             variables.append(f'{_KEY}="$(cat {path})"')
         words = "wardwave command acknowledge --bed BED --all --user YOU"
         return f"commands  {' '.join([*variables, words])}"
+
+    def _keep_health_apart(self, settings: Settings) -> None:
+        """Leave out the address for metrics, which is one process's: the second there would end at once."""
+        if settings.health_at is not None:
+            self._environment[_HEALTH_AT] = ""
+            self._say(f"health    {_HEALTH_AT} is left out: the demo's processes cannot share an address")
 
     def _start(self, name: str, arguments: list[str], folder: Path) -> None:
         self._children[name] = Child(name, arguments, self._environment, folder)

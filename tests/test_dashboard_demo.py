@@ -183,6 +183,17 @@ def test_the_demo_uses_the_key_that_is_set(monkeypatch: pytest.MonkeyPatch, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_children_do_not_share_the_address_for_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARDWAVE_HEALTH_AT", "127.0.0.1:9108")
+    said: list[str] = []
+    demo = Demo(DemoOptions(), said.append)
+    demo._keep_health_apart(load_settings())
+    assert said == ["health    WARDWAVE_HEALTH_AT is left out: the demo's processes cannot share an address"]
+    for name, value in demo._environment.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().health_at is None, "as a child reads it"
+
+
 def test_a_dead_child_is_said_with_its_last_lines(tmp_path: Path) -> None:
     child = Child("beds", ["simulate", "--beds", "nonsense"], {}, tmp_path)
     assert child.wait(60)
