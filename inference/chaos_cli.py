@@ -55,11 +55,13 @@ def run(args: argparse.Namespace) -> int:
     from contextlib import nullcontext
 
     from inference.chaos_broker import BrokerOptions
+    from inference.chaos_report import quiet_libraries, summary
     from inference.chaos_run import ChaosOptions, run_chaos
     from inference.chaos_ward import SIGNALS, WardOptions
     from inference.errors import ChaosError
     from ingest.settings import load_settings
 
+    quiet_libraries()
     if args.seconds < SHORT_S:
         raise ChaosError(f"--seconds {args.seconds}: a fault and what follows take {SHORT_S} s at least")
     if not 2 <= args.workers <= 4:
@@ -94,10 +96,5 @@ def run(args: argparse.Namespace) -> int:
         n_faults = sum(len(one.every_fault) for one in reports)
         if not seeds and args.until_faults is not None and n_faults < args.until_faults:
             seeds.append(seed + 1)
-    lost, doubled = (sum(len(getattr(one.verdict, name)) for one in reports) for name in ("lost", "doubled"))
-    longest = max((took for one in reports for took in one.takeovers_s), default=0.0)
-    print(
-        f"{n_faults} faults in {len(reports)} runs: lost {lost}, doubled {doubled}, "
-        f"takeover <= {longest:.1f} s"
-    )
+    print(summary(reports))
     return 0 if all(one.passed for one in reports) else 1

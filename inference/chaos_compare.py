@@ -6,7 +6,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from inference.chaos_said import NO_DATA, Said, Stored
+from inference.chaos_said import NO_DATA, Said, Step, Stored
 from inference.chaos_same import differs
 from inference.types import Alarm, AlarmState, Prediction, Vital
 
@@ -55,10 +55,10 @@ def compare(broken: Said, whole: Said, last: Set[str]) -> Verdict:
     _hold(verdict, broken.vitals.values(), whole.vitals.values())
     _hold(verdict, judged, expected)
     for alarm in expected:
-        if alarm.id in broken.alarms and broken.steps[alarm.id] != whole.steps[alarm.id]:
+        steps, others = (_unattended(one.steps[alarm.id]) for one in (broken, whole))
+        if alarm.id in broken.alarms and steps != others:
             verdict.different.append(
-                f"{alarm.id}: steps {sorted(map(str, broken.steps[alarm.id]))} / "
-                f"{sorted(map(str, whole.steps[alarm.id]))}"
+                f"{alarm.id}: steps {sorted(map(str, steps))} / {sorted(map(str, others))}"
             )
     verdict.lost += sorted(last - broken.alarms.keys())
     silences = [one for one in broken.alarms.values() if one.kind in RECEIVE_TIME and one.id not in last]
@@ -76,6 +76,11 @@ def compare(broken: Said, whole: Said, last: Set[str]) -> Verdict:
     if not whole.predictions or not expected:
         verdict.lost.append("the unbroken run itself said nothing: there is nothing to compare with")
     return verdict
+
+
+def _unattended(steps: Set[Step]) -> set[Step]:
+    """Steps that follow from the signal alone: staff are as fast as the faults let them be."""
+    return {step for step in steps if step[0] is not AlarmState.ACKNOWLEDGED}
 
 
 def compare_stored(verdict: Verdict, broken: Stored, whole: Stored, said: Said, *, strips: bool) -> None:

@@ -33,8 +33,10 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 def environment(settings: Settings) -> dict[str, str]:
     """Environment of a process with these topics, group and broker; the rest is this process's own."""
     topics = settings.topics.model_dump().items()
+    key = settings.commands.key
     return {
         **os.environ,
+        **({} if key is None else {"WARDWAVE_COMMANDS__KEY": key.get_secret_value()}),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         **{f"WARDWAVE_TOPICS__{name.upper()}": value for name, value in topics},

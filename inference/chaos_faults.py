@@ -178,6 +178,19 @@ class Faults:
                 self._strike(role, name)
             self._rest(self._length(self._options.rest_s))
 
+    def heal(self) -> None:
+        """End what is still done to the ward, where a strike was interrupted."""
+        if self._proxy is not None:
+            self._proxy.refuse(False)
+            self._proxy.stall(False)
+            self._proxy.delay(0.0)
+        for role in (WORKER, RECORDER, DEVICE):
+            for one in self._crew.of(role):
+                one.pause(False)
+        self._staff()
+        if not self._crew.of(RECORDER):
+            self._crew.start(RECORDER)
+
     def _draw(self) -> str:
         """Next card; those that need a second worker wait until there is one."""
         while True:

@@ -15,7 +15,16 @@ from kafka.errors import KafkaError
 
 from inference.chaos_said import NO_DATA
 from inference.status import INFER, RECORD, RUNNING
-from inference.types import Alarm, Prediction, PredictionBatch, Vital, VitalBatch, WorkerStatus
+from inference.types import (
+    Alarm,
+    Audit,
+    CommandOutcome,
+    Prediction,
+    PredictionBatch,
+    Vital,
+    VitalBatch,
+    WorkerStatus,
+)
 from ingest import kafka
 from ingest.settings import Settings
 
@@ -40,6 +49,8 @@ class Observer:
         self._heard: dict[str, list[float]] = defaultdict(list)
         self._statuses: dict[str, tuple[float, WorkerStatus]] = {}
         self._silent: set[str] = set()
+        self._alarms: dict[str, Alarm] = {}
+        self._answers: dict[tuple[str, int], CommandOutcome] = {}
         self._newest_s = time.monotonic()
         self._stopped = threading.Event()
         self._failure: Exception | None = None
@@ -55,7 +66,7 @@ class Observer:
 
     def _run(self) -> None:
         topics = self._settings.topics
-        names = (topics.predictions, topics.vitals, topics.alarms, topics.status)
+        names = (topics.predictions, topics.vitals, topics.alarms, topics.status, topics.audit)
         reader = kafka.consumer(
             self._settings, group_id=None, client_id=CLIENT, fetch_max_wait_ms=100, max_poll_records=2_000
         )
@@ -84,11 +95,22 @@ class Observer:
             alarm = msgspec.json.decode(value, type=Alarm)
             if alarm.kind == NO_DATA:
                 self._silent.add(alarm.id)
+            else:
+                self._note_alarm(alarm)
+        elif topic == topics.audit:
+            audit = msgspec.json.decode(value, type=Audit)
+            self._answers[audit.id, audit.partition] = audit.outcome
         else:
             for item in msgspec.json.decode(value, type=PredictionBatch | VitalBatch).items:
                 if self._is_new(item):
                     self._heard[item.bed].append(now_s)
                     self._newest_s = now_s
+
+    def _note_alarm(self, alarm: Alarm) -> None:
+        """Keep what stands, as readers do: the highest (raw offset, revision)."""
+        held = self._alarms.get(alarm.id)
+        if held is None or (alarm.raw_offset, alarm.revision) >= (held.raw_offset, held.revision):
+            self._alarms[alarm.id] = alarm
 
     def _is_new(self, item: Prediction | Vital) -> bool:
         """Whether it had not been said before; note it."""
@@ -133,6 +155,16 @@ class Observer:
         """Ids of all alarms of missing data so far."""
         with self._lock:
             return set(self._silent)
+
+    def alarms(self) -> list[Alarm]:
+        """Newest state of every alarm but those of missing data."""
+        with self._lock:
+            return list(self._alarms.values())
+
+    def answers(self) -> dict[tuple[str, int], CommandOutcome]:
+        """What became of each command, by id and partition."""
+        with self._lock:
+            return dict(self._answers)
 
     def holdings(self, role: str = INFER) -> dict[int, set[int]]:
         """Partitions of each process of a role that spoke lately, by process id."""

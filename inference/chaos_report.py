@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,25 @@ import msgspec
 
 from inference.chaos_compare import SHOWN, Verdict
 from inference.chaos_faults import Fault
+
+
+def quiet_libraries() -> None:
+    """Keep libraries out of a runner's log: lines are cut on purpose, and alembic names all its plugins."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def summary(reports: Sequence[Report]) -> str:
+    """One line over several runs."""
+    lost, doubled, different = (
+        sum(len(getattr(one.verdict, name)) for one in reports) for name in ("lost", "doubled", "different")
+    )
+    takeovers_s = [took for one in reports for took in one.takeovers_s]
+    longest = f"takeover <= {max(takeovers_s):.1f} s" if takeovers_s else "no takeover measured"
+    return (
+        f"{sum(len(one.every_fault) for one in reports)} faults in {len(reports)} runs: lost {lost}, "
+        f"doubled {doubled}, different {different}, {longest}"
+    )
 
 
 class Report(msgspec.Struct):

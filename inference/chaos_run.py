@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from kafka import TopicPartition
+from pydantic import SecretStr
 
 from inference.chaos_broker import BrokerOptions, Way, broker_of
 from inference.chaos_compare import compare, compare_stored
 from inference.chaos_crew import DEVICE, RECORDER, WORKER, Crew
+from inference.chaos_desk import compare_commands, read_answered
 from inference.chaos_faults import Fault, FaultOptions, Faults
 from inference.chaos_observer import Observer
 from inference.chaos_report import Report
 from inference.chaos_said import NO_DATA, read_said, read_stored
+from inference.chaos_staff import Staff
 from inference.chaos_ward import DEVICE as LABEL
 from inference.chaos_ward import Plan, WardOptions, make_plan
+from inference.commands import Command
 from inference.errors import ChaosError
 from inference.status import INFER, RECORD
 from ingest import kafka, version
 from ingest.publisher import Publisher
-from ingest.settings import KafkaSettings, Settings, Topics
+from ingest.settings import CommandSettings, KafkaSettings, Settings, Topics
 from ingest.types import NS_PER_S
 
 logger = logging.getLogger(__name__)
@@ -111,6 +116,7 @@ class Run:
         self._options = options
         self.database = folder / f"{name}.sqlite"
         self.plan_file = folder / "plan"
+        self.journal_file = folder / f"{name}.journal"
         logs = folder / f"{name}-logs"
         logs.mkdir(exist_ok=True)
         worker = ["infer", "--threads", "1", "--overload", "queue"]
@@ -119,7 +125,7 @@ class Run:
         commands = {
             WORKER: [*quiet, *worker],
             RECORDER: [*quiet, "record", "--url", f"sqlite:///{self.database}"],
-            DEVICE: [device, str(self.plan_file), str(folder / f"{name}.journal")],
+            DEVICE: [device, str(self.plan_file), str(self.journal_file)],
         }
         self.crew = Crew(settings, commands, logs)
         self.observer = observer or Observer(settings)
@@ -159,8 +165,8 @@ class Run:
             self.observer.check()
             time.sleep(0.1)
 
-    def settle(self, plan: Plan) -> None:
-        """Wait until every record has had its effect, then end all processes in good order."""
+    def read_through(self, plan: Plan) -> None:
+        """Wait until every record has had its effect."""
         last = last_silences(plan)
 
         def said_all() -> bool:
@@ -168,6 +174,10 @@ class Run:
             return quiet and last <= self.observer.silent()
 
         self.wait("all was said that there is to say", SETTLED_S, said_all)
+
+    def settle(self, plan: Plan) -> None:
+        """Wait until every record has had its effect, then end all processes in good order."""
+        self.read_through(plan)
         workers = self.crew.of(WORKER)
         for worker in workers:
             worker.tell_to_end()
@@ -222,15 +232,17 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
         for run in runs.values():
             kafka.ensure_topics(run.settings)
         struck, calm = runs["chaos"], runs["calm"]
-        plan, faults, silences = _under_faults(struck, options, way)
+        plan, faults, silences, commands = _under_faults(struck, options, way)
         load = os.getloadavg()[0]
         logger.info("%d faults; now the same ward unbroken", len(faults))
-        _unbroken(calm, plan, options.workers)
+        _unbroken(calm, plan, commands, options)
         said, whole = read_said(struck.settings), read_said(calm.settings)
         verdict = compare(said, whole, last_silences(plan))
         streams = sorted(plan.ends_ns)
         stored = [read_stored(run.database, streams) for run in (struck, calm)]
         compare_stored(verdict, stored[0], stored[1], said, strips=options.strips)
+        answered = [read_answered(run.settings) for run in (struck, calm)]
+        compare_commands(verdict, commands, answered[0], answered[1], said, options.partitions)
         n_raw = _n_raw(struck.settings)
     return Report(
         seed=options.seed,
@@ -250,8 +262,16 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
     )
 
 
-def _under_faults(run: Run, options: ChaosOptions, way: Way) -> tuple[Plan, list[Fault], dict[str, float]]:
-    """Play the plan while everything is struck; return it with the faults and each bed's longest silence."""
+def _under_faults(
+    run: Run, options: ChaosOptions, way: Way
+) -> tuple[Plan, list[Fault], dict[str, float], list[Command]]:
+    """Play the plan while everything is struck and staff command.
+
+    Returns
+    -------
+    plan, faults, silences, commands
+        What was sent, what was done to it, each bed's longest silence (s), what staff commanded.
+    """
     kafka_settings, seconds = run.settings.kafka, options.ward.seconds
     with run.running(options.workers):
         start_ns = time.time_ns() + round((LEAD_S + MAKING * seconds) * NS_PER_S)
@@ -278,20 +298,26 @@ def _under_faults(run: Run, options: ChaosOptions, way: Way) -> tuple[Plan, list
                 way.restart,
             ),
         )
-        faults.run(began_s + left_s)
-        run.wait("the devices have sent everything", SETTLED_S, lambda: run.crew.device_done)
+        with Staff(run.settings, run.observer, plan.beds, options.seed) as staff:
+            faults.run(began_s + left_s)
+            run.wait("the devices have sent everything", SETTLED_S, lambda: run.crew.device_done)
+            staff.finish()
         silences = run.observer.longest_silences_s(began_s, time.monotonic())
         run.settle(plan)
-    return plan, faults.done, {bed: round(silence, 1) for bed, silence in sorted(silences.items())}
+    shown = {bed: round(silence, 1) for bed, silence in sorted(silences.items())}
+    return plan, faults.done, shown, staff.sent
 
 
-def _unbroken(run: Run, plan: Plan, n_workers: int) -> None:
-    """Give the same bytes to workers that nothing happens to, as fast as they take them."""
-    with run.running(n_workers):
+def _unbroken(run: Run, plan: Plan, commands: Sequence[Command], options: ChaosOptions) -> None:
+    """Give the same bytes, then the same commands, to workers that nothing happens to."""
+    with run.running(options.workers):
         with Publisher(run.settings, device=LABEL) as publisher:
             for second in plan.seconds:
                 for one in second:
                     publisher.send_raw(one.bed.encode(), one.value)
+        run.read_through(plan)
+        with Staff(run.settings, run.observer, plan.beds, options.seed, idle=True) as staff:
+            staff.give(commands)
         run.settle(plan)
 
 
@@ -304,4 +330,5 @@ def settings_of(options: ChaosOptions, address: KafkaSettings, mark: str, **othe
     """Give a run its own topics and group."""
     names = {name: f"{mark}.{name}" for name in Topics.model_fields}
     own = {"group_id": mark, "partitions": options.partitions, **others}
-    return Settings(kafka=address.model_copy(update=own), topics=Topics(**names))
+    key = CommandSettings(key=SecretStr(secrets.token_hex(32)))
+    return Settings(kafka=address.model_copy(update=own), topics=Topics(**names), commands=key)

@@ -94,19 +94,26 @@ def read_said(settings: Settings) -> Said:
         They could not be read in time.
     """
     topics, said = settings.topics, Said()
-    for value in _records(settings, topics.predictions):
+    for value in records(settings, topics.predictions):
         for prediction in msgspec.json.decode(value, type=PredictionBatch).items:
             said.note_prediction(prediction)
-    for value in _records(settings, topics.vitals):
+    for value in records(settings, topics.vitals):
         for vital in msgspec.json.decode(value, type=VitalBatch).items:
             said.note_vital(vital)
-    for value in _records(settings, topics.alarms):
+    for value in records(settings, topics.alarms):
         said.note_alarm(msgspec.json.decode(value, type=Alarm))
-    said.dead_letters = sum(1 for _ in _records(settings, topics.dead_letters))
+    said.dead_letters = sum(1 for _ in records(settings, topics.dead_letters))
     return said
 
 
-def _records(settings: Settings, topic: str) -> Iterator[bytes]:
+def records(settings: Settings, topic: str) -> Iterator[bytes]:
+    """Values of all records of a topic, each partition's in their order.
+
+    Raises
+    ------
+    ChaosError
+        They could not be read in time.
+    """
     parts = [TopicPartition(topic, number) for number in range(settings.kafka.partitions)]
     ends = kafka.end_offsets(settings, parts)
     reader: KafkaConsumer = kafka.consumer(settings, group_id=None, client_id=CLIENT)

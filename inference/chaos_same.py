@@ -18,6 +18,9 @@ TIME_NS: Final = 1_000
 PLACES: Final = frozenset({"raw_offset", "revision"})
 """Where an item stands in the raw topic, which holds what was sent twice twice."""
 
+BY_STAFF: Final = frozenset({"acknowledged_by", "acknowledged_ns"})
+"""What staff do to an alarm, compared by itself (:mod:`inference.chaos_desk`)."""
+
 BY_CLOCK: Final = frozenset({"emitted_ns", "escalated_ns", "audio_paused_until_ns", "delay"})
 """What an alarm takes from the clock of the worker that says it."""
 
@@ -27,7 +30,7 @@ Plain = dict[str, "Plain"] | list["Plain"] | str | float | int | bool | None
 def differs(one: Prediction | Vital | Alarm, other: Prediction | Vital | Alarm) -> str:
     """Say in which fields two items of one id differ; empty where they say the same."""
     left, right = msgspec.to_builtins(one), msgspec.to_builtins(other)
-    left_out = PLACES | BY_CLOCK
+    left_out = PLACES | BY_CLOCK | BY_STAFF
     names = [
         name
         for name in sorted(left.keys() | right.keys())

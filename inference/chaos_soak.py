@@ -19,6 +19,7 @@ import msgspec
 
 from inference.chaos_broker import BrokerOptions, broker_of
 from inference.chaos_crew import DEVICE, RECORDER
+from inference.chaos_device import Journal
 from inference.chaos_faults import FaultOptions, Faults
 from inference.chaos_gauge import Sampler
 from inference.chaos_observer import Observer
@@ -174,21 +175,51 @@ def run_soak(options: SoakOptions, folder: Path, out: Path | None = None) -> Soa
             )  # fmt: skip
             report.every_fault = faults.done
             with Sampler(run.crew, report, options.every_s, out):
-                try:
-                    _strike(run, faults, spec)
-                except ChaosError as error:
-                    logger.error("%s", error)
-                    report.failures.append(str(error))
+                played_s = _strike_through(run, faults, spec, report)
             _end(run, report)
         report.ended_alone = run.crew.ended_alone
         report.load_at_end = os.getloadavg()[0]
         report.said_seconds = sum(observer.seconds.counts().values())
-        report.lost = observer.seconds.lost(spec)
+        report.lost = observer.seconds.lost(msgspec.structs.replace(spec, seconds=played_s))
         report.doubled = observer.seconds.doubled
         report.lost_stored = _lost_stored(run.database, observer.seconds)
     if out is not None:
         report.write(out)
     return report
+
+
+def _strike_through(run: Run, faults: Faults, spec: TapeSpec, report: SoakReport) -> int:
+    """Strike until the tapes end, it fails, or someone interrupts; return the seconds to be judged."""
+    try:
+        _strike(run, faults, spec)
+    except ChaosError as error:
+        logger.error("%s", error)
+        report.failures.append(str(error))
+    except KeyboardInterrupt:
+        played_s = _let_go_on(run, faults)
+        report.failures.append(f"interrupted after {played_s} s of {spec.seconds} s; judged up to there")
+        return played_s
+    return spec.seconds
+
+
+def _let_go_on(run: Run, faults: Faults) -> int:
+    """End devices and faults, let what was sent be read and said; return how many seconds that was."""
+    for device in run.crew.of(DEVICE):
+        device.kill()
+    faults.heal()
+    try:
+        run.wait("all was read and said", SETTLED_S, lambda: _is_through(run))
+    except (ChaosError, KeyboardInterrupt) as error:
+        logger.error("what was sent last was not waited for: %s", error)
+    return Journal(run.journal_file).read()
+
+
+def _is_through(run: Run) -> bool:
+    return (
+        run.observer.quiet_s() > QUIET_S
+        and run.observer.behind(INFER) == 0
+        and run.observer.behind(RECORD) == 0
+    )
 
 
 def _strike(run: Run, faults: Faults, spec: TapeSpec) -> None:
@@ -200,15 +231,7 @@ def _strike(run: Run, faults: Faults, spec: TapeSpec) -> None:
     left_s = spec.start_ns / NS_PER_S + spec.seconds - time.time() - CALM_S
     faults.run(time.monotonic() + left_s)
     run.wait("the devices have sent everything", AGAIN_S, lambda: run.crew.device_done)
-    run.wait(
-        "all was read and said",
-        SETTLED_S,
-        lambda: (
-            run.observer.quiet_s() > QUIET_S
-            and run.observer.behind(INFER) == 0
-            and run.observer.behind(RECORD) == 0
-        ),
-    )
+    run.wait("all was read and said", SETTLED_S, lambda: _is_through(run))
 
 
 def _end(run: Run, report: SoakReport) -> None:

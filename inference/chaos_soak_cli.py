@@ -34,9 +34,11 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
     from contextlib import nullcontext
 
+    from inference.chaos_report import quiet_libraries
     from inference.chaos_soak import SoakOptions, run_soak
     from inference.errors import ChaosError
 
+    quiet_libraries()
     seconds = round(args.minutes * 60)
     if seconds < SHORTEST_S:
         raise ChaosError(f"--minutes {args.minutes:g}: give {SHORTEST_S / 60:g} at least")

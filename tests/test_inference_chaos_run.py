@@ -17,3 +17,4 @@ def test_a_ward_that_is_struck_again_and_again_says_what_an_unbroken_one_says(tm
     assert report.every_fault
     assert report.verdict.counts["predictions"] >= 40
     assert report.verdict.counts["alarms"] >= 1
+    assert report.verdict.counts["answers"] >= report.verdict.counts["commands"] >= 3

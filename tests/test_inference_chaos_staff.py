@@ -1,0 +1,210 @@
+"""What the chaos runner calls wrong with staff's commands, and a soak that is interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from inference import commands
+from inference.alarm_spec import ADULT
+from inference.chaos_compare import Verdict
+from inference.chaos_desk import Answered, compare_commands
+from inference.chaos_faults import Fault
+from inference.chaos_report import Report, summary
+from inference.chaos_said import Said
+from inference.chaos_soak import _strike_through
+from inference.chaos_soak_report import SoakReport
+from inference.chaos_staff import USER, duties, places
+from inference.chaos_tapes import TapeSpec
+from inference.commands import Acknowledge, Action, Command, PauseAudio, Transfer, new_command
+from inference.types import Alarm, AlarmState, Audit, Bed, CommandOutcome, Delay, Priority
+from ingest.kafka import partition_for
+from ingest.types import NS_PER_S
+
+T0 = 1_790_000_000 * NS_PER_S
+N = 4
+ALARM = f"bed-01:ecg:vf:{T0}"
+APPLIED, REFUSED = CommandOutcome.APPLIED, CommandOutcome.REFUSED
+
+
+def alarm(state: AlarmState, by: str | None) -> Alarm:
+    return Alarm(
+        id=ALARM,
+        bed="bed-01",
+        signal="ecg",
+        kind="vf",
+        priority=Priority.HIGH,
+        state=state,
+        message="vf",
+        onset_ns=T0,
+        raised_ns=T0,
+        emitted_ns=T0,
+        ended_ns=None,
+        value=None,
+        limit=None,
+        unit=None,
+        delay=Delay(0.0, 0.0, 0.0),
+        raw_offset=1,
+        revision=1,
+        acknowledged_by=by,
+    )
+
+
+def bed(revision: int = 1, emitted_ns: int = T0, **changes: object) -> Bed:
+    plain = Bed(
+        "bed-91", "ward", None, True, T0, ADULT, False, None, None, None, None, [], revision, emitted_ns
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+def command(action: Action, at: str | None = "bed-01") -> Command:
+    return new_command(USER, action, bed=at, ward=None if at else "ward")
+
+
+PAUSE, WARD, ACK = command(PauseAudio()), command(PauseAudio(), None), command(Acknowledge([ALARM]))
+MOVE = command(Transfer("bed-92"), "bed-91")
+SENT = [PAUSE, WARD, ACK, MOVE]
+
+
+def answered(
+    *more: Audit,
+    without: str = "",
+    outcomes: dict[str, CommandOutcome] | None = None,
+    beds: tuple[Bed, ...] = (),
+) -> Answered:
+    """Answers to all commands, but to one, and some more."""
+    found = Answered()
+    ids = [
+        one
+        for sent in SENT
+        for one in places(
+            sent, {(MOVE.id, home("bed-91")): APPLIED, (f"{MOVE.id}/admit", home("bed-92")): APPLIED}, N
+        )
+    ]
+    for id_, partition in sorted(ids):
+        if id_ != without:
+            found.audits[id_, partition].append(audit(id_, partition, (outcomes or {}).get(id_, APPLIED)))
+    for one in more:
+        found.audits[one.id, one.partition].append(one)
+    for one in beds or (bed(),):
+        found.note_bed(one)
+    return found
+
+
+def home(label: str) -> int:
+    return partition_for(label, N)
+
+
+def audit(id_: str, partition: int, outcome: CommandOutcome = APPLIED, applied_ns: int = T0) -> Audit:
+    return Audit(id_, partition, "bed-01", None, USER, "x", T0, applied_ns, outcome, "why", [])
+
+
+def judged(
+    broken: Answered,
+    whole: Answered | None = None,
+    state: AlarmState = AlarmState.ENDED,
+    by: str | None = USER,
+) -> Verdict:
+    said, verdict = Said(), Verdict()
+    said.note_alarm(alarm(state, by))
+    compare_commands(verdict, SENT, broken, answered() if whole is None else whole, said, N)
+    return verdict
+
+
+def wrong(verdict: Verdict) -> list[str]:
+    return [name for name in ("lost", "doubled", "different") if getattr(verdict, name)]
+
+
+def test_commands_that_were_all_answered_alike_pass() -> None:
+    found = judged(answered())
+    assert found.passed
+    assert found.counts["commands"] == 4
+    assert found.counts["answers"] == 1 + N + 1 + 3
+
+
+def test_the_same_answer_again_is_no_fault_and_is_counted() -> None:
+    found = judged(answered(audit(PAUSE.id, home("bed-01"))))
+    assert found.passed
+    assert found.counts["answers_again"] == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: judged(answered(without=PAUSE.id)), "lost"),
+        (lambda: judged(answered(without=f"{MOVE.id}/discharge")), "lost"),
+        (lambda: judged(answered(without=ACK.id)), "lost"),
+        (lambda: judged(answered(audit("nobody", 0))), "doubled"),
+        (lambda: judged(answered(audit(PAUSE.id, home("bed-01"), applied_ns=T0 + 1))), "doubled"),
+        (lambda: judged(answered(audit(PAUSE.id, home("bed-01"), REFUSED))), "doubled"),
+        (lambda: judged(answered(outcomes={WARD.id: REFUSED})), "different"),
+        (lambda: judged(answered(beds=(bed(profile="neonatal"),))), "different"),
+        (lambda: judged(answered(beds=(bed(admitted_ns=None),))), "different"),
+        (lambda: judged(answered(), state=AlarmState.LATCHED), "different"),
+        (lambda: judged(answered(), by=None), "different"),
+        (lambda: judged(answered(outcomes={ACK.id: REFUSED}), state=AlarmState.ACTIVE, by=None), "different"),
+    ],
+    ids=[
+        "a command is not answered",
+        "a transfer stops half-way",
+        "an acknowledgement is not answered",
+        "an answer to what nobody commanded",
+        "a record that was sent twice was applied twice",
+        "applied and refused",
+        "refused though an unbroken ward applied it",
+        "another profile",
+        "nobody is admitted",
+        "an acknowledged alarm stands again",
+        "who acknowledged it is forgotten",
+        "refused though it stands",
+    ],
+)
+def test_what_is_wrong_with_commands_is_called_by_its_name(make: Callable[[], Verdict], what: str) -> None:
+    assert wrong(make()) == [what]
+
+
+def test_an_acknowledgement_that_came_too_late_is_rightly_refused() -> None:
+    assert judged(answered(outcomes={ACK.id: REFUSED}), by=None).passed
+
+
+def test_times_and_how_often_a_bed_was_said_to_be_set_do_not_count() -> None:
+    later = bed(revision=7, emitted_ns=T0 + 5, admitted_ns=T0 + 9)
+    assert judged(answered(beds=(bed(profile="neonatal"), later))).passed
+
+
+def test_every_duty_is_a_command_that_a_worker_takes() -> None:
+    for at, action in islice(duties(["bed-01", "bed-02"]), 40):
+        commands.check(command(action, at))
+
+
+def test_of_runs_without_a_takeover_none_is_told() -> None:
+    fault = Fault("link.drop", "of 3 connections", 1.0)
+    report = Report(3, "abc", "embedded broker", 60, 1.0, 2, [], 60, 5, 0, {}, [], [fault], Verdict())
+    assert summary([report]).endswith("no takeover measured")
+    fault.takeover_s = 9.04
+    assert summary([report]).endswith("takeover <= 9.0 s")
+
+
+def test_an_interrupted_soak_is_healed_and_judged_up_to_there(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("42")
+    healed = []
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    run = SimpleNamespace(
+        wait=lambda what, most_s, condition: None,
+        crew=SimpleNamespace(of=lambda role: []),
+        journal_file=tmp_path / "journal",
+    )
+    faults = SimpleNamespace(run=interrupt, heal=lambda: healed.append(True))
+    report = SoakReport(1, 2, 600, "abc")
+    assert _strike_through(run, faults, TapeSpec(T0, 600, 1), report) == 42
+    assert healed
+    assert report.failures == ["interrupted after 42 s of 600 s; judged up to there"]
+    assert not report.passed
