@@ -99,7 +99,7 @@ def work(task: Task, out: IO[bytes]) -> None:
         from inference.sound_models import load_sounds
 
         torch.set_num_threads(1)
-        listeners = load_sounds(task.models.lung, task.models.heart, torch.device("cpu"))
+        listeners |= load_sounds(task.models.lung, task.models.heart, torch.device("cpu"))
     seizures = None
     if any(signal.kind is SignalKind.EEG for signal in signals):
         import torch

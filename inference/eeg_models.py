@@ -7,13 +7,13 @@ from typing import Final
 import torch
 
 from inference.cli import NO_MODEL
+from inference.fallback import SteadyEeg
 from models import cards
-from models.eeg import EegModel
 
 SHIPPED: Final = "eeg-seizure-1"
 
 
-def load_eeg(name: str | None, device: torch.device) -> EegModel | None:
+def load_eeg(name: str | None, device: torch.device) -> SteadyEeg | None:
     """Load the network that is asked for.
 
     Parameters
@@ -29,4 +29,4 @@ def load_eeg(name: str | None, device: torch.device) -> EegModel | None:
         A model that was named is not there, or is no model of seizures.
     """
     wanted = name or (SHIPPED if SHIPPED in cards.shipped() else NO_MODEL)
-    return None if wanted == NO_MODEL else EegModel.load(wanted, device)
+    return None if wanted == NO_MODEL else SteadyEeg.on(wanted, device)

@@ -7,14 +7,14 @@ from typing import Final
 import torch
 
 from inference.cli import NO_MODEL
+from inference.fallback import SteadySounds
 from ingest.types import SignalKind
 from models import cards
-from models.sounds import SoundModel
 
 SHIPPED: Final = {SignalKind.LUNG_SOUND: "lung-sounds-1", SignalKind.HEART_SOUND: "heart-sounds-1"}
 
 
-def load_sounds(lung: str | None, heart: str | None, device: torch.device) -> dict[SignalKind, SoundModel]:
+def load_sounds(lung: str | None, heart: str | None, device: torch.device) -> dict[SignalKind, SteadySounds]:
     """Load the networks that are asked for.
 
     Parameters
@@ -35,4 +35,4 @@ def load_sounds(lung: str | None, heart: str | None, device: torch.device) -> di
         kind: name or (SHIPPED[kind] if SHIPPED[kind] in shipped else NO_MODEL)
         for kind, name in wanted.items()
     }
-    return {kind: SoundModel.load(name, device) for kind, name in names.items() if name != NO_MODEL}
+    return {kind: SteadySounds.on(name, device) for kind, name in names.items() if name != NO_MODEL}

@@ -65,6 +65,28 @@ class EegState:
     events: IntArray
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the network's arithmetic gives of one more step of several beds.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (B, F, W)
+        Of the window that ends with it.
+    looked : ndarray of float32, shape (B, C, 1)
+        How much each channel was looked at.
+    asked : ndarray of float32, shape (B,)
+        Probability of a seizure ``behind`` steps before it.
+    steps : ndarray of float32, shape (B, W)
+        The same of each step of the window.
+    """
+
+    features: FloatArray
+    looked: FloatArray
+    asked: FloatArray
+    steps: FloatArray
+
+
 class EegModel:
     """A model of seizures, ready to predict.
 
@@ -96,6 +118,24 @@ class EegModel:
     def load(cls, name_or_path: str | Path, device: str | torch.device = "cpu") -> EegModel:
         """Load by a shipped name or a path, as :func:`models.store.load` does, with its errors."""
         return cls(*store.load(name_or_path, device))
+
+    def see(self, x_BCN: FloatArray, features_BFW: FloatArray) -> Seen:
+        """The network's arithmetic on the next step of several beds; nothing is kept here.
+
+        Parameters
+        ----------
+        x_BCN : ndarray of float32, shape (B, C, N)
+            Scaled samples of the step with the context before them.
+        features_BFW : ndarray of float32, shape (B, F, W)
+            Features of the window before.
+        """
+        device = self.front_end.join.weight.device
+        with torch.inference_mode():
+            made, looked = encode(self.front_end, torch.from_numpy(x_BCN).to(device))
+            features = np.concatenate([features_BFW[:, :, 1:], made.cpu().numpy()], axis=2)
+            asked, _, steps = window_outputs(self.network, torch.from_numpy(features).to(device), self.behind)
+            said = (tensor.cpu().numpy() for tensor in (looked, asked.sigmoid(), steps.sigmoid()))
+            return Seen(features, *said)
 
     def watch(self, n_beds: int = 1) -> EegWatch:
         """What holds the state of beds."""
@@ -178,19 +218,13 @@ class EegWatch:
             )
         with_before = np.concatenate([self._before[beds], self._scale.push(beds, x_BCN)], axis=2)
         self._before[beds] = with_before[:, :, model.samples :]
-        device = model.front_end.join.weight.device
-        with torch.inference_mode():
-            made, looked = encode(model.front_end, torch.from_numpy(with_before).to(device))
-            features = np.concatenate([self._features[beds, :, 1:], made.cpu().numpy()], axis=2)
-            asked, _, steps = window_outputs(
-                model.network, torch.from_numpy(features).to(device), model.behind
-            )
-        self._features[beds] = features
-        weights = np.concatenate([self._weights[beds, :, 1:], looked.cpu().numpy()], axis=2)
+        seen = model.see(with_before, self._features[beds])
+        self._features[beds] = seen.features
+        weights = np.concatenate([self._weights[beds, :, 1:], seen.looked], axis=2)
         # A step has a signal where some channel was looked at.
         there = np.concatenate([self._there[beds, 1:], np.any(weights[:, :, -1:], axis=1)], axis=1)
         self._weights[beds], self._there[beds] = weights, there
-        course = np.where(there, steps.sigmoid().cpu().numpy(), np.nan).astype(np.float32)
+        course = np.where(there, seen.steps, np.nan).astype(np.float32)
         known = there[:, -1 - model.behind]
-        probability = np.where(known, asked.sigmoid().cpu().numpy(), np.nan).astype(np.float32)
+        probability = np.where(known, seen.asked, np.nan).astype(np.float32)
         return SeenSecond(probability, course, weights[:, :, 0], self._events.push(beds, probability))

@@ -24,8 +24,8 @@ SECONDS = 70
 
 
 @contextmanager
-def working(settings: Settings, predictor: object) -> Iterator[Worker]:
-    worker = Worker(settings, predictor, WorkerOptions(), eeg=Loud())  # type: ignore[arg-type]
+def working(settings: Settings, predictor: object, network: Loud | None) -> Iterator[Worker]:
+    worker = Worker(settings, predictor, WorkerOptions(), eeg=network)  # type: ignore[arg-type]
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop.is_set,))
     thread.start()
@@ -73,10 +73,10 @@ def test_eegs_go_through_the_broker_to_trends_and_alarms_and_from_one_worker_to_
     )  # fmt: skip
     topics, producer = kafka.topics, clients.producer(kafka)
     with Publisher(kafka, device="amp") as publisher:
-        with working(kafka, plain_predictor):
+        with working(kafka, plain_predictor, Loud()):
             send(publisher, 0, 30)
             read_all(kafka, topics.vitals, lambda got: len(numbers(got, "bed-01")) >= 28)
-        with working(kafka, plain_predictor):
+        with working(kafka, plain_predictor, Loud()):
             send(publisher, 30, SECONDS)
             producer.send(topics.raw, slow, key=b"bed-03", headers=wire.headers(wire.AVRO))
             producer.flush()
@@ -136,7 +136,7 @@ def test_channels_rates_units_and_names_may_change_in_mid_stream(
         start_ns=start_ns, seq=0, samples=np.zeros((256, 2), np.int16), gain=10.0, baseline=0,
     ).replace(b"Pz", b"Cz")  # fmt: skip
     topics, producer = kafka.topics, clients.producer(kafka)
-    with Publisher(kafka, device="amp") as publisher, working(kafka, plain_predictor):
+    with Publisher(kafka, device="amp") as publisher, working(kafka, plain_predictor, Loud()):
         producer.send(topics.raw, twice, key=b"bed-02", headers=wire.headers(wire.AVRO))
         for begin, end, columns, times, unit, gain in parts:
             for second in range(begin, end):
@@ -170,6 +170,45 @@ def test_channels_rates_units_and_names_may_change_in_mid_stream(
     detail = msgspec.json.decode(letter, type=DeadLetter)
     assert detail.reason == "invalid_field"
     assert "Cz" in detail.detail
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_network_that_came_back_ends_its_alarm_and_looks_for_seizures(
+    kafka: Settings, plain_predictor: object
+) -> None:
+    """As ``wardwave infer`` does it: the worker without ends, the one with it goes on from its state."""
+    start_ns = time.time_ns() - 100 * NS_PER_S
+    steps = np.rint(10 * np.clip(loud(40, (15, 35)), -3000, 3000)).astype(np.int16)
+
+    def send(publisher: Publisher, begin: int, end: int) -> None:
+        for second in range(begin, end):
+            publisher.publish(
+                bed="bed-01", kind="eeg", channels=CHANNELS, unit="uV", fs_hz=256.0, gain=10.0, baseline=0,
+                start_ns=start_ns + second * NS_PER_S, samples=steps[second * 256 : (second + 1) * 256],
+            )  # fmt: skip
+        publisher.flush(30.0)
+
+    def steps_of(found: list[bytes], kind: str) -> list[str]:
+        return [one.state.value for one in alarms(found) if one.kind == kind]
+
+    topic = kafka.topics.alarms
+    with Publisher(kafka, device="amp") as publisher:
+        with working(kafka, plain_predictor, None):
+            send(publisher, 0, 10)
+            read_all(kafka, topic, lambda got: "active" in steps_of(got, "model_unavailable"))
+        with working(kafka, plain_predictor, Loud()):
+            send(publisher, 10, 40)
+            rung = read_all(
+                kafka,
+                topic,
+                lambda got: (
+                    "ended" in steps_of(got, "model_unavailable") and "active" in steps_of(got, "seizure")
+                ),
+            )
+    lacking = [one for one in alarms(rung) if one.kind == "model_unavailable"]
+    assert [one.state.value for one in lacking] == ["active", "ended"]
+    assert len({one.id for one in lacking}) == 1
 
 
 def ids(vitals: list[Vital]) -> set[str]:
