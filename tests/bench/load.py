@@ -36,11 +36,16 @@ class Record:
     headers: list[tuple[str, bytes]]
 
 
-def heart(bpm: float, seed: int) -> np.ndarray:
-    """Beats, wander and noise, int16 at 1000/mV, (LOOP_S * FS, 2)."""
+STANDSTILL_S = (15.0, 22.0)
+"""In these seconds of the loop the last sort of hearts stands still."""
+
+
+def heart(bpm: float, seed: int, still_s: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """Beats (but for a standstill), wander and noise, int16 at 1000/mV, (LOOP_S * FS, 2)."""
     seconds = np.arange(LOOP_S * FS) / FS
     line = np.random.default_rng(seed).normal(0, 0.02, len(seconds)) + 0.1 * np.sin(0.4 * np.pi * seconds)
-    for beat_s in np.arange(0.3, LOOP_S, 60 / bpm):
+    beats_s = np.arange(0.3, LOOP_S, 60 / bpm)
+    for beat_s in beats_s[(beats_s < still_s[0]) | (beats_s > still_s[1])]:
         for at_s, width_s, height in (
             (-0.17, 0.03, 0.12),
             (0, 0.012, 1.1),
@@ -77,7 +82,7 @@ class Beds:
         self.names = [f"bed-{n:04d}" for n in range(n_beds)]
         self.cuts = np.linspace(0, FS, n_chunks + 1).round().astype(int).tolist()
         self.n_chunks = n_chunks
-        lines = [heart(60 + 3 * n, n) for n in range(20)]
+        lines = [heart(60 + 3 * n, n) for n in range(19)] + [heart(75, 19, STANDSTILL_S)]
         self._heads = [_parts(name, lines[0][:1])[0] for name in self.names]
         self._rests = [
             [

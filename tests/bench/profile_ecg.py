@@ -27,8 +27,9 @@ from load import FS, LOOP_S, Record, heart
 
 from inference.beat_predictor import BeatPredictor
 from inference.bedside import Bedside
-from inference.cli import DEFAULT_BEATS, DEFAULT_MODEL
+from inference.cli import AUTO, BACKENDS, DEFAULT_BEATS, DEFAULT_MODEL
 from inference.intake import Partition, Taken, take_all
+from inference.openvino_lane import compiler_for
 from inference.predictor import Predictor
 from inference.publish import Outputs
 from ingest import wire
@@ -47,7 +48,11 @@ STAGES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "gather windows": (("bank.py", "gather"),),
     "network": (("predictor.py", "__call__"), ("feature_reader.py", "_keep"), ("feature_reader.py", "_tell")),
     "beats of windows": (("found_beats.py", "find_beats"),),
-    "beat network": (("beat_predictor.py", "features"), ("beat_predictor.py", "both_labels")),
+    "beat network": (
+        ("beat_predictor.py", "shapes"),
+        ("beat_predictor.py", "keep"),
+        ("beat_predictor.py", "both_labels"),
+    ),
     "beat rows": (("beat_line.py", "remember"),),
     "rules, alarms": (
         ("monitor.py", "_evidence"),
@@ -192,19 +197,23 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, nargs="+", default=[1, 4], help="a second and bed")
     parser.add_argument("--polls", type=int, default=25, help="a second; `wardwave infer` does 25 at most")
     parser.add_argument("--keep-features", action="store_true", help="as of `wardwave infer`")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="as of `wardwave infer`")
+    parser.add_argument("--backend", choices=BACKENDS, default=AUTO, help="the same")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    compiler = compiler_for(args.backend, torch.device("cpu"))
     predictor, classes = (
-        Predictor(DEFAULT_MODEL, "cpu", running=args.keep_features),
-        BeatPredictor(DEFAULT_BEATS, "cpu"),
+        Predictor(args.model, "cpu", running=args.keep_features, compiler=compiler),
+        BeatPredictor(DEFAULT_BEATS, "cpu", compiler=compiler),
     )
     rows = []
     for beds in args.beds:
         for chunks in args.chunks:
             stages = profile(Load(beds, chunks, args.polls), predictor, classes)
             figures = {name: round(value, 1) for name, value in stages.items()}
-            known = {"beds": beds, "chunks_a_second": chunks, "polls": args.polls}
+            known = {"model": args.model, "backend": compiler.name if compiler else "torch"}
+            known |= {"beds": beds, "chunks_a_second": chunks, "polls": args.polls}
             rows.append({**known, "load": round(os.getloadavg()[0], 1), **figures})
             sys.stdout.write(f"{json.dumps(rows[-1])}\n")
             sys.stdout.flush()

@@ -1,13 +1,15 @@
 """The whole path on this machine: load → broker → ``wardwave infer`` → topics, from 10 to 2,000 beds.
 
-Wall-clock figures go to ``extra_info`` of the benchmark's JSON and to the terminal; no time is asserted,
-only that no chunk was lost.
+``WARDWAVE_BENCH_WORKERS`` processes share the beds (1). One bed in twenty stands still for seven seconds of
+thirty, so that alarms are raised. Wall-clock figures go to ``extra_info`` of the benchmark's JSON and to the
+terminal; no time is asserted, only that no chunk was lost.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,79 +19,71 @@ from typing import Any
 
 import pytest
 
-from ingest import kafka
 from ingest.broker import EmbeddedBroker
-from ingest.settings import KafkaSettings, Settings
+from tests.bench.through_broker import joined, load_command, prepared, start_worker
 
-PARTITIONS = 64
 LENGTH_S = int(os.environ.get("WARDWAVE_BENCH_S", "30"))
 BEDS = [int(beds) for beds in os.environ.get("WARDWAVE_BENCH_BEDS", "10,100,500,1000,1500,2000").split(",")]
+WORKERS = int(os.environ.get("WARDWAVE_BENCH_WORKERS", "1"))
+OPTIONS = shlex.split(os.environ.get("WARDWAVE_BENCH_INFER", ""))
+"""Further options of ``wardwave infer``."""
+
 HERE = Path(__file__).resolve().parent
 
 
-def _wait_for(path: Path, chunks: int, worker: subprocess.Popen[bytes], limit_s: float) -> dict[str, Any]:
+def figures_of(
+    paths: list[Path], chunks: int, workers: list[subprocess.Popen[bytes]], limit_s: float
+) -> list[dict[str, Any]]:
+    """What the workers wrote of themselves once they have read all chunks, or when the time is up."""
     deadline = time.monotonic() + limit_s
-    figures: dict[str, Any] = {}
-    while time.monotonic() < deadline and worker.poll() is None:
-        if path.exists():
-            figures = json.loads(path.read_text())
-            if figures.get("chunks_in", 0) >= chunks:
-                break
+    while True:
+        figures = [json.loads(path.read_text()) for path in paths]
+        done = sum(one["chunks_in"] for one in figures) >= chunks
+        if done or time.monotonic() > deadline or any(worker.poll() is not None for worker in workers):
+            return figures
         time.sleep(0.2)
-    return figures
-
-
-def _joined(path: Path, worker: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert worker.poll() is None, "the worker died at start"
-        assert time.monotonic() < deadline, "the worker did not start within 60 s"
-        time.sleep(0.2)
-    # The stats file is there before the group's first join is over.
-    time.sleep(8)
 
 
 @pytest.mark.parametrize("beds", BEDS)
 def test_whole_path(benchmark: Any, tmp_path: Path, beds: int) -> None:
-    stats = tmp_path / "stats.json"
+    paths = [tmp_path / f"stats-{nth}.json" for nth in range(WORKERS)]
     with EmbeddedBroker(max_memory_bytes=6_000_000_000) as broker:
-        settings = Settings(
-            kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers, partitions=PARTITIONS)
-        )
-        kafka.ensure_topics(settings)
-        environment = {**os.environ, "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers}
-        command = [sys.executable, "-m", "wardwave", "--log-level", "WARNING", "infer", "--stats", str(stats)]
-        worker = subprocess.Popen(command, env=environment)
+        settings, environment = prepared(broker)
+        workers = [start_worker(path, environment, OPTIONS) for path in paths]
         try:
-            _joined(stats, worker)
-            before = json.loads(stats.read_text())
-            load = [
-                sys.executable, str(HERE / "load.py"), broker.bootstrap_servers, settings.topics.raw,
-                str(PARTITIONS), str(beds), str(LENGTH_S),
-            ]  # fmt: skip
+            joined(paths, workers)
+            before = figures_of(paths, 0, workers, 0)
+            load = [*load_command(HERE / "load.py", settings, beds), str(LENGTH_S)]
 
             def once() -> dict[str, Any]:
                 made = subprocess.run(load, check=True, capture_output=True, env=environment)
                 return dict(json.loads(made.stdout))
 
             sent = benchmark.pedantic(once, rounds=1, iterations=1)
-            after = _wait_for(stats, sent["acknowledged"], worker, 60)
+            unread = sent["acknowledged"] - sum(one["chunks_in"] for one in figures_of(paths, 0, workers, 0))
+            after = figures_of(paths, sent["acknowledged"], workers, 60)
         finally:
-            worker.send_signal(signal.SIGTERM)
-            worker.wait(60)
+            for worker in workers:
+                worker.send_signal(signal.SIGTERM)
+            for worker in workers:
+                worker.wait(60)
     bed_seconds = beds * LENGTH_S
+    worker_cpu_s = sum(one["cpu_s"] for one in after) - sum(one["cpu_s"] for one in before)
+    alarms_ms = [one["alarm_latency_p99_ms"] for one in after if one["alarm_latency_p99_ms"] is not None]
     figures = {
         "beds": beds,
+        "workers": WORKERS,
         "chunks": sent["acknowledged"],
-        "lost": sent["acknowledged"] - after.get("chunks_in", 0),
-        "p50_ms": after["latency_p50_ms"],
-        "p99_ms": after["latency_p99_ms"],
-        "alarm_p99_ms": after["alarm_latency_p99_ms"],
-        "load_late_s": sent["late_s"],
+        "lost": sent["acknowledged"] - sum(one["chunks_in"] for one in after),
+        "unread_when_load_ended": unread,
+        "p50_ms": max(one["latency_p50_ms"] for one in after),
+        "p99_ms": max(one["latency_p99_ms"] for one in after),
+        "alarm_p99_ms": max(alarms_ms, default=None),
+        "load_late_s": round(sent["late_s"], 3),
         "load_average": round(os.getloadavg()[0], 1),
-        "worker_cpu_us_per_bed_second": round((after["cpu_s"] - before["cpu_s"]) / bed_seconds * 1e6),
+        "worker_cpu_us_per_bed_second": round(worker_cpu_s / bed_seconds * 1e6),
         "load_cpu_us_per_bed_second": round(sent["cpu_s"] / bed_seconds * 1e6),
-        "worker_rss_mb": round(after["rss_bytes"] / 1e6),
+        "worker_rss_mb": round(sum(one["rss_bytes"] for one in after) / 1e6),
     }
     benchmark.extra_info.update(figures)
     sys.stderr.write(f"\nwhole path: {json.dumps(figures)}\n")
