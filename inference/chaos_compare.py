@@ -6,12 +6,9 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final
 
-from inference.chaos_said import NO_DATA, Said, Step, Stored
+from inference.chaos_said import RECEIVE_TIME, Said, Step, Stored
 from inference.chaos_same import differs
 from inference.types import Alarm, AlarmState, Prediction, Vital
-
-RECEIVE_TIME: Final = frozenset({NO_DATA, "clock_drift"})
-"""Alarms that say when data came, not what they are: faults rightly raise more of them."""
 
 SHOWN: Final = 20
 
@@ -22,7 +19,9 @@ class Verdict:
 
     ``lost`` the unbroken run said or stored and this one did not; ``doubled`` this one said and the unbroken
     one did not; ``different`` are said otherwise; ``disorder`` came after later ones of their bed;
-    ``standing`` are alarms of missing data that faults raised and nobody ended.
+    ``standing`` are alarms of missing data that faults raised and nobody ended. What the broker did is told
+    beside it and excuses nothing: ``gone`` are records that it acknowledged and lost, ``given_again`` outputs
+    of an offset at which something else lies now.
     """
 
     lost: list[str] = field(default_factory=list)
@@ -30,6 +29,8 @@ class Verdict:
     different: list[str] = field(default_factory=list)
     disorder: list[str] = field(default_factory=list)
     standing: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    given_again: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
     @property

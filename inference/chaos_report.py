@@ -106,6 +106,11 @@ class Report(msgspec.Struct):
             f"different {len(verdict.different)}, "
             f"out of order {len(verdict.disorder)}, left standing {len(verdict.standing)}"
         )
+        if verdict.gone or verdict.given_again:
+            yield (
+                f"  the broker lost {len(verdict.gone)} acknowledged records and gave the offsets of "
+                f"{len(verdict.given_again)} outputs to other records"
+            )
         if takeovers:
             yield (
                 f"  takeover   {len(takeovers)} measured: median {statistics.median(takeovers):.1f} s, "
@@ -113,7 +118,7 @@ class Report(msgspec.Struct):
             )
         silences = ", ".join(f"{bed} {silence:.1f} s" for bed, silence in self.silence_longest_s.items())
         yield f"  longest silence (all faults)  {silences}"
-        for name in ("lost", "doubled", "different", "disorder", "standing"):
+        for name in ("lost", "doubled", "different", "disorder", "standing", "gone", "given_again"):
             for one in getattr(verdict, name)[:SHOWN]:
                 yield f"  {name}: {one}"
         for ended in self.ended_alone:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kafka import TopicPartition
 from pydantic import SecretStr
 
 from inference.chaos_broker import BrokerOptions, Way, broker_of
@@ -23,6 +22,7 @@ from inference.chaos_crew import DEVICE, RECORDER, WORKER, Crew
 from inference.chaos_desk import compare_commands, read_answered
 from inference.chaos_faults import Fault, FaultOptions, Faults
 from inference.chaos_observer import Observer
+from inference.chaos_raw import given_again, gone, read_raw
 from inference.chaos_report import Report
 from inference.chaos_said import NO_DATA, read_said, read_stored
 from inference.chaos_staff import Staff
@@ -243,7 +243,9 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
         compare_stored(verdict, stored[0], stored[1], said, strips=options.strips)
         answered = [read_answered(run.settings) for run in (struck, calm)]
         compare_commands(verdict, commands, answered[0], answered[1], said, options.partitions)
-        n_raw = _n_raw(struck.settings)
+        raw = read_raw(struck.settings)
+        verdict.gone = gone(plan, raw.values())
+        verdict.given_again = given_again(said, raw, options.partitions)
     return Report(
         seed=options.seed,
         code_commit=version.code_commit("inference", "ingest", "models"),
@@ -253,7 +255,7 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
         workers=options.workers,
         beds=plan.beds,
         records=plan.n_records,
-        records_sent_again=n_raw - plan.n_records,
+        records_sent_again=len(raw) + len(verdict.gone) - plan.n_records,
         dead_letters=said.dead_letters,
         silence_longest_s=silences,
         ended_alone=struck.crew.ended_alone,
@@ -319,11 +321,6 @@ def _unbroken(run: Run, plan: Plan, commands: Sequence[Command], options: ChaosO
         with Staff(run.settings, run.observer, plan.beds, options.seed, idle=True) as staff:
             staff.give(commands)
         run.settle(plan)
-
-
-def _n_raw(settings: Settings) -> int:
-    parts = [TopicPartition(settings.topics.raw, number) for number in range(settings.kafka.partitions)]
-    return sum(kafka.end_offsets(settings, parts).values())
 
 
 def settings_of(options: ChaosOptions, address: KafkaSettings, mark: str, **others: int) -> Settings:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
@@ -23,7 +23,19 @@ from ingest.settings import Settings
 CLIENT: Final = "chaos-reader"
 READ_S: Final = 120.0
 NO_DATA: Final = "no_data"
+RECEIVE_TIME: Final = frozenset({NO_DATA, "clock_drift"})
+"""Alarms that say when data came, not what they are: faults rightly raise more of them."""
+
 MOST_ALARMS: Final = 100_000
+
+
+class FoundRecord(Protocol):
+    """What is used of a Kafka record."""
+
+    partition: int
+    offset: int
+    value: bytes
+
 
 Item = TypeVar("Item", Prediction, Vital, Alarm)
 
@@ -74,8 +86,8 @@ class Said:
             return item
         self.repeated += 1
         places = [(one.raw_offset, one.revision) for one in (held, item)]
-        if places[0] == places[1] and differs(held, item):
-            self.contradictions.append(f"{item.id}: {differs(held, item)}")
+        if places[0] == places[1] and _contradiction(held, item):
+            self.contradictions.append(f"{item.id}: {_contradiction(held, item)}")
         return item if places[1] > places[0] else held
 
     def _note_order(self, what: str, item: Prediction | Vital, time_ns: int) -> None:
@@ -83,6 +95,16 @@ class Said:
         if time_ns <= self._newest.get(key, time_ns - 1):
             self.disorder.append(item.id)
         self._newest[key] = max(time_ns, self._newest.get(key, time_ns))
+
+
+def _contradiction(held: Item, item: Item) -> str:
+    """In which fields two items of one id and place contradict each other; empty where they do not.
+
+    When an alarm of receive time is raised, each worker tells by its own clock: of those the state counts.
+    """
+    if isinstance(held, Alarm) and isinstance(item, Alarm) and item.kind in RECEIVE_TIME:
+        return "" if held.state is item.state else f"state: {held.state} / {item.state}"
+    return differs(held, item)
 
 
 def read_said(settings: Settings) -> Said:
@@ -107,7 +129,12 @@ def read_said(settings: Settings) -> Said:
 
 
 def records(settings: Settings, topic: str) -> Iterator[bytes]:
-    """Values of all records of a topic, each partition's in their order.
+    """Values of all records of a topic; see :func:`read_records`."""
+    return (record.value for record in read_records(settings, topic))
+
+
+def read_records(settings: Settings, topic: str) -> Iterator[FoundRecord]:
+    """All records of a topic, each partition's in their order.
 
     Raises
     ------
@@ -124,9 +151,8 @@ def records(settings: Settings, topic: str) -> Iterator[bytes]:
         while any(reader.position(part) < ends[part] for part in parts):
             if time.monotonic() > deadline:
                 raise ChaosError(f"topic {topic} was not read to its end within {READ_S:g} s")
-            for records in reader.poll(timeout_ms=200).values():
-                for record in records:
-                    yield record.value
+            for polled in reader.poll(timeout_ms=200).values():
+                yield from polled
     finally:
         reader.close(autocommit=False)
 

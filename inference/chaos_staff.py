@@ -16,8 +16,8 @@ from typing import Final, Self
 
 import msgspec
 
-from inference.chaos_compare import RECEIVE_TIME
 from inference.chaos_observer import Observer
+from inference.chaos_said import RECEIVE_TIME
 from inference.command_sender import CommandSender
 from inference.commands import (
     Acknowledge,

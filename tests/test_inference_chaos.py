@@ -14,12 +14,14 @@ from inference.chaos_compare import Verdict, compare, compare_stored
 from inference.chaos_crew import DEVICE, WORKER, Crew
 from inference.chaos_device import Journal, play
 from inference.chaos_faults import LINK, WORKERS, FaultOptions, Faults
+from inference.chaos_raw import RawRecord, given_again, gone
 from inference.chaos_report import Report
 from inference.chaos_said import Said, Stored
 from inference.chaos_same import differs
 from inference.chaos_ward import Plan, WardOptions, make_plan, read_plan
 from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Priority
 from ingest import wire
+from ingest.kafka import partition_for
 from ingest.settings import Settings
 from ingest.types import NS_PER_S
 from tests.browsing import until
@@ -127,6 +129,12 @@ def test_alarms_of_missing_data_that_faults_raised_are_no_fault_once_they_ended(
     assert found.counts["alarms_of_missing_data_by_faults"] == 1
 
 
+def test_two_workers_may_say_at_different_times_that_data_are_missing() -> None:
+    later = msgspec.structs.replace(END, raised_ns=END.raised_ns + 14 * NS_PER_S, value=19.5)
+    assert verdict(*WHOLE, END, later).passed
+    assert verdict(*WHOLE, END, msgspec.structs.replace(later, state=AlarmState.ENDED)).different
+
+
 def test_a_run_without_anything_to_compare_does_not_pass() -> None:
     assert not compare(said(END), said(END), {LAST}).passed
 
@@ -180,6 +188,25 @@ def test_the_report_counts_and_names() -> None:
     assert text.startswith("FAILED: seed 3")
     assert f"lost: {WHOLE[0].id}" in text
     assert msgspec.json.decode(report.to_json())["lost"] == 2
+
+
+def test_an_output_of_an_offset_at_which_something_else_lies_is_found() -> None:
+    home = partition_for("bed-01", 4)
+
+    def there(bed: str = "bed-01", kind: str = "ecg", second: int = 1) -> list[str]:
+        raw = {(home, 7): RawRecord(bed, kind, T0 + second * NS_PER_S, b"")}
+        return given_again(said(prediction(1, offset=7)), raw, 4)
+
+    assert there() == there(second=2) == []
+    assert all(map(len, (there("bed-02"), there(kind="eeg"), there(second=0))))
+    assert given_again(said(prediction(1, offset=8)), {}, 4)
+
+
+def test_what_was_acknowledged_and_is_not_on_the_topic_is_gone(plan: Plan) -> None:
+    sent = [one for second in plan.seconds for one in second]
+    raw = [RawRecord(one.bed, "ecg", T0, one.value) for one in sent]
+    assert gone(plan, [*raw, raw[0]]) == []
+    assert gone(plan, raw[1:]) == [f"{sent[0].bed}, second 0"]
 
 
 @pytest.fixture(scope="module")
