@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -734,6 +735,38 @@ def test_while_the_database_is_away_nothing_is_lost(
     server.dispose()
     assert "the database does not answer, nothing is lost" in caplog.text
     assert "not currently accepting connections" in caplog.text
+
+
+@pytest.mark.kafka
+def test_while_the_disk_is_full_nothing_is_lost(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recorder_module, "RETRY_S", 0.2)
+    url = f"sqlite:///{tmp_path / 'recorder.sqlite'}"
+    is_full = threading.Event()
+
+    def fill_up(connection: sqlite3.Connection, _: object) -> None:
+        if is_full.is_set():
+            # It may grow to the size that it has, no further.
+            connection.execute("PRAGMA max_page_count = 1")
+
+    with recording(outside.settings, url) as recorder:
+        sqlalchemy.event.listen(recorder._engine, "connect", fill_up)
+        before = outside.alarm(5)
+        outside.live(0, 20)
+        with reading(url) as store:
+            wait_for(lambda: store.with_strip() == [before.id], "no strip before")
+            is_full.set()
+            recorder._engine.dispose()
+            during = outside.alarm(25)
+            outside.live(20, 40)
+            wait_for(lambda: recorder._stats.counts["database_losses"] > 1, "the loss was not seen")
+            is_full.clear()
+            wait_for(lambda: store.with_strip() == [before.id, during.id], "no strip after")
+            wait_for(lambda: len(store.trend(outside.bed, "ecg")) == 40, "trend lost")
+            outside.check_strip(store, during)
+    assert "the database does not answer, nothing is lost" in caplog.text
+    assert "database or disk is full" in caplog.text
 
 
 @pytest.mark.kafka
