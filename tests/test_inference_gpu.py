@@ -144,6 +144,26 @@ def test_half_precision_says_nearly_the_same() -> None:
     assert 0 < difference < 0.05
 
 
+def test_halves_of_a_lost_gpu_are_not_the_cpu_s() -> None:
+    """What a CPU says in halves differs more, and it saves little by them."""
+    lost = False
+
+    def make(device: torch.device) -> Part:
+        def product(x: Tensor) -> tuple[Tensor]:
+            if lost and device == ELSEWHERE:
+                raise LOST
+            return (x @ x.mT,)
+
+        return product
+
+    run = BatchRunner(make, [(3, 3)], ELSEWHERE, (2,), (2,), torch.bfloat16)
+    rows = np.random.default_rng(5).normal(0, 1, (2, 3, 3)).astype(np.float32)
+    exact = rows @ rows.transpose(0, 2, 1)
+    assert np.abs(run(rows)[0] - exact).max() > 1e-4
+    lost = True
+    np.testing.assert_allclose(run(rows)[0], exact, atol=1e-6)
+
+
 def test_a_ward_goes_on_when_the_gpu_of_both_networks_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The networks as a worker has them: what each says before and after is the same."""
     predictor = Predictor("ecg-cnn-lstm-1", str(ELSEWHERE), sizes=(2,))
