@@ -106,11 +106,21 @@ class Bedside:
                 outcome.extend(self.sounds[kind].push(heard))
         return outcome
 
-    def tick(self, now_s: float) -> list[Alarm]:
-        """Look at the clock: what went silent, what stands unacknowledged for too long."""
+    def tick(self, now_s: float, abreast: bool = True) -> list[Alarm]:
+        """Look at the clock: what went silent, what stands unacknowledged for too long.
+
+        Parameters
+        ----------
+        now_s : float
+            Monotonic.
+        abreast : bool
+            Whether all was read that there is: else what did not come may lie unread, and is not said to be
+            missing.
+        """
         now_ns = self._clock()
         moved = self._follow_clock(now_s, now_ns)
-        return moved + self.note(self.watch.tick(now_s, now_ns)) + self.book.tick(now_ns)
+        silent = self.note(self.watch.tick(now_s, now_ns)) if abreast else []
+        return moved + silent + self.book.tick(now_ns)
 
     def _follow_clock(self, now_s: float, now_ns: int) -> list[Alarm]:
         """Note whether the host's clock was set back since the last look, and follow it.

@@ -158,6 +158,10 @@ class Abreast:
                 old = bool(records) and records[-1].timestamp < since_ms
                 self._read_s[part] = -math.inf if old else now_s
 
+    def reads(self, now_s: float) -> bool:
+        """Whether something came just now, be it old: the partitions are still this worker's."""
+        return now_s - self._abreast_s < LATELY_S
+
     def _waiting(self, now_s: float) -> bool:
         """Whether a partition that was not read just now is known to have more to read."""
         parts = self._consumer.assignment()
@@ -166,7 +170,7 @@ class Abreast:
 
     def holds(self, now_s: float) -> bool:
         """Whether all that there is was read just now, or the broker says that there is nothing to read."""
-        if now_s - self._abreast_s < LATELY_S:
+        if self.reads(now_s):
             return not self._waiting(now_s)
         parts = self._consumer.assignment()
         if not parts:

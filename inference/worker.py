@@ -193,22 +193,24 @@ class Worker:
         Signals that went silent, alarms that nobody acknowledged, chunks that were waited for long enough.
         """
         now_s = self._ticked_s = time.monotonic()
-        if self._abreast.holds(now_s):
-            self._look_at_clock(now_s)
+        abreast = self._abreast.holds(now_s)
+        if abreast or self._abreast.reads(now_s):
+            self._look_at_clock(now_s, abreast)
         self._note_ends()
         for number in self._partitions.commands.poll():
             self._snapshot_due_s[number] = 0.0
         self._partitions.tell_beds(now_s)
 
-    def _look_at_clock(self, now_s: float) -> None:
+    def _look_at_clock(self, now_s: float, abreast: bool) -> None:
         taken = Taken()
         # After a standstill the missing chunk may lie unread behind the one that waits for it.
-        if now_s - self._looked_s < 2 * TICK_S:
+        if abreast and now_s - self._looked_s < 2 * TICK_S:
             for partition in self._partitions.values():
                 partition.expire(now_s, taken)
-        self._looked_s = now_s
+        if abreast:
+            self._looked_s = now_s
         self._emit(taken, {})
-        self._send_alarms(self._bedside.tick(now_s))
+        self._send_alarms(self._bedside.tick(now_s, abreast))
         # At once: were the partition lost in the next poll, nobody would take back what was just said.
         self._leave_beds()
 

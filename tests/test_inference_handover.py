@@ -233,6 +233,9 @@ def test_while_old_records_are_read_and_more_wait_no_signal_is_missed() -> None:
     # Read just now, but of half a minute ago: what came since is still to be read.
     abreast.note({part: [SimpleNamespace(timestamp=now_ms - 30_000)]}, 12.0)  # type: ignore[list-item]
     assert not abreast.holds(12.1)
+    # Its alarms escalate meanwhile; no longer once nothing comes: they may be another worker's.
+    assert abreast.reads(12.1)
+    assert not abreast.reads(14.0)
     abreast.note({part: [SimpleNamespace(timestamp=now_ms)]}, 12.2)  # type: ignore[list-item]
     assert abreast.holds(12.3)
     # Clocks that differ do not silence it for ever: nothing more waits.

@@ -55,6 +55,11 @@ def test_an_alarm_escalates_when_it_should_though_the_clock_is_set_back(
     assert ("set back by 3600 s" in caplog.text) == (set_s < 0)
 
 
+def test_an_alarm_escalates_while_a_backlog_is_worked_off_but_no_signal_is_missed(machine: Machine) -> None:
+    machine.now_s += ESCALATES_S + 1
+    assert [one.kind for one in machine.bedside.tick(machine.now_s, abreast=False)] == ["asystole"]
+
+
 def test_a_clock_set_forward_escalates_at_once_rather_than_late(machine: Machine) -> None:
     machine.wait(1)
     machine.set_s = HOUR_S
