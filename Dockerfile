@@ -8,7 +8,7 @@ ENV PATH=/opt/wardwave/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DI
 # The libraries first: this layer stays while only the source changes.
 COPY pyproject.toml constraints.txt LICENSE README.md ./
 RUN mkdir ingest inference models training dashboard && touch wardwave.py \
-    && pip install --extra-index-url "${TORCH_INDEX}" -c constraints.txt ".[postgres]" \
+    && pip install --extra-index-url "${TORCH_INDEX}" -c constraints.txt ".[openvino,postgres]" \
     && pip uninstall -y wardwave
 COPY wardwave.py ./
 COPY ingest ingest
