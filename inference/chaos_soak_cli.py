@@ -31,6 +31,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Run it; 0 where nothing was lost or doubled and no process ended by itself, else 1."""
+    import signal
     import tempfile
     from contextlib import nullcontext
 
@@ -39,6 +40,9 @@ def run(args: argparse.Namespace) -> int:
     from inference.errors import ChaosError
 
     quiet_libraries()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also where a shell that started it in the background had them ignored.
+        signal.signal(number, signal.default_int_handler)
     seconds = round(args.minutes * 60)
     if seconds < SHORTEST_S:
         raise ChaosError(f"--minutes {args.minutes:g}: give {SHORTEST_S / 60:g} at least")
