@@ -29,6 +29,8 @@ _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 _BATCH_BYTES: Final = 131_072
 _BOOTSTRAP_MS: Final = 10_000
+_END_WAIT_MS: Final = 20
+"""How long the broker keeps a read of an end, where there is nothing: by default half a second."""
 _STAMP: Final = "message.timestamp.type"
 _BY_BROKER: Final = "LogAppendTime"
 
@@ -261,7 +263,7 @@ def end_offsets(
         The broker does not answer in time.
     """
     wanted = list(partitions)
-    reader = consumer(settings, group_id=None)
+    reader = consumer(settings, group_id=None, fetch_max_wait_ms=_END_WAIT_MS)
     try:
         reader.assign(wanted)
         ends = {tp: int(offset) for tp, offset in reader.end_offsets(wanted).items()}
