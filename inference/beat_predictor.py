@@ -81,6 +81,11 @@ class BeatPredictor:
         return self._last_two.device
 
     @property
+    def lost(self) -> str | None:
+        """What became of the GPU that it was to compute on; None while all is well."""
+        return self._shapes.lost or self._last_two.lost
+
+    @property
     def where(self) -> str:
         """The device and, if not torch, the library that computes there, for people to read."""
         return self._last_two.where

@@ -106,6 +106,7 @@ def run_infer(args: argparse.Namespace) -> int:
 
     import torch
 
+    from inference.model_kinds import check_kinds
     from inference.networks import Return, Wanted, load_networks
     from inference.predictor import describe
     from inference.schedule import Overload
@@ -120,14 +121,23 @@ def run_infer(args: argparse.Namespace) -> int:
     # The rest of the cores is for broker, dashboard and the worker's own Python.
     torch.set_num_threads(args.threads or max(1, (os.cpu_count() or 2) // 2))
     settings = load_settings()
+    check_kinds(
+        {
+            "--model": args.model,
+            "--beats-model": args.beats_model,
+            "--lung-model": args.lung_model,
+            "--heart-model": args.heart_model,
+            "--eeg-model": args.eeg_model,
+        }
+    )
     wanted = Wanted(
         args.model, args.beats_model, args.lung_model, args.heart_model, args.eeg_model, args.device,
         args.keep_features, args.backend, args.precision,
     )  # fmt: skip
+    found = load_networks(wanted)
     while not stop.is_set():
-        found = load_networks(wanted)
         for network in found:
-            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), found.where(network))
+            logging.getLogger(__name__).info("model %s on %s", describe(network.spec), network.where)
         kafka.ensure_topics(settings)
         options = WorkerOptions(
             args.snapshot_s, args.pace_ms / 1e3, args.stats, found.ecg.where, Overload(args.overload)
@@ -135,6 +145,7 @@ def run_infer(args: argparse.Namespace) -> int:
         back = Return(wanted, found)
         worker = Worker(settings, found.ecg, options, found.beats, found.sounds, found.eeg)
         worker.stats.counts[LACKING] = len(found.lacking)
+        worker.stats.fallen_back = found.fallen_back
         # With a network that came back it ends as for a restart, and the next one goes on from its state.
         worker.run(lambda: stop.is_set() or back())  # noqa: B023 - it has ended before the next round
     return 0

@@ -115,6 +115,16 @@ class SteadySounds(SoundModel):
     def _take(self, network: CnnLstm) -> None:
         self.network = network
 
+    @property
+    def where(self) -> str:
+        """Where it computes now, for people to read."""
+        return str(self.fallback.device)
+
+    @property
+    def lost(self) -> str | None:
+        """What became of the GPU that it was to compute on; None while all is well."""
+        return self.fallback.lost
+
     def listen(self, frames_BMT: FloatArray, where_BS: BoolArray | None = None) -> Heard:
         """As :meth:`models.sounds.SoundModel.listen`, wherever it can be computed."""
         heard = super().listen
@@ -146,6 +156,16 @@ class SteadyEeg(EegModel):
 
     def _take(self, network: CnnLstm) -> None:
         self.network, self.front_end = network.eval(), front_end_of(network)
+
+    @property
+    def where(self) -> str:
+        """Where it computes now, for people to read."""
+        return str(self.fallback.device)
+
+    @property
+    def lost(self) -> str | None:
+        """What became of the GPU that it was to compute on; None while all is well."""
+        return self.fallback.lost
 
     def see(self, x_BCN: FloatArray, features_BFW: FloatArray) -> Seen:
         """As :meth:`models.eeg.EegModel.see`, wherever it can be computed."""

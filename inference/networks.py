@@ -11,20 +11,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-import torch
-
 from inference.beat_predictor import BeatPredictor
 from inference.cli import AUTO, FLOAT32, NO_MODEL
 from inference.eeg_models import load_eeg
 from inference.errors import UnfitModel, UnfitOption
+from inference.fallback import SteadyEeg, SteadySounds
 from inference.lanes import Compiler
 from inference.openvino_lane import compiler_for
 from inference.predictor import Predictor, pick_device
 from inference.sound_models import load_sounds
 from ingest.types import SignalKind
-from models.eeg import EegModel
 from models.errors import ModelError
-from models.sounds import SoundModel
 
 logger = logging.getLogger(__name__)
 
@@ -51,23 +48,27 @@ class Wanted:
     precision: str = FLOAT32
 
 
+Network = Predictor | BeatPredictor | SteadySounds | SteadyEeg
+
+
 @dataclass(slots=True)
 class Networks:
-    """What was loaded, and what is ``lacking`` with the reason."""
+    """What was loaded, and what is ``lacking`` with the reason; ``compiler`` computes those of the ECG."""
 
     ecg: Predictor
+    compiler: Compiler | None = None
     beats: BeatPredictor | None = None
-    sounds: dict[SignalKind, SoundModel] = field(default_factory=dict)
-    eeg: EegModel | None = None
+    sounds: dict[SignalKind, SteadySounds] = field(default_factory=dict)
+    eeg: SteadyEeg | None = None
     lacking: dict[str, str] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Predictor | BeatPredictor | SoundModel | EegModel]:
+    def __iter__(self) -> Iterator[Network]:
         yield self.ecg
         yield from (one for one in (self.beats, *self.sounds.values(), self.eeg) if one is not None)
 
-    def where(self, one: Predictor | BeatPredictor | SoundModel | EegModel) -> str:
-        """Where one of them computes, and by which library, for people to read."""
-        return one.where if isinstance(one, Predictor | BeatPredictor) else str(self.ecg.device)
+    def fallen_back(self) -> dict[str, str]:
+        """Those that compute on the CPU because their GPU failed, and its fault."""
+        return {one.spec.name: one.lost for one in self if one.lost is not None}
 
 
 def load_networks(wanted: Wanted) -> Networks:
@@ -94,10 +95,10 @@ def load_networks(wanted: Wanted) -> Networks:
             running=wanted.keep_features,
             precision=wanted.precision,
             compiler=compiler,
-        )
+        ),
+        compiler,
     )
-    device = found.ecg.device
-    for name, load in _loaders(wanted, found, device, compiler).items():
+    for name, load in _loaders(wanted, found).items():
         _try(name, load, found.lacking)
     for name, why in found.lacking.items():
         logger.error(
@@ -107,20 +108,20 @@ def load_networks(wanted: Wanted) -> Networks:
     return found
 
 
-def _loaders(
-    wanted: Wanted, found: Networks, device: torch.device, compiler: Compiler | None = None
-) -> dict[str, Callable[[], None]]:
+def _loaders(wanted: Wanted, found: Networks) -> dict[str, Callable[[], None]]:
     """What puts each optional network in its place, by the name that a user knows."""
+    device = found.ecg.device
 
     def beats() -> None:
         if wanted.beats != NO_MODEL:
-            found.beats = BeatPredictor(wanted.beats, wanted.device, compiler=compiler)
+            found.beats = BeatPredictor(wanted.beats, wanted.device, compiler=found.compiler)
 
     def lung() -> None:
-        found.sounds |= load_sounds(wanted.lung, NO_MODEL, device)
+        # Another dictionary: a worker has the one there was.
+        found.sounds = found.sounds | load_sounds(wanted.lung, NO_MODEL, device)
 
     def heart() -> None:
-        found.sounds |= load_sounds(NO_MODEL, wanted.heart, device)
+        found.sounds = found.sounds | load_sounds(NO_MODEL, wanted.heart, device)
 
     def eeg() -> None:
         found.eeg = load_eeg(wanted.eeg, device)
@@ -137,14 +138,14 @@ def _try(name: str, load: Callable[[], None], lacking: dict[str, str]) -> None:
 
 
 class Return:
-    """Tells when something that was lacking can be loaded, asked as often as one likes.
+    """Loads what was lacking once it can be, and tells so; asked as often as one likes.
 
     Parameters
     ----------
     wanted : Wanted
         Which networks.
     found : Networks
-        What was loaded of them.
+        What was loaded of them; takes what comes back.
     clock : callable
         Monotonic seconds.
     """
@@ -159,11 +160,12 @@ class Return:
         if self._back or not self._found.lacking or self._clock() < self._due_s:
             return self._back
         self._due_s = self._clock() + AGAIN_S
-        trial, lacking = Networks(self._found.ecg), dict[str, str]()
-        loaders = _loaders(self._wanted, trial, self._found.ecg.device)
+        still = dict[str, str]()
+        loaders = _loaders(self._wanted, self._found)
         for name in self._found.lacking:
-            _try(name, loaders[name], lacking)
-        back = self._found.lacking.keys() - lacking.keys()
+            _try(name, loaders[name], still)
+        back = self._found.lacking.keys() - still.keys()
+        self._found.lacking = still
         if back:
             logger.warning("networks that were lacking are back: %s", ", ".join(sorted(back)))
             self._back = True

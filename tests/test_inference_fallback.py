@@ -51,14 +51,14 @@ def test_sounds_are_heard_on_when_the_gpu_fails(
         np.random.default_rng(1).normal(size=(3, model.mel.n_rows, model.window_frames)).astype(np.float32)
     )
     before = model.listen(frames)
-    assert (model.fallback.device, model.fallback.lost) == (ELSEWHERE, None)
+    assert (model.where, model.lost) == (str(ELSEWHERE), None)
     model.network = failing(name, error)
     with caplog.at_level(logging.ERROR):
         after = model.listen(frames)
     np.testing.assert_allclose(after.probabilities, before.probabilities, atol=1e-6)
     assert f"GPU lost or out of memory: cpu:0 fails ({str(error).splitlines()[0]}); {name}" in caplog.text
-    assert model.fallback.device == CPU
-    assert model.fallback.lost == f"cpu:0: {str(error).splitlines()[0]}"
+    assert model.where == "cpu"
+    assert model.lost == f"cpu:0: {str(error).splitlines()[0]}"
     caplog.clear()
     model.listen(frames)
     assert caplog.text == "", "it is said once"
