@@ -54,14 +54,16 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
     from contextlib import nullcontext
 
+    from inference.chaos_quiet import quiet_libraries
+
+    quiet_libraries()
     from inference.chaos_broker import BrokerOptions
-    from inference.chaos_report import quiet_libraries, summary
+    from inference.chaos_report import summary
     from inference.chaos_run import ChaosOptions, run_chaos
     from inference.chaos_ward import SIGNALS, WardOptions
     from inference.errors import ChaosError
     from ingest.settings import load_settings
 
-    quiet_libraries()
     if args.seconds < SHORT_S:
         raise ChaosError(f"--seconds {args.seconds}: a fault and what follows take {SHORT_S} s at least")
     if not 2 <= args.workers <= 4:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +10,6 @@ import msgspec
 
 from inference.chaos_compare import SHOWN, Verdict
 from inference.chaos_faults import Fault
-
-
-def quiet_libraries() -> None:
-    """Keep libraries out of a runner's log: lines are cut on purpose, and alembic names all its plugins."""
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def summary(reports: Sequence[Report]) -> str:

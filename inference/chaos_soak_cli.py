@@ -35,11 +35,12 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
     from contextlib import nullcontext
 
-    from inference.chaos_report import quiet_libraries
+    from inference.chaos_quiet import quiet_libraries
+
+    quiet_libraries()
     from inference.chaos_soak import SoakOptions, run_soak
     from inference.errors import ChaosError
 
-    quiet_libraries()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Also where a shell that started it in the background had them ignored.
         signal.signal(number, signal.default_int_handler)
