@@ -31,8 +31,14 @@ class Answered:
     beds: dict[str, Bed] = field(default_factory=dict)
 
     def note_bed(self, bed: Bed) -> None:
-        """Take in how a bed is set; what was changed last counts."""
+        """Take in how a bed is set; what was changed last counts.
+
+        Of a pause, as it was when it was told: it may be over when the bed is spoken of once more.
+        """
         held = self.beds.get(bed.bed)
+        if held is not None and bed.revision == held.revision:
+            until_ns, by = held.audio_paused_until_ns, held.audio_paused_by
+            bed = msgspec.structs.replace(bed, audio_paused_until_ns=until_ns, audio_paused_by=by)
         if held is None or (bed.revision, bed.emitted_ns) >= (held.revision, held.emitted_ns):
             self.beds[bed.bed] = bed
 

@@ -177,6 +177,13 @@ def test_times_and_how_often_a_bed_was_said_to_be_set_do_not_count() -> None:
     assert judged(answered(beds=(bed(profile="neonatal"), later))).passed
 
 
+def test_a_pause_that_ran_out_was_told_all_the_same() -> None:
+    told = bed(audio_paused_until_ns=T0 + 600, audio_paused_by=USER)
+    over = bed(emitted_ns=T0 + 700)
+    assert judged(answered(beds=(told, over)), answered(beds=(told,))).passed
+    assert wrong(judged(answered(beds=(over,)), answered(beds=(told,)))) == ["different"]
+
+
 def test_every_duty_is_a_command_that_a_worker_takes() -> None:
     for at, action in islice(duties(["bed-01", "bed-02"]), 40):
         commands.check(command(action, at))
