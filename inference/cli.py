@@ -106,6 +106,7 @@ def run_infer(args: argparse.Namespace) -> int:
 
     import torch
 
+    from inference.errors import UnfitOption
     from inference.model_kinds import check_kinds
     from inference.networks import Return, Wanted, load_networks
     from inference.predictor import describe
@@ -121,6 +122,8 @@ def run_infer(args: argparse.Namespace) -> int:
     # The rest of the cores is for broker, dashboard and the worker's own Python.
     torch.set_num_threads(args.threads or max(1, (os.cpu_count() or 2) // 2))
     settings = load_settings()
+    if not args.snapshot_s > 0:
+        raise UnfitOption(f"--snapshot-s {args.snapshot_s:g}: give more than 0 (s); 30 by default")
     check_kinds(
         {
             "--model": args.model,
@@ -146,6 +149,7 @@ def run_infer(args: argparse.Namespace) -> int:
         worker = Worker(settings, found.ecg, options, found.beats, found.sounds, found.eeg)
         worker.stats.counts[LACKING] = len(found.lacking)
         worker.stats.fallen_back = found.fallen_back
+        worker.stats.where = lambda: found.ecg.where
         # With a network that came back it ends as for a restart, and the next one goes on from its state.
         worker.run(lambda: stop.is_set() or back())  # noqa: B023 - it has ended before the next round
     return 0

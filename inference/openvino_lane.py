@@ -27,7 +27,7 @@ from inference.cli import OPENVINO, TORCH
 from inference.errors import UnfitOption
 from inference.gpu import first_line
 from inference.lanes import Lane, Part
-from ingest.types import FloatArray
+from ingest.types import BoolArray, FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -136,17 +136,29 @@ class OpenVinoLane:
             request.set_input_tensor(nth, openvino.Tensor(staged, shared_memory=True))
         self._made: Sequence[FloatArray] = ()
         self._rows = 0
+        self._odd: BoolArray = np.zeros(0, dtype=bool)
 
     def start(self, batch: Sequence[FloatArray]) -> None:
         """Compute."""
         self._rows = len(batch[0])
+        # Its own softmax and maxima make plausible numbers of what is none.
+        self._odd = ~np.logical_and.reduce(
+            [np.isfinite(rows.reshape(self._rows, -1).sum(axis=1)) for rows in batch]
+        )
         for staged, rows in zip(self._staged, batch, strict=True):
             staged[: self._rows] = rows
         self._made = list(self._request.infer(share_outputs=True).values())
 
     def finish(self) -> tuple[FloatArray, ...]:
-        """Give what was made; rows are copied, for the next batch is computed over them."""
-        return tuple(made[: self._rows].copy() for made in self._made)
+        """Give what was made, NaN for rows that were not finite.
+
+        Rows are copied, for the next batch is computed over them.
+        """
+        said = tuple(made[: self._rows].copy() for made in self._made)
+        if self._odd.any():
+            for made in said:
+                made[self._odd] = np.nan
+        return said
 
 
 class _Module(nn.Module):

@@ -1,8 +1,8 @@
 """The worker's outputs on their topics: what concerns one bed in its raw partition, batches in a few.
 
 A record costs its writer and each of its readers some 100 µs, however little it holds: predictions and
-numbers of all beds of a poll go out in at most :data:`BATCH_PARTITIONS` records each. Which one is a bed's
-follows from its raw partition alone, so that its order is kept whoever speaks of it.
+numbers of all beds of a poll go out in an eighth as many records as there are partitions, or in eight. Which
+one is a bed's follows from its raw partition alone, so that its order is kept whoever speaks of it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ from ingest.settings import Topics
 
 encode = msgspec.json.Encoder().encode
 
-BATCH_PARTITIONS: Final = 8
-"""Predictions and numbers use so many of their topics' partitions at most."""
+LEAST_BATCHES: Final = 8
+
+
+def batch_partitions(n_partitions: int) -> int:
+    """So many partitions of their topics are used by predictions and numbers: an eighth, 8 at least."""
+    return max(LEAST_BATCHES, n_partitions // 8)
 
 
 class _OfBed(Protocol):
@@ -48,6 +52,8 @@ class Outputs:
         Gives a bed's raw partition.
     patience : Patience or None
         How long a broker is waited for.
+    batches : int
+        Partitions that predictions and numbers go to.
     """
 
     def __init__(
@@ -56,7 +62,9 @@ class Outputs:
         topics: Topics,
         partition_of: Callable[[str], int],
         patience: Patience | None = None,
+        batches: int = LEAST_BATCHES,
     ) -> None:
+        self._batches = batches
         self._producer = producer
         self._patience = patience or Patience()
         self._topics = topics
@@ -67,9 +75,9 @@ class Outputs:
         """Send alarms first, then predictions and vitals."""
         for alarm in outcome.alarms:
             self.send_alarm(alarm)
-        for number, predictions in self._batches(outcome.predictions):
+        for number, predictions in self._batched(outcome.predictions):
             self._put(self._topics.predictions, encode(PredictionBatch(predictions)), number)
-        for number, vitals in self._batches(outcome.vitals):
+        for number, vitals in self._batched(outcome.vitals):
             self._put(self._topics.vitals, encode(VitalBatch(vitals)), number)
 
     def send_alarm(self, alarm: Alarm) -> None:
@@ -102,10 +110,10 @@ class Outputs:
         """Send a refused record."""
         self._put(self._topics.dead_letters, encode(letter), letter.partition)
 
-    def _batches(self, items: Iterable[Item]) -> Iterable[tuple[int, list[Item]]]:
+    def _batched(self, items: Iterable[Item]) -> Iterable[tuple[int, list[Item]]]:
         groups: dict[int, list[Item]] = defaultdict(list)
         for item in items:
-            groups[self._partition_of(item.bed) % BATCH_PARTITIONS].append(item)
+            groups[self._partition_of(item.bed) % self._batches].append(item)
         return groups.items()
 
     def _put(self, topic: str, value: bytes, number: int, key: bytes | None = None) -> None:

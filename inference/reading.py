@@ -32,6 +32,13 @@ and pauses between them it took 10 to 15 s to take over a killed member's partit
 are the session).
 """
 
+SETTLED_S: Final = 7.0
+"""Longer than a session: who slept, or has just taken beds over, knows after it that they are its own, and
+has read what staff commanded."""
+
+STANDSTILL_S: Final = 5.0
+"""Whoever did not poll for so long slept."""
+
 ENDS_MS: Final = 500
 """How long the broker may take to say where its partitions end."""
 
@@ -71,7 +78,7 @@ class RawReader:
             Trying again would not help.
         """
         waits_ms = max(timeout_ms, JOINING_MS) if self.joining else timeout_ms
-        self._take_up_parked()
+        self._prepare()
         try:
             return dict(self._consumer.poll(timeout_ms=waits_ms, max_records=max_records))
         except UNREADABLE as error:
@@ -89,6 +96,19 @@ class RawReader:
                 raise
             logger.warning("nothing read this time: %s", error)
             return {}
+
+    def _prepare(self) -> None:
+        """Put the client in a state in which a poll returns.
+
+        Of a poll that gave records and met one that it could not parse, kafka-python 3.0.12 keeps the error
+        for the next. Were its partition paused by then the error would be forgotten and the dead batch
+        iterated over for ever; were another partition taken in hand, it could not be told whose it is.
+        """
+        kept = getattr(getattr(self._consumer, "_fetcher", None), "_next_in_line_exception_metadata", None)
+        if kept is None:
+            self._take_up_parked()
+        elif kept.partition in self._consumer.paused():
+            self._consumer.resume(kept.partition)
 
     def _take_up_parked(self) -> None:
         """Let what the client holds of a partition that was paused be read on.
@@ -145,11 +165,14 @@ class Abreast:
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
-        self._abreast_s = -math.inf
+        self._abreast_s = self._noted_s = self._unsettled_s = -math.inf
         self._read_s: dict[TopicPartition, float] = {}
 
     def note(self, polled: Polled, now_s: float) -> None:
         """Note what a poll gave."""
+        if now_s - self._noted_s > STANDSTILL_S:
+            self.unsettle(now_s)
+        self._noted_s = now_s
         if polled:
             self._abreast_s = now_s
             since_ms = time.time() * 1e3 - OLD_MS
@@ -158,19 +181,27 @@ class Abreast:
                 old = bool(records) and records[-1].timestamp < since_ms
                 self._read_s[part] = -math.inf if old else now_s
 
+    def unsettle(self, now_s: float) -> None:
+        """Note that beds were taken over."""
+        self._unsettled_s = now_s
+
     def reads(self, now_s: float) -> bool:
-        """Whether something came just now, be it old: the partitions are still this worker's."""
+        """Whether something came just now, be it old, and has for a while: these are this worker's beds."""
+        return self._came_lately(now_s) and now_s - self._unsettled_s >= SETTLED_S
+
+    def _came_lately(self, now_s: float) -> bool:
         return now_s - self._abreast_s < LATELY_S
 
     def _waiting(self, now_s: float) -> bool:
         """Whether a partition that was not read just now is known to have more to read."""
         parts = self._consumer.assignment()
-        unread = [part for part in parts if now_s - self._read_s.get(part, -math.inf) >= LATELY_S]
-        return more_waits(self._consumer, unread)
+        unread = {part for part in parts if now_s - self._read_s.get(part, -math.inf) >= LATELY_S}
+        # Of a partition that is paused it is not known how far it reaches by now.
+        return bool(unread & self._consumer.paused()) or more_waits(self._consumer, unread)
 
     def holds(self, now_s: float) -> bool:
         """Whether all that there is was read just now, or the broker says that there is nothing to read."""
-        if self.reads(now_s):
+        if self._came_lately(now_s):
             return not self._waiting(now_s)
         parts = self._consumer.assignment()
         if not parts:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -15,6 +15,10 @@ from inference.partitions import Partitions
 from inference.reading import Polled, RawReader, more_waits
 from inference.schedule import Overload, Pace, Pieces, at_risk, batches, thinned
 from inference.schedule_reading import Valve
+
+ROUND_RECORDS: Final = 256
+"""So much of a partition is read in a round of all that have more waiting: a flood holds up the others for
+as long as this takes, a quarter of a second."""
 
 THINNED = "predictions_thinned"
 """Counter: predictions that only feed the display and were left out."""
@@ -52,12 +56,12 @@ class Load:
 
     @property
     def records(self) -> int:
-        """Most records of the next poll."""
-        return self._pace.records
+        """Most records of the next poll: fewer while behind, so that each partition's turn comes soon."""
+        return min(self._pace.records, ROUND_RECORDS) if self._pace.behind else self._pace.records
 
     def polled(self, polled: Polled, partitions: Partitions, topic: str, now_s: float) -> None:
-        """Find out whether the worker is behind; if so, read beds at risk first, and none far ahead."""
-        self._valve.polled(now_s)
+        """Find out whether the worker is behind; if so, read beds at risk first, the others in rounds."""
+        self._valve.polled(polled, now_s)
         if polled:
             oldest_ms = min(records[0].timestamp for records in polled.values())
             age_s = time.time() - oldest_ms / 1e3
@@ -66,14 +70,16 @@ class Load:
         if not polled or not self._pace.behind:
             self._valve.open()
             return
-        risky, reached_ms = [], {}
+        risky, waiting = [], []
         for partition in partitions.values():
             part = TopicPartition(topic, partition.number)
             if any(self.at_risk(bed) for bed, _ in partition.streams):
                 risky.append(part)
-            if partition.next_offset < (self._consumer.highwater(part) or 0):
-                reached_ms[part] = float(partitions.read_ms.get(partition.number, -math.inf))
-        self._valve.prefer(risky, reached_ms, now_s)
+            # The client's own place: a partition that was taken up and has no new record was read to its end.
+            at = max(partition.next_offset, partitions.positions.get(partition.number, 0))
+            if at < (self._consumer.highwater(part) or 0):
+                waiting.append(part)
+        self._valve.prefer(risky, waiting, now_s)
 
     def at_risk(self, bed: str) -> bool:
         """Whether a patient's grave alarm goes on at a bed."""

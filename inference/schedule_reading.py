@@ -1,9 +1,9 @@
-"""Which partitions are read, by Kafka's pause and resume: beds at risk first, none far behind the rest."""
+"""Which partitions are read, by Kafka's pause and resume: beds at risk first, all others in rounds."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from kafka import KafkaConsumer, TopicPartition
@@ -12,9 +12,6 @@ from inference.reading import RawReader
 
 TURN_S: Final = 1.0
 """While a worker is behind it reads partitions with beds at risk alone for so long, then the others alone."""
-
-ABREAST_MS: Final = 2_000.0
-"""So much newer may what was read of one partition be than what was read of another that has more waiting."""
 
 BREATHE_S: Final = 5.0
 """So long may work go on without a poll: a member that does not poll is thought dead (30 s by default)."""
@@ -40,27 +37,29 @@ class Valve:
         self._consumer, self._reader, self._counts = consumer, reader, counts
         self._turn_s = 0.0
         self._alone = False
+        self._served: set[TopicPartition] = set()
         self._polled_s = 0.0
 
-    def polled(self, now_s: float) -> None:
-        """Note a poll."""
+    def polled(self, parts: Iterable[TopicPartition], now_s: float) -> None:
+        """Note of which partitions a poll gave records."""
         self._polled_s = now_s
+        self._served.update(parts)
 
     def prefer(
-        self, parts: Collection[TopicPartition], reached_ms: Mapping[TopicPartition, float], now_s: float
+        self, parts: Collection[TopicPartition], waiting: Collection[TopicPartition], now_s: float
     ) -> None:
-        """Read these alone, turn by turn with the others; of those in turn, who is furthest behind.
+        """Read these alone, turn by turn with the others; of those in turn, who was not read in this round.
 
         Whoever is not preferred is read every second turn: an alarm may begin there, too. Not all are read
-        then: what the client holds of those preferred would come first, for as long as it holds any. And what
-        it holds of one partition may be minutes of it, while the other beds get older.
+        then: what the client holds of those preferred would come first, for as long as it holds any. Likewise
+        in rounds: what it holds of one partition may be minutes of it, while the other beds get older.
 
         Parameters
         ----------
         parts : collection of TopicPartition
             Those to prefer; with none or all of them there are no turns.
-        reached_ms : mapping
-            Of partitions that have more waiting: when the broker got what was read last; -inf: nothing was.
+        waiting : collection of TopicPartition
+            Those that are known to have more than what was read.
         now_s : float
             Monotonic.
         """
@@ -72,13 +71,16 @@ class Valve:
             if now_s >= self._turn_s + TURN_S:
                 self._turn_s, self._alone = now_s, not self._alone
             aside = others if self._alone else mine
-        in_turn = {part: reached_ms[part] for part in (assigned - aside) & reached_ms.keys()}
-        limit_ms = min(in_turn.values(), default=0.0) + ABREAST_MS
-        self._pause(aside | {part for part, at_ms in in_turn.items() if at_ms > limit_ms})
+        in_turn = (assigned - aside) & set(waiting)
+        self._served &= set(waiting)
+        if in_turn <= self._served:
+            self._served -= in_turn
+        self._pause(aside | (in_turn & self._served))
 
     def open(self) -> None:
         """Read all partitions."""
         self._alone = False
+        self._served.clear()
         self._pause(set())
 
     def _pause(self, wanted: set[TopicPartition]) -> None:

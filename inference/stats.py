@@ -92,7 +92,8 @@ class Stats:
 
     A latency is the time in ms from the broker's receipt of a window's last chunk to the publishing of what
     was said of it. ``dead_letters`` counts refused records by reason.
-    ``fallen_back`` gives the networks that lost their GPU, each with its fault.
+    ``fallen_back`` gives the networks that lost their GPU, each with its fault; ``where`` says what computes
+    that of the ECG now.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -101,6 +102,7 @@ class Stats:
     dead_letters: Counter[str] = field(default_factory=Counter)
     stages: Stages = field(default_factory=Stages)
     fallen_back: Callable[[], Mapping[str, str]] = dict
+    where: Callable[[], str] | None = None
 
     def summary(self) -> dict[str, float | int | None]:
         """Return all figures."""

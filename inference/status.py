@@ -175,6 +175,7 @@ class StatusReporter:
             beds=holds.beds,
             clocks=holds.clocks,
             fallen_back=dict(stats.fallen_back()),
+            device=stats.where() if stats.where else self._status.device,
             oldest=heapq.nlargest(MOST_AGES, holds.ages, key=lambda one: one.age_s),
             n_silent=sum(one.age_s > OLD_S for one in holds.ages),
             rates=self._rates.of(stats.counts, now_s),

@@ -29,7 +29,7 @@ from inference.intake import Taken, take_all, unreadable
 from inference.partitions import Partitions
 from inference.patience import Patience, may_pass
 from inference.predictor import Predictor
-from inference.publish import Outputs
+from inference.publish import Outputs, batch_partitions
 from inference.reading import ENDS_MS, Abreast, Polled, RawReader
 from inference.schedule import MOST_RECORDS, Overload, Pieces
 from inference.schedule_load import Load
@@ -124,7 +124,13 @@ class Worker:
         )
         self._producer = kafka.producer(settings, compression_type=settings.kafka.output_compression)
         self._patience = Patience()
-        self._outputs = Outputs(self._producer, settings.topics, self._home, self._patience)
+        self._outputs = Outputs(
+            self._producer,
+            settings.topics,
+            self._home,
+            self._patience,
+            batch_partitions(settings.kafka.partitions),
+        )
         self._partitions = Partitions(settings, self._bedside, self._outputs)
         self._dirty: set[str] = set()
         """Beds whose alarms changed by no raw record."""
@@ -193,12 +199,13 @@ class Worker:
         Signals that went silent, alarms that nobody acknowledged, chunks that were waited for long enough.
         """
         now_s = self._ticked_s = time.monotonic()
+        self._note_ends()
+        # Before the clock: what was acknowledged meanwhile does not escalate.
+        for number in self._partitions.commands.poll():
+            self._snapshot_due_s[number] = 0.0
         abreast = self._abreast.holds(now_s)
         if abreast or self._abreast.reads(now_s):
             self._look_at_clock(now_s, abreast)
-        self._note_ends()
-        for number in self._partitions.commands.poll():
-            self._snapshot_due_s[number] = 0.0
         self._partitions.tell_beds(now_s)
 
     def _look_at_clock(self, now_s: float, abreast: bool) -> None:
@@ -300,6 +307,7 @@ class Worker:
                 self._consumer.seek(part, polled[part][0].offset)
             return
         now_s = time.monotonic()
+        self._abreast.unsettle(now_s)
         for number in numbers:
             self._snapshot_due_s[number] = self._turn_after(number, now_s)
 

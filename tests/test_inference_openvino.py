@@ -98,6 +98,16 @@ def test_answers_are_not_overwritten_by_the_next_batch(compiled: Both) -> None:
     np.testing.assert_array_equal(first.steps, held)
 
 
+def test_what_is_no_number_stays_none(compiled: Both, eager: Both) -> None:
+    windows = noise(20, compiled[0].spec.window_samples)
+    windows[3, 100], windows[7, 5] = np.nan, np.inf
+    said, expected = compiled[0](windows), eager[0](windows)
+    odd = np.isin(np.arange(20), (3, 7))
+    assert np.isnan(said.rhythms[odd]).all()
+    assert np.isnan(said.steps[odd]).all()
+    np.testing.assert_allclose(said.rhythms[~odd], expected.rhythms[~odd], atol=1e-5)
+
+
 def test_no_rows_give_no_rows(compiled: Both, eager: Both) -> None:
     for predictor, classes in (compiled, eager):
         said = predictor(noise(0, predictor.spec.window_samples))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from inference.monitor import Outcome
-from inference.publish import BATCH_PARTITIONS, Outputs
+from inference.publish import LEAST_BATCHES, Outputs, batch_partitions
 from inference.types import Vital, VitalBatch
 from ingest.settings import Topics
 
@@ -42,7 +42,7 @@ def sent(vitals: list[Vital]) -> list[tuple[int, list[Vital]]]:
 def test_a_poll_of_many_partitions_goes_out_in_few_records() -> None:
     vitals = [vital(bed, 1) for bed in HOMES]
     batches = sent(vitals)
-    assert len(batches) == BATCH_PARTITIONS
+    assert len(batches) == LEAST_BATCHES == batch_partitions(64)
     assert sorted(one.id for _, items in batches for one in items) == sorted(one.id for one in vitals)
 
 
@@ -56,3 +56,7 @@ def test_a_bed_is_always_in_the_same_partition_and_in_order() -> None:
 
 def test_fewer_partitions_than_batches_are_used_as_they_are() -> None:
     assert [number for number, _ in sent([vital(f"bed-{n:02d}", 1) for n in range(4)])] == [0, 1, 2, 3]
+
+
+def test_a_large_cluster_uses_more_partitions() -> None:
+    assert [batch_partitions(n) for n in (1, 64, 128, 1024)] == [8, 8, 16, 128]
