@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +28,11 @@ AGAIN_S: Final = 240.0
 It is no measure of how fast that is: a machine that has much else to do starts a worker in a minute.
 """
 
-IN_FLIGHT_S: Final = 0.2
+IN_FLIGHT_S: Final = 1.0
 """What comes so soon after a fault was said before it."""
+
+STARTING_S: Final = 60.0
+"""So long after its start a process that is told to end may have no handler for it yet."""
 
 LEAST_WORKERS: Final = 2
 MOST_PUT_OFF: Final = 12
@@ -278,7 +282,8 @@ class Faults:
                 self._crew.start(victim.role)
 
     def _status_of(self, status: int, member: Member) -> None:
-        if status not in (0, -15, 130, 143):
+        starting = time.monotonic() - member.started_s < STARTING_S
+        if status != 0 and not (status == -signal.SIGTERM and (starting or member.role == DEVICE)):
             self._crew.ended_alone.append(f"{member.log.stem} ended with status {status} when it was told to")
 
     def _strike(self, role: str, name: str) -> None:
@@ -347,9 +352,14 @@ class Faults:
         return [bed for bed, number in self._home.items() if number in held]
 
     def _takeover_s(self, beds: Sequence[str], began_s: float) -> float | None:
-        """Longest time from a fault until something new was read of a bed."""
-        times = [self._wait_for(bed, began_s + IN_FLIGHT_S) for bed in beds]
-        return max((round(at_s - began_s, 3) for at_s in times if at_s is not None), default=None)
+        """Longest time from a fault until something new was read of a bed.
+
+        ``None`` where the devices were done before every bed had come back: those that did come back were
+        the fast ones.
+        """
+        waited = [self._wait_for(bed, began_s + IN_FLIGHT_S) for bed in beds]
+        times_s = [at_s - began_s for at_s in waited if at_s is not None]
+        return round(max(times_s), 3) if times_s and len(times_s) == len(waited) else None
 
     def _strike_link(self, name: str, lasting_s: tuple[float, float]) -> None:
         proxy = self._proxy

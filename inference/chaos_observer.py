@@ -17,6 +17,7 @@ from inference.chaos_said import NO_DATA
 from inference.status import INFER, RECORD, RUNNING
 from inference.types import (
     Alarm,
+    AlarmState,
     Audit,
     CommandOutcome,
     Prediction,
@@ -48,7 +49,7 @@ class Observer:
         self._known: set[str] = set()
         self._heard: dict[str, list[float]] = defaultdict(list)
         self._statuses: dict[str, tuple[float, WorkerStatus]] = {}
-        self._silent: set[str] = set()
+        self._silent: dict[str, Alarm] = {}
         self._alarms: dict[str, Alarm] = {}
         self._answers: dict[tuple[str, int], CommandOutcome] = {}
         self._newest_s = time.monotonic()
@@ -93,10 +94,7 @@ class Observer:
             self._statuses[status.member] = (now_s, status)
         elif topic == topics.alarms:
             alarm = msgspec.json.decode(value, type=Alarm)
-            if alarm.kind == NO_DATA:
-                self._silent.add(alarm.id)
-            else:
-                self._note_alarm(alarm)
+            self._note_alarm(self._silent if alarm.kind == NO_DATA else self._alarms, alarm)
         elif topic == topics.audit:
             audit = msgspec.json.decode(value, type=Audit)
             self._answers[audit.id, audit.partition] = audit.outcome
@@ -106,11 +104,12 @@ class Observer:
                     self._heard[item.bed].append(now_s)
                     self._newest_s = now_s
 
-    def _note_alarm(self, alarm: Alarm) -> None:
+    @staticmethod
+    def _note_alarm(alarms: dict[str, Alarm], alarm: Alarm) -> None:
         """Keep what stands, as readers do: the highest (raw offset, revision)."""
-        held = self._alarms.get(alarm.id)
+        held = alarms.get(alarm.id)
         if held is None or (alarm.raw_offset, alarm.revision) >= (held.raw_offset, held.revision):
-            self._alarms[alarm.id] = alarm
+            alarms[alarm.id] = alarm
 
     def _is_new(self, item: Prediction | Vital) -> bool:
         """Whether it had not been said before; note it."""
@@ -152,9 +151,9 @@ class Observer:
             return time.monotonic() - self._newest_s
 
     def silent(self) -> set[str]:
-        """Ids of all alarms of missing data so far."""
+        """Ids of the alarms of missing data that have not ended."""
         with self._lock:
-            return set(self._silent)
+            return {one.id for one in self._silent.values() if one.state is not AlarmState.ENDED}
 
     def alarms(self) -> list[Alarm]:
         """Newest state of every alarm but those of missing data."""

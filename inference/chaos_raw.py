@@ -8,16 +8,29 @@ offset of the record that brought its last sample.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Final
 
-from inference.chaos_said import Said, read_records
+from inference.chaos_said import NO_DATA, Said, read_records
 from inference.chaos_same import TIME_NS
 from inference.chaos_ward import Plan
+from inference.no_data import GRACE_S
 from inference.types import Prediction, Vital
 from ingest import kafka, wire
 from ingest.settings import Settings
+from ingest.types import NS_PER_S
+
+BY_BROKER: Final = 1
+"""Type of the time of a record that the broker stamped (LogAppendTime)."""
+
+SLACK_S: Final = 1.0
+"""A silence may be so much shorter than it should be: of this the record was under way to the worker."""
+
+SENDER_SLACK_S: Final = 0.5
+"""The same where of each record it is only known that it came before the next one was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,10 @@ class RawRecord:
     kind: str
     end_ns: int
     value: bytes
+    start_ns: int = 0
+    timestamp_ms: int = 0
+    by_broker: bool = True
+    """Whether the time is that of the broker; the embedded one leaves the sender's."""
 
 
 def read_raw(settings: Settings) -> dict[tuple[int, int], RawRecord]:
@@ -42,7 +59,15 @@ def read_raw(settings: Settings) -> dict[tuple[int, int], RawRecord]:
     for record in read_records(settings, settings.topics.raw):
         chunk = wire.decode(record.value, wire.AVRO, settings.ingest.max_record_bytes)
         place = (record.partition, record.offset)
-        found[place] = RawRecord(chunk.bed, chunk.kind.value, chunk.end_ns, record.value)
+        found[place] = RawRecord(
+            chunk.bed,
+            chunk.kind.value,
+            chunk.end_ns,
+            record.value,
+            chunk.start_ns,
+            record.timestamp,
+            record.timestamp_type == BY_BROKER,
+        )
     return found
 
 
@@ -82,3 +107,43 @@ def given_again(said: Said, raw: dict[tuple[int, int], RawRecord], n_partitions:
 
 def _until_ns(item: Prediction | Vital) -> int:
     return item.end_ns if isinstance(item, Prediction) else item.time_ns
+
+
+def false_missing(said: Said, raw: Mapping[tuple[int, int], RawRecord], last: Set[str]) -> list[str]:
+    """Alarms of missing data, beside the last ones, of which the next record came in time.
+
+    Each must name the end of a record of its stream, with none of the stream received for nearly as long as
+    a chunk may be overdue.
+    """
+    streams: dict[tuple[str, str], list[RawRecord]] = defaultdict(list)
+    for _, record in sorted(raw.items()):
+        streams[record.bed, record.kind].append(record)
+    found = []
+    for alarm in said.alarms.values():
+        if alarm.kind == NO_DATA and alarm.id not in last:
+            silent_s, least_s = _silence(streams[alarm.bed, alarm.signal], alarm.onset_ns)
+            if silent_s < least_s:
+                found.append(f"{alarm.id}: the next record came {silent_s:.1f} s later, in time")
+            elif silent_s == math.inf and least_s == math.inf:
+                found.append(f"{alarm.id}: no record of this signal ends there")
+    return found
+
+
+def _silence(records: Sequence[RawRecord], end_ns: int) -> tuple[float, float]:
+    """Longest time that may have passed between a record with this end and the next one, and what is due (s).
+
+    Both are infinite where there is no such record. What was sent again counts as heard. Where the broker
+    does not tell when a record came, it came at the latest when the device, which waits for each to be
+    confirmed, sent the one after it.
+    """
+    newest_ns, longest_s, least_s = 0, -math.inf, math.inf
+    for at, record in enumerate(records):
+        newest_ns = max(newest_ns, record.end_ns)
+        if abs(newest_ns - end_ns) > TIME_NS:
+            continue
+        after = records[at + (1 if record.by_broker else 2) :]
+        came_s = after[0].timestamp_ms / 1e3 if after else math.inf
+        longest_s = max(longest_s, came_s - record.timestamp_ms / 1e3)
+        slack_s = SLACK_S if record.by_broker else SENDER_SLACK_S
+        least_s = (record.end_ns - record.start_ns) / NS_PER_S + GRACE_S - slack_s
+    return (math.inf, math.inf) if longest_s == -math.inf else (longest_s, least_s)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from inference.chaos_compare import SHOWN, Verdict
+from inference.chaos_compare import FAULTS, SHOWN, Verdict
 from inference.chaos_faults import Fault
 
 
@@ -49,8 +49,8 @@ class Report(msgspec.Struct):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was lost, doubled, or said otherwise."""
-        return self.verdict.passed and self.dead_letters == 0
+        """Whether nothing was lost, doubled, or said otherwise, and no process ended by itself."""
+        return self.verdict.passed and self.dead_letters == 0 and not self.ended_alone
 
     @property
     def takeovers_s(self) -> list[float]:
@@ -97,7 +97,8 @@ class Report(msgspec.Struct):
         yield (
             f"  lost {len(verdict.lost)}, doubled {len(verdict.doubled)}, "
             f"different {len(verdict.different)}, "
-            f"out of order {len(verdict.disorder)}, left standing {len(verdict.standing)}"
+            f"out of order {len(verdict.disorder)}, left standing {len(verdict.standing)}, "
+            f"falsely missing {len(verdict.false_missing)}, not tried {len(verdict.not_tried)}"
         )
         if verdict.gone or verdict.given_again:
             yield (
@@ -111,7 +112,7 @@ class Report(msgspec.Struct):
             )
         silences = ", ".join(f"{bed} {silence:.1f} s" for bed, silence in self.silence_longest_s.items())
         yield f"  longest silence (all faults)  {silences}"
-        for name in ("lost", "doubled", "different", "disorder", "standing", "gone", "given_again"):
+        for name in (*FAULTS, "gone", "given_again"):
             for one in getattr(verdict, name)[:SHOWN]:
                 yield f"  {name}: {one}"
         for ended in self.ended_alone:

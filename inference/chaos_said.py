@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from inference.chaos_same import differs
 from inference.errors import ChaosError
 from inference.store import Store
-from inference.types import Alarm, AlarmState, Prediction, PredictionBatch, Vital, VitalBatch
+from inference.types import Alarm, AlarmState, Prediction, PredictionBatch, Priority, Vital, VitalBatch
 from ingest import kafka
 from ingest.settings import Settings
 
@@ -34,13 +34,15 @@ class FoundRecord(Protocol):
 
     partition: int
     offset: int
+    timestamp: int
+    timestamp_type: int
     value: bytes
 
 
 Item = TypeVar("Item", Prediction, Vital, Alarm)
 
-Step = tuple[AlarmState, int | None]
-"""State of an alarm and the device time at which its condition ended."""
+Step = tuple[AlarmState, int | None, Priority, str, str, float | None]
+"""State of an alarm, device time at which its condition ended, priority, kind, message and value."""
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Said:
     disorder: list[str] = field(default_factory=list)
     dead_letters: int = 0
     _newest: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    _at: dict[tuple[type, str, int, int], Prediction | Vital | Alarm] = field(default_factory=dict)
 
     def note_prediction(self, item: Prediction) -> None:
         """Take in a prediction."""
@@ -78,17 +81,21 @@ class Said:
     def note_alarm(self, item: Alarm) -> None:
         """Take in a step of an alarm."""
         self.alarms[item.id] = self._newer(self.alarms.get(item.id), item)
-        self.steps[item.id].add((item.state, item.ended_ns))
+        step = (item.state, item.ended_ns, item.priority, item.kind, item.message, item.value)
+        self.steps[item.id].add(step)
 
     def _newer(self, held: Item | None, item: Item) -> Item:
         self.n_items += 1
+        place = (item.raw_offset, item.revision)
+        first = self._at.setdefault((type(item), item.id, *place), item)
         if held is None:
             return item
         self.repeated += 1
-        places = [(one.raw_offset, one.revision) for one in (held, item)]
-        if places[0] == places[1] and _contradiction(held, item):
-            self.contradictions.append(f"{item.id}: {_contradiction(held, item)}")
-        return item if places[1] > places[0] else held
+        newest = (held.raw_offset, held.revision)
+        difference = _contradiction(first, item, newest=place == newest)
+        if difference:
+            self.contradictions.append(f"{item.id}: {difference}")
+        return item if place > newest else held
 
     def _note_order(self, what: str, item: Prediction | Vital, time_ns: int) -> None:
         key = (what, item.bed, item.signal)
@@ -97,14 +104,23 @@ class Said:
         self._newest[key] = max(time_ns, self._newest.get(key, time_ns))
 
 
-def _contradiction(held: Item, item: Item) -> str:
+def _contradiction(
+    first: Prediction | Vital | Alarm, item: Prediction | Vital | Alarm, *, newest: bool
+) -> str:
     """In which fields two items of one id and place contradict each other; empty where they do not.
 
-    When an alarm of receive time is raised, each worker tells by its own clock: of those the state counts.
+    When an alarm of receive time is raised, each worker tells by its own clock: of those the newest state
+    counts. A successor may hear of an acknowledgement between other records than the one before it did: where
+    readers have something newer, the states of two steps, one acknowledged and one not, may differ.
     """
-    if isinstance(held, Alarm) and isinstance(item, Alarm) and item.kind in RECEIVE_TIME:
-        return "" if held.state is item.state else f"state: {held.state} / {item.state}"
-    return differs(held, item)
+    if not (isinstance(first, Alarm) and isinstance(item, Alarm)):
+        return differs(first, item)
+    if item.kind in RECEIVE_TIME:
+        same = first.state is item.state or not newest
+        return "" if same else f"state: {first.state} / {item.state}"
+    if not newest and (first.acknowledged_by is None) is not (item.acknowledged_by is None):
+        first = msgspec.structs.replace(first, state=item.state)
+    return differs(first, item)
 
 
 def read_said(settings: Settings) -> Said:

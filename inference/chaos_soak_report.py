@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from inference.chaos_crew import RECORDER, WORKER
 from inference.chaos_faults import Fault
 
 WARM_S: Final = 600.0
@@ -17,6 +18,22 @@ WARM_S: Final = 600.0
 
 LEAST_S: Final = 300.0
 """Of a shorter time no slope is told."""
+
+JUDGED_HOURS: Final = 0.5
+"""Of a shorter time slopes are told and not judged: one step of the heap would be read as a slope."""
+
+HOUR_S: Final = 3_600
+"""A soak that is to last so long must have slopes that can be judged."""
+
+MOST_MB_PER_HOUR: Final = 60.0
+"""A worker of 700 MB in a container of 4 GB then lasts two days, in which somebody sees it on the System
+page. What an allocator keeps for good of a step at a takeover stays below it."""
+
+MOST_HANDLES_PER_HOUR: Final = 20.0
+"""Of 1,024 that a process may open by default, two days' worth; lines come and go at each fault."""
+
+MOST_THREADS_PER_HOUR: Final = 2.0
+"""Threads are made at the start; one that stays behind at each fault would be a hundred an hour."""
 
 SHOWN: Final = 20
 
@@ -69,8 +86,37 @@ class SoakReport(msgspec.Struct):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is missing; of slopes a reader judges."""
-        return not (self.lost or self.doubled or self.lost_stored or self.failures or self.ended_alone)
+        """Whether nothing is missing and nothing grows."""
+        wrong = (self.lost, self.doubled, self.lost_stored, self.failures, self.ended_alone, self.grown())
+        return not any(wrong)
+
+    def grown(self) -> list[str]:
+        """Which of the processes that are never ended gains more than it may, or cannot be judged."""
+        slopes = self.judged()
+        wrong = [
+            f"{name}: {gained:+.1f} {what} an hour, at most {most:g}"
+            for name, one in slopes.items()
+            for gained, what, most in (
+                (one.rss_mb_per_hour, "MB", MOST_MB_PER_HOUR),
+                (one.handles_per_hour, "handles", MOST_HANDLES_PER_HOUR),
+                (one.threads_per_hour, "threads", MOST_THREADS_PER_HOUR),
+            )
+            if gained > most
+        ]
+        if self.seconds >= HOUR_S:
+            roles = {name.partition("-")[0] for name in slopes}
+            wrong += [
+                f"{role}: not sampled for long enough" for role in (WORKER, RECORDER) if role not in roles
+            ]
+        return wrong
+
+    def judged(self) -> dict[str, Slope]:
+        """Slopes of the spared worker and the recorder, where they are of a time that is long enough."""
+        return {
+            name: slope
+            for name, slope in self.slopes().items()
+            if (name == self.spared or name.startswith(f"{RECORDER}-")) and slope.hours >= JUDGED_HOURS
+        }
 
     def kinds(self) -> dict[str, int]:
         """Number of faults by kind."""
@@ -91,6 +137,8 @@ class SoakReport(msgspec.Struct):
             "faults_by_kind": self.kinds(),
             "n_lost": len(self.lost),
             "n_doubled": len(self.doubled),
+            "grown": self.grown(),
+            "growth_judged": sorted(self.judged()),
             "slopes": msgspec.to_builtins(self.slopes()),
         }
         part = path.with_name(f"{path.name}.part")
@@ -117,6 +165,10 @@ class SoakReport(msgspec.Struct):
                 f"{one.rss_mb_first:.0f} to {one.rss_mb_last:.0f} MB in {one.hours:.2f} h; at most "
                 f"{one.rss_mb_most:.0f} MB, {one.handles_most} handles, {one.threads_most} threads"
             )
+        if not self.judged():
+            yield f"  growth not judged: that takes {JUDGED_HOURS:g} h after the first {WARM_S / 60:.0f} min"
+        for text in self.grown():
+            yield f"  grown: {text}"
         for name in ("failures", "ended_alone", "lost", "doubled", "lost_stored"):
             for text in getattr(self, name)[:SHOWN]:
                 yield f"  {name}: {text}"

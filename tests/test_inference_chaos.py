@@ -14,7 +14,7 @@ from inference.chaos_compare import Verdict, compare, compare_stored
 from inference.chaos_crew import DEVICE, WORKER, Crew
 from inference.chaos_device import Journal, play
 from inference.chaos_faults import LINK, WORKERS, FaultOptions, Faults
-from inference.chaos_raw import RawRecord, given_again, gone
+from inference.chaos_raw import RawRecord, false_missing, given_again, gone
 from inference.chaos_report import Report
 from inference.chaos_said import Said, Stored
 from inference.chaos_same import differs
@@ -202,6 +202,74 @@ def test_an_output_of_an_offset_at_which_something_else_lies_is_found() -> None:
     assert given_again(said(prediction(1, offset=8)), {}, 4)
 
 
+def received(*at_s: float, by_broker: bool = True, bed: str = "bed-01") -> dict[tuple[int, int], RawRecord]:
+    """Records of a second each, received or sent at these times."""
+    return {
+        (0, second): RawRecord(
+            bed,
+            "ecg",
+            T0 + (second + 1) * NS_PER_S,
+            b"",
+            T0 + second * NS_PER_S,
+            round(came_s * 1000),
+            by_broker,
+        )
+        for second, came_s in enumerate(at_s)
+    }
+
+
+def missing(raw: dict[tuple[int, int], RawRecord], second: float = 2.0) -> list[str]:
+    onset_ns = T0 + round(second * NS_PER_S)
+    one = msgspec.structs.replace(
+        alarm("no_data", AlarmState.ENDED), onset_ns=onset_ns, id=f"bed-01:ecg:no_data:{onset_ns}"
+    )
+    return false_missing(said(one, END), raw, {LAST})
+
+
+def test_data_that_came_in_time_are_not_rightly_called_missing() -> None:
+    assert missing(received(1, 2, 3, 4))
+    assert missing(received(1, 2, 3, 4), second=2.5)
+    assert missing(received(1, 2, 9, 10, bed="bed-99"))
+    assert missing(received(1, 2, 3.3, 4.2, by_broker=False))
+
+
+def test_data_that_came_late_were_rightly_called_missing() -> None:
+    assert missing(received(1, 2, 5.1, 5.2)) == []
+    # Sent once more after a silence: its end is that of the one before.
+    again = received(1, 2)
+    again[0, 2] = again[0, 1]
+    again[0, 3] = RawRecord("bed-01", "ecg", T0 + 3 * NS_PER_S, b"", T0 + 2 * NS_PER_S, 9_000)
+    assert missing(again) == []
+
+
+def test_what_the_device_had_in_hand_may_have_come_late() -> None:
+    assert missing(received(1, 2, 3, 9, by_broker=False)) == []
+    assert missing(received(1, 2, 3, by_broker=False)) == []
+
+
+def test_a_step_said_twice_at_one_place_says_the_same_whatever_came_after() -> None:
+    loud = msgspec.structs.replace(WHOLE[2], priority=Priority.MEDIUM, message="other", value=9.0)
+    assert verdict(*WHOLE, loud, END).different
+    assert verdict(*WHOLE[:2], loud, WHOLE[3], END).different
+    near = msgspec.structs.replace(WHOLE[2], value=1.0)
+    nearer = msgspec.structs.replace(WHOLE[2], value=1.0 + 1e-7)
+    assert compare(
+        said(*WHOLE[:2], near, WHOLE[3], END), said(*WHOLE[:2], nearer, WHOLE[3], END), {LAST}
+    ).passed
+
+
+def test_who_hears_of_an_acknowledgement_later_contradicts_nobody() -> None:
+    taken = msgspec.structs.replace(
+        alarm("vf", offset=1), state=AlarmState.ACKNOWLEDGED, acknowledged_by="chaos", acknowledged_ns=T0
+    )
+    assert verdict(*WHOLE, taken, alarm("vf", offset=1), END).passed
+
+
+def test_data_that_are_over_for_good_do_not_end_being_missing() -> None:
+    ended = msgspec.structs.replace(END, state=AlarmState.ENDED, raw_offset=1)
+    assert verdict(*WHOLE, END, ended).different
+
+
 def test_what_was_acknowledged_and_is_not_on_the_topic_is_gone(plan: Plan) -> None:
     sent = [one for second in plan.seconds for one in second]
     raw = [RawRecord(one.bed, "ecg", T0, one.value) for one in sent]
@@ -305,3 +373,18 @@ def test_every_kind_of_fault_comes_in_an_order_that_the_seed_gives() -> None:
     expected |= {"broker.restart", "storm."}
     assert set(order(1)) == expected
     assert order(1) == order(1) != order(2)
+
+
+def slow(*times_s: float | None) -> float | None:
+    """Takeover that is told where beds came back after these times."""
+    options = FaultOptions(1, 2, 6.0)
+    faults = Faults(None, None, None, ["bed-01"], 4, options)  # type: ignore[arg-type]
+    came = iter(times_s)
+    faults._wait_for = lambda bed, since_s: next(came)  # type: ignore[method-assign]
+    return faults._takeover_s(["bed"] * len(times_s), 100.0)
+
+
+def test_of_a_takeover_that_was_not_seen_to_its_end_no_time_is_told() -> None:
+    assert slow(101.2, 107.0) == 7.0
+    assert slow(101.2, None) is None
+    assert slow() is None

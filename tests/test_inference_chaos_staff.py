@@ -18,7 +18,7 @@ from inference.chaos_faults import Fault
 from inference.chaos_report import Report, summary
 from inference.chaos_said import Said
 from inference.chaos_soak import _strike_through
-from inference.chaos_soak_report import SoakReport
+from inference.chaos_soak_report import Sample, SoakReport
 from inference.chaos_staff import USER, duties, places
 from inference.chaos_tapes import TapeSpec
 from inference.commands import Acknowledge, Action, Command, PauseAudio, Transfer, new_command
@@ -214,4 +214,48 @@ def test_an_interrupted_soak_is_healed_and_judged_up_to_there(tmp_path: Path) ->
     assert _strike_through(run, faults, TapeSpec(T0, 600, 1), report) == 42
     assert healed
     assert report.failures == ["interrupted after 42 s of 600 s; judged up to there"]
+    assert not report.passed
+
+
+def soaked(mb: float = 0.0, handles: float = 0.0, threads: float = 0.0, minutes: int = 60) -> SoakReport:
+    """A soak whose recorder gained so much an hour."""
+    report = SoakReport(1, 2, minutes * 60, "abc", spared="worker-1")
+    times_s = range(0, minutes * 60 + 1, 10)
+    report.samples["worker-1"] = [Sample(at_s, 7 * 10**8, 40, 9) for at_s in times_s]
+    report.samples["worker-2"] = [Sample(at_s, 10**8 + at_s * 10**6, 40, 9) for at_s in times_s]
+    report.samples["recorder-3"] = [
+        Sample(
+            at_s,
+            round(3e8 + mb * 1e6 * at_s / 3600),
+            round(40 + handles * at_s / 3600),
+            round(9 + threads * at_s / 3600),
+        )
+        for at_s in times_s
+    ]
+    return report
+
+
+def test_a_soak_in_which_the_recorder_grows_fails() -> None:
+    assert soaked(50, 10, 1).passed
+    assert not soaked(mb=70).passed
+    assert not soaked(handles=30).passed
+    assert not soaked(threads=4).passed
+
+
+def test_a_short_soak_says_that_it_judges_no_growth() -> None:
+    report = soaked(mb=500, minutes=20)
+    assert report.passed
+    assert any("growth not judged" in line for line in report.lines())
+
+
+def test_an_hour_without_samples_of_both_does_not_pass() -> None:
+    report = soaked()
+    del report.samples["recorder-3"]
+    assert report.grown() == ["recorder: not sampled for long enough"]
+
+
+def test_a_process_that_ended_by_itself_fails_the_run() -> None:
+    report = Report(3, "abc", "embedded broker", 60, 1.0, 2, [], 60, 5, 0, {}, [], [], Verdict())
+    assert report.passed
+    report.ended_alone = ["worker-1 (status 1)"]
     assert not report.passed
