@@ -6,15 +6,17 @@ import threading
 from collections.abc import KeysView, Mapping
 from typing import Final, Self
 
+from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from inference import commands
 from inference.answers import AnswerReader, Place
 from inference.commands import HEADER, Command, Transfer
 from inference.errors import NotDelivered
+from inference.patience import drop
 from inference.types import Audit, CommandOutcome
 from ingest import kafka
-from ingest.errors import SettingsError
+from ingest.errors import BrokerError, SettingsError
 from ingest.settings import Settings
 
 DELIVERY_S: Final = 5.0
@@ -40,22 +42,39 @@ class CommandSender:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         kafka.ensure_topic(settings, settings.topics.commands)
+        self._producer: KafkaProducer | None = self._new_producer()
+        self._check_partitions(self._producer)
+        self._reader: AnswerReader | None = None
+        self._opening = threading.Lock()
+
+    def _new_producer(self) -> KafkaProducer:
         timeout_ms = round(DELIVERY_S * 1e3)
-        self._producer = kafka.producer(
-            settings,
+        return kafka.producer(
+            self._settings,
             request_timeout_ms=timeout_ms // 2,
             delivery_timeout_ms=timeout_ms,
             max_block_ms=timeout_ms,
             linger_ms=0,
         )
-        self._check_partitions()
-        self._reader: AnswerReader | None = None
-        self._opening = threading.Lock()
 
-    def _check_partitions(self) -> None:
-        found = len(self._producer.partitions_for(self._settings.topics.commands) or ())
+    def _connected(self) -> KafkaProducer:
+        with self._opening:
+            if self._producer is None:
+                self._producer = self._new_producer()
+            return self._producer
+
+    def _give_up(self, producer: KafkaProducer) -> None:
+        """Send over another one from now on: after a broker's death kafka-python may deliver nothing more."""
+        with self._opening:
+            if self._producer is not producer:
+                return
+            self._producer = None
+        drop(producer)
+
+    def _check_partitions(self, producer: KafkaProducer) -> None:
+        found = len(producer.partitions_for(self._settings.topics.commands) or ())
         if found != self._settings.kafka.partitions:
-            self._producer.close()
+            producer.close()
             raise SettingsError(
                 f"topic {self._settings.topics.commands} has {found} partitions, WARDWAVE_KAFKA__PARTITIONS "
                 f"is {self._settings.kafka.partitions}: set it to {found}, or no worker finds the command"
@@ -82,18 +101,23 @@ class CommandSender:
         commands.check(command)
         value = commands.encode(command)
         headers = [(HEADER, commands.sign(command.key, value, self._settings.commands))]
+        where = command.bed or command.ward
+        try:
+            producer = self._connected()
+        except BrokerError as error:
+            raise NotDelivered(f"{command.name} for {where} was not delivered: {error}") from error
         try:
             sent = [
-                self._producer.send(
+                producer.send(
                     self._settings.topics.commands, value, key=command.key, partition=number, headers=headers
                 )
                 for number in self.partitions_of(command)
             ]
-            self._producer.flush(timeout=DELIVERY_S)
+            producer.flush(timeout=DELIVERY_S)
             for one in sent:
                 one.get(timeout=DELIVERY_S)
         except KafkaError as error:
-            where = command.bed or command.ward
+            self._give_up(producer)
             raise NotDelivered(f"{command.name} for {where} was not delivered: {error}") from error
 
     def ask(self, command: Command, timeout_s: float = 5.0) -> list[Audit]:
@@ -146,8 +170,10 @@ class CommandSender:
 
     def close(self) -> None:
         """Close the connections; what was sent was delivered already."""
-        self._producer.close(timeout=DELIVERY_S)
         with self._opening:
+            if self._producer is not None:
+                drop(self._producer)
+                self._producer = None
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
