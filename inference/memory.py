@@ -19,8 +19,8 @@ def _trim() -> Callable[[int], int] | None:
 def give_back() -> bool:
     """Give back what is free within the heap; say whether there was any.
 
-    glibc keeps it: of a worker that took over a hundred beds some 50 MB stayed for good, and a little more at
-    each takeover, for between what is free lies what is kept. Takes some 10 ms for 100 MB: for rare moments.
+    glibc keeps it, for between what is free lies what is kept: in an hour with 40 takeovers of a hundred beds
+    a worker grew from 696 to 904 MB. Takes some milliseconds: for once a minute.
     """
     trim = _trim()
     return bool(trim and trim(0))

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from inference import handover, memory, snapshot
+from inference import handover, snapshot
 from inference.alarm_spec import ANY
 from inference.beds import DeskState
 from inference.bedside import Bedside
@@ -169,9 +169,6 @@ class Partitions:
             sum(len(left.signals) for left in found.values()),
             time.monotonic() - began_s,
         )
-        # A minute of all these beds' states was in memory.
-        del found
-        memory.give_back()
 
     def _go_on_at_desk(self, number: int, left: Left) -> None:
         """Put beds and commands back as they were left."""
