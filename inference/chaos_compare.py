@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
 from inference.chaos_said import RECEIVE_TIME, Said, Step, Stored
-from inference.chaos_same import differs, same
+from inference.chaos_same import Plain, differs, same
 from inference.types import Alarm, AlarmState, Prediction, Vital
 
 SHOWN: Final = 20
@@ -44,7 +44,7 @@ class Verdict:
         return not any(getattr(self, name) for name in FAULTS)
 
 
-def compare(broken: Said, whole: Said, last: Set[str]) -> Verdict:
+def compare(broken: Said, whole: Said, last: Set[str], streams: Iterable[str] = ()) -> Verdict:
     """Compare what two runs of one plan said.
 
     Parameters
@@ -53,6 +53,8 @@ def compare(broken: Said, whole: Said, last: Set[str]) -> Verdict:
         Under faults, and unbroken.
     last : set of str
         Ids of the alarms of missing data that must follow the end of the records.
+    streams : iterable of str
+        What was sent ("bed/signal"): each must have numbers, and an ECG predictions.
     """
     verdict = Verdict()
     judged = [one for one in broken.alarms.values() if one.kind not in RECEIVE_TIME]
@@ -76,8 +78,16 @@ def compare(broken: Said, whole: Said, last: Set[str]) -> Verdict:
     ]
     verdict.different += broken.contradictions
     verdict.disorder += broken.disorder
+    judged_windows = {f"{one.bed}/{one.signal}" for one in whole.predictions.values()}
+    numbered = {f"{one.bed}/{one.signal}" for one in whole.vitals.values()}
+    for stream in sorted(streams):
+        if stream not in numbered:
+            verdict.not_tried.append(f"no numbers of {stream}")
+        if stream.endswith("/ecg") and stream not in judged_windows:
+            verdict.not_tried.append(f"no predictions of {stream}")
     verdict.counts = {
         "predictions": len(whole.predictions),
+        "signals_with_predictions": len(judged_windows),
         "vitals": len(whole.vitals),
         "alarms": len(expected),
         "alarms_of_missing_data_by_faults": len(silences),
@@ -103,33 +113,68 @@ def _unattended(steps: Set[Step]) -> set[Step]:
     return {step for step in steps if step[0] is not AlarmState.ACKNOWLEDGED}
 
 
-def compare_stored(verdict: Verdict, broken: Stored, whole: Stored, said: Said, *, strips: bool) -> None:
+def compare_stored(
+    verdict: Verdict,
+    broken: Stored,
+    whole: Stored,
+    said: Said,
+    *,
+    strips: bool,
+    late: Set[str] = frozenset(),
+) -> None:
     """Add what the recorder lost: alarms and numbers that were said, strips of alarms, their waveforms.
 
-    ``strips`` tells that it was waited for all of them.
+    Parameters
+    ----------
+    verdict : Verdict
+        Is added to.
+    broken, whole : Stored
+        Under faults, and unbroken.
+    said : Said
+        Under faults.
+    strips : bool
+        It was waited for all of them.
+    late : set of str
+        Alarms whose waveforms came so late, or so early, that their strip may lack some.
     """
     for alarm_id, alarm in said.alarms.items():
         kept = broken.alarms.get(alarm_id)
         if kept is None:
             verdict.lost.append(f"stored {alarm_id}")
-        elif kept.state is not alarm.state:
-            verdict.different.append(f"stored {alarm_id}: {kept.state} / {alarm.state}")
-    for stream, seconds in whole.seconds.items():
-        if broken.seconds[stream] != seconds:
-            verdict.lost.append(f"stored numbers of {stream}: {broken.seconds[stream]} s of {seconds} s")
+            continue
+        difference = "" if alarm.kind in RECEIVE_TIME else differs(kept, alarm)
+        if difference or kept.state is not alarm.state:
+            verdict.different.append(f"stored {alarm_id}: {difference or kept.state}")
+    for stream, points in whole.numbers.items():
+        _compare_numbers(verdict, stream, broken.numbers[stream], points)
     if strips:
         verdict.lost += [
             f"strip of {alarm_id}" for alarm_id in sorted(broken.alarms.keys() - broken.strips.keys())
         ]
     both = [alarm_id for alarm_id in broken.strips if broken.strips[alarm_id] and whole.strips.get(alarm_id)]
     verdict.different += [f"strip of {one}" for one in both if broken.strips[one] != whole.strips[one]]
+    in_part = sorted(one for one, digest in broken.strips.items() if not digest and whole.strips.get(one))
+    verdict.lost += [f"part of the strip of {one}" for one in in_part if one not in late]
+    if strips and not both:
+        verdict.not_tried.append("no strip is whole in both runs: no waveforms were compared")
     verdict.counts |= {
         "stored_alarms": len(broken.alarms),
-        "stored_seconds": sum(broken.seconds.values()),
+        "stored_seconds": sum(map(len, broken.numbers.values())),
         "strips": len(broken.strips),
         "strips_compared": len(both),
         "strips_in_part": sum(not digest for digest in broken.strips.values()),
     }
+
+
+def _compare_numbers(
+    verdict: Verdict, stream: str, stored: Sequence[Plain], expected: Sequence[Plain]
+) -> None:
+    if len(stored) != len(expected):
+        verdict.lost.append(f"stored numbers of {stream}: {len(stored)} s of {len(expected)} s")
+        return
+    other = [one for one, due in zip(stored, expected, strict=True) if not same(one, due)]
+    if other:
+        verdict.different.append(f"stored numbers of {stream}: {len(other)} s, the first {other[0]}"[:300])
 
 
 def _hold(

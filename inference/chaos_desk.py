@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from inference.chaos_compare import Verdict
-from inference.chaos_said import Said, records
+from inference.chaos_said import Said, Stored, records
 from inference.chaos_same import Plain
 from inference.chaos_staff import Place, places
 from inference.commands import Acknowledge, Command
@@ -106,6 +106,7 @@ def compare_commands(
         difference = _bed_differs(broken.beds.get(bed), whole.beds.get(bed))
         if difference:
             verdict.different.append(f"{bed} is set otherwise: {difference}")
+    verdict.not_tried += _not_applied(sent, broken)
     n_answers = sum(map(len, broken.audits.values()))
     verdict.counts |= {
         "commands": len(sent),
@@ -114,6 +115,24 @@ def compare_commands(
         "refused": sum(one is CommandOutcome.REFUSED for one in broken.outcomes.values()),
         "alarms_acknowledged": sum(one.acknowledged_by is not None for one in said.alarms.values()),
     }
+
+
+def compare_trail(verdict: Verdict, answered: Answered, kept: Stored) -> None:
+    """Add what the recorder's audit trail lacks of the answers, or says otherwise."""
+    for place, outcome in answered.outcomes.items():
+        stored = kept.answers.get(place)
+        if stored is None:
+            verdict.lost.append(f"stored answer {place}")
+        elif stored is not outcome:
+            verdict.different.append(f"stored answer {place}: {stored} / {outcome}")
+
+
+def _not_applied(sent: Sequence[Command], broken: Answered) -> list[str]:
+    """Commands of which not one was applied. An acknowledgement may always come too late."""
+    applied = {id_ for (id_, _), outcome in broken.outcomes.items() if outcome is CommandOutcome.APPLIED}
+    tried = {one.name for one in sent if not isinstance(one.action, Acknowledge)}
+    done = {one.name for one in sent if one.id in applied}
+    return [f"no command to {name} was applied" for name in sorted(tried - done)]
 
 
 def _check_acknowledged(

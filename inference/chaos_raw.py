@@ -18,7 +18,8 @@ from inference.chaos_said import NO_DATA, Said, read_records
 from inference.chaos_same import TIME_NS
 from inference.chaos_ward import Plan
 from inference.no_data import GRACE_S
-from inference.types import Prediction, Vital
+from inference.strips import span
+from inference.types import Alarm, Prediction, Vital
 from ingest import kafka, wire
 from ingest.settings import Settings
 from ingest.types import NS_PER_S
@@ -31,6 +32,12 @@ SLACK_S: Final = 1.0
 
 SENDER_SLACK_S: Final = 0.5
 """The same where of each record it is only known that it came before the next one was sent."""
+
+LATE_S: Final = 15.0
+"""A recorder waits for 25 s; it may have been cut off itself for the last ten of them."""
+
+EARLY_S: Final = 3.0
+"""A recorder looks back by 5 s more than the strip is long, and further only now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +154,39 @@ def _silence(records: Sequence[RawRecord], end_ns: int) -> tuple[float, float]:
         slack_s = SLACK_S if record.by_broker else SENDER_SLACK_S
         least_s = (record.end_ns - record.start_ns) / NS_PER_S + GRACE_S - slack_s
     return (math.inf, math.inf) if longest_s == -math.inf else (longest_s, least_s)
+
+
+def late_strips(said: Said, raw: Mapping[tuple[int, int], RawRecord], n_partitions: int) -> set[str]:
+    """Alarms whose strip may rightly be in part.
+
+    Something of it came so long after the record that raised the alarm, or so long before it, that the
+    recorder need not have waited for it or looked so far back; or a signal began within it.
+    """
+    beds: dict[str, list[RawRecord]] = defaultdict(list)
+    for _, record in sorted(raw.items()):
+        beds[record.bed].append(record)
+    found = set()
+    for alarm in said.alarms.values():
+        place = (kafka.partition_for(alarm.bed, n_partitions), said.raised_at[alarm.id])
+        raised_by = raw.get(place)
+        if raised_by is None or _may_lack(alarm, raised_by, beds[alarm.bed]):
+            found.add(alarm.id)
+    return found
+
+
+def _may_lack(alarm: Alarm, raised_by: RawRecord, records: Sequence[RawRecord]) -> bool:
+    start_ns, end_ns = span(alarm.onset_ns, min(alarm.raised_ns, raised_by.end_ns))
+    earliest_s = raised_by.timestamp_ms / 1e3 - (end_ns - start_ns) / NS_PER_S - EARLY_S
+    latest_s = raised_by.timestamp_ms / 1e3 + LATE_S
+    for kind in {record.kind for record in records}:
+        line = [record for record in records if record.kind == kind]
+        if min(record.start_ns for record in line) > start_ns:
+            return True
+        for at, record in enumerate(line):
+            if record.end_ns <= start_ns or record.start_ns >= end_ns:
+                continue
+            came = line[at : at + 1] if record.by_broker else line[at + 1 : at + 2]
+            came_s = came[0].timestamp_ms / 1e3 if came else math.inf
+            if not earliest_s < record.timestamp_ms / 1e3 <= came_s < latest_s:
+                return True
+    return False

@@ -19,10 +19,10 @@ from pydantic import SecretStr
 from inference.chaos_broker import BrokerOptions, Way, broker_of
 from inference.chaos_compare import compare, compare_stored
 from inference.chaos_crew import DEVICE, RECORDER, WORKER, Crew
-from inference.chaos_desk import compare_commands, read_answered
+from inference.chaos_desk import compare_commands, compare_trail, read_answered
 from inference.chaos_faults import STARTING_S, Fault, FaultOptions, Faults
 from inference.chaos_observer import Observer
-from inference.chaos_raw import false_missing, given_again, gone, read_raw
+from inference.chaos_raw import false_missing, given_again, gone, late_strips, read_raw
 from inference.chaos_report import Report
 from inference.chaos_said import NO_DATA, read_said, read_stored
 from inference.chaos_staff import Staff
@@ -244,13 +244,15 @@ def run_chaos(options: ChaosOptions, folder: Path) -> Report:
         logger.info("%d faults; now the same ward unbroken", len(faults))
         _unbroken(calm, plan, commands, options)
         said, whole = read_said(struck.settings), read_said(calm.settings)
-        verdict = compare(said, whole, last_silences(plan))
         streams = sorted(plan.ends_ns)
+        verdict = compare(said, whole, last_silences(plan), streams)
         stored = [read_stored(run.database, streams) for run in (struck, calm)]
-        compare_stored(verdict, stored[0], stored[1], said, strips=options.strips)
+        raw = read_raw(struck.settings)
+        late = late_strips(said, raw, options.partitions)
+        compare_stored(verdict, stored[0], stored[1], said, strips=options.strips, late=late)
         answered = [read_answered(run.settings) for run in (struck, calm)]
         compare_commands(verdict, commands, answered[0], answered[1], said, options.partitions)
-        raw = read_raw(struck.settings)
+        compare_trail(verdict, answered[0], stored[0])
         verdict.false_missing = false_missing(said, raw, last_silences(plan))
         verdict.gone = gone(plan, raw.values())
         verdict.given_again = given_again(said, raw, options.partitions)

@@ -13,16 +13,18 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
-from inference.chaos_same import differs
+from inference.chaos_same import Plain, differs
 from inference.errors import ChaosError
 from inference.store import Store
-from inference.types import Alarm, AlarmState, Prediction, PredictionBatch, Priority, Vital, VitalBatch
+from inference.store_trends import EegPoint, TrendPoint
+from inference.types import Alarm, CommandOutcome, Prediction, PredictionBatch, Vital, VitalBatch
 from ingest import kafka
 from ingest.settings import Settings
 
 CLIENT: Final = "chaos-reader"
 READ_S: Final = 120.0
 NO_DATA: Final = "no_data"
+EEG: Final = "eeg"
 RECEIVE_TIME: Final = frozenset({NO_DATA, "clock_drift"})
 """Alarms that say when data came, not what they are: faults rightly raise more of them."""
 
@@ -41,7 +43,7 @@ class FoundRecord(Protocol):
 
 Item = TypeVar("Item", Prediction, Vital, Alarm)
 
-Step = tuple[AlarmState, int | None, Priority, str, str, float | None]
+Step = tuple[Plain, ...]
 """State of an alarm, device time at which its condition ended, priority, kind, message and value."""
 
 
@@ -58,6 +60,8 @@ class Said:
     vitals: dict[str, Vital] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
     steps: dict[str, set[Step]] = field(default_factory=lambda: defaultdict(set))
+    raised_at: dict[str, int] = field(default_factory=dict)
+    """Least raw offset of each alarm."""
     n_items: int = 0
     repeated: int = 0
     contradictions: list[str] = field(default_factory=list)
@@ -83,6 +87,7 @@ class Said:
         self.alarms[item.id] = self._newer(self.alarms.get(item.id), item)
         step = (item.state, item.ended_ns, item.priority, item.kind, item.message, item.value)
         self.steps[item.id].add(step)
+        self.raised_at[item.id] = min(item.raw_offset, self.raised_at.get(item.id, item.raw_offset))
 
     def _newer(self, held: Item | None, item: Item) -> Item:
         self.n_items += 1
@@ -175,14 +180,15 @@ def read_records(settings: Settings, topic: str) -> Iterator[FoundRecord]:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a recorder stored: alarms, seconds of numbers by "bed/signal", strips by alarm.
+    """What a recorder stored: alarms, numbers by "bed/signal", strips by alarm, outcomes by id and partition.
 
     A strip is the digest of its samples where all of it came, else an empty text.
     """
 
     alarms: dict[str, Alarm]
-    seconds: dict[str, int]
+    numbers: dict[str, list[Plain]]
     strips: dict[str, str]
+    answers: dict[tuple[str, int], CommandOutcome] = field(default_factory=dict)
 
 
 def read_stored(path: Path, streams: list[str]) -> Stored:
@@ -192,8 +198,17 @@ def read_stored(path: Path, streams: list[str]) -> Stored:
         strips = {
             one.alarm.id: _digest(store, one.alarm.id) for one in found if one.strip_complete is not None
         }
-        seconds = {stream: len(store.trend(*stream.split("/"))) for stream in streams}
-        return Stored({one.alarm.id: one.alarm for one in found}, seconds, strips)
+        numbers = {stream: [_plain(point) for point in store.trend(*stream.split("/"))] for stream in streams}
+        for bed, _, signal in (stream.partition("/") for stream in streams):
+            if signal == EEG:
+                numbers[f"{bed}/{signal} trends"] = [_plain(point) for point in store.eeg_trend(bed)]
+        answers = {(one.id, one.partition): one.outcome for one in store.audit(limit=MOST_ALARMS)}
+        return Stored({one.alarm.id: one.alarm for one in found}, numbers, strips, answers)
+
+
+def _plain(point: TrendPoint | EegPoint) -> Plain:
+    plain: Plain = msgspec.to_builtins(point)
+    return plain
 
 
 def _digest(store: Store, alarm_id: str) -> str:

@@ -14,10 +14,10 @@ from inference.chaos_compare import Verdict, compare, compare_stored
 from inference.chaos_crew import DEVICE, WORKER, Crew
 from inference.chaos_device import Journal, play
 from inference.chaos_faults import LINK, WORKERS, FaultOptions, Faults
-from inference.chaos_raw import RawRecord, false_missing, given_again, gone
+from inference.chaos_raw import RawRecord, false_missing, given_again, gone, late_strips
 from inference.chaos_report import Report
 from inference.chaos_said import Said, Stored
-from inference.chaos_same import differs
+from inference.chaos_same import Plain, differs
 from inference.chaos_ward import Plan, WardOptions, make_plan, read_plan
 from inference.types import Alarm, AlarmState, Beat, Delay, Prediction, Priority
 from ingest import wire
@@ -145,26 +145,73 @@ def test_a_difference_names_field_and_values() -> None:
     )
 
 
-def stored(state: AlarmState = AlarmState.LATCHED, seconds: int = 9, strip: str = "a") -> Stored:
-    one = alarm("vf", state)
-    return Stored({one.id: one}, {"bed-01/ecg": seconds}, {one.id: strip} if strip else {})
+def numbers(seconds: int = 9, rate: float = 80.0) -> dict[str, list[Plain]]:
+    return {"bed-01/ecg": [{"time_ns": T0 + second, "heart_rate_bpm": rate} for second in range(seconds)]}
+
+
+def stored(
+    state: AlarmState = AlarmState.LATCHED,
+    seconds: int = 9,
+    strip: str | None = "a",
+    rate: float = 80.0,
+    message: str = "vf",
+) -> Stored:
+    one = msgspec.structs.replace(alarm("vf", state), message=message)
+    return Stored({one.id: one}, numbers(seconds, rate), {} if strip is None else {one.id: strip})
 
 
 @pytest.mark.parametrize(
     ("kept", "wrong"),
     [
-        (stored(), None),
-        (Stored({}, {"bed-01/ecg": 9}, {}), "lost"),
-        (stored(AlarmState.ACTIVE), "different"),
-        (stored(seconds=8), "lost"),
-        (stored(strip=""), "lost"),
-        (stored(strip="b"), "different"),
+        (stored(), []),
+        (Stored({}, numbers(), {}), ["lost", "not_tried"]),
+        (stored(AlarmState.ACTIVE), ["different"]),
+        (stored(message="other"), ["different"]),
+        (stored(seconds=8), ["lost"]),
+        (stored(rate=81.0), ["different"]),
+        (stored(strip=None), ["lost", "not_tried"]),
+        (stored(strip=""), ["lost", "not_tried"]),
+        (stored(strip="b"), ["different"]),
     ],
 )
-def test_what_the_recorder_lost_is_seen(kept: Stored, wrong: str | None) -> None:
+def test_what_the_recorder_lost_is_seen(kept: Stored, wrong: list[str]) -> None:
     found = Verdict()
     compare_stored(found, kept, stored(), said(*WHOLE), strips=True)
-    assert [name for name in ("lost", "different") if getattr(found, name)] == ([wrong] if wrong else [])
+    assert [name for name in ("lost", "different", "not_tried") if getattr(found, name)] == wrong
+
+
+def test_a_strip_in_part_is_no_fault_where_its_waveforms_came_late() -> None:
+    found = Verdict()
+    compare_stored(found, stored(strip=""), stored(), said(*WHOLE), strips=False, late={WHOLE[2].id})
+    assert found.passed
+
+
+def test_a_strip_may_lack_what_came_late_or_long_before_or_before_its_device() -> None:
+    home = partition_for("bed-01", 4)
+    raised = msgspec.structs.replace(
+        alarm("vf", offset=19), onset_ns=T0 + 20 * NS_PER_S, raised_ns=T0 + 20 * NS_PER_S
+    )
+
+    def late(*came_s: float, first: int = 0) -> set[str]:
+        raw = {(home, offset): one for (_, offset), one in received(*came_s).items() if offset >= first}
+        return late_strips(said(raised), raw, 4)
+
+    in_time = [float(second) for second in range(1, 41)]
+    assert late(*in_time) == set()
+    assert late(*in_time[:25], *(max(40.0, came_s) for came_s in in_time[25:]))
+    assert late(*(came_s - 30 for came_s in in_time[:12]), *in_time[12:])
+    assert late(*in_time, first=15)
+
+
+def test_a_signal_that_neither_run_judged_does_not_pass() -> None:
+    one = said(*WHOLE, END)
+    found = compare(one, one, {LAST}, ["bed-01/ecg", "bed-02/ecg"])
+    assert not found.passed
+    assert found.not_tried == [
+        "no numbers of bed-01/ecg",
+        "no numbers of bed-02/ecg",
+        "no predictions of bed-02/ecg",
+    ]
 
 
 def test_the_report_counts_and_names() -> None:

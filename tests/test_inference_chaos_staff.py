@@ -13,10 +13,10 @@ import pytest
 from inference import commands
 from inference.alarm_spec import ADULT
 from inference.chaos_compare import Verdict
-from inference.chaos_desk import Answered, compare_commands
+from inference.chaos_desk import Answered, compare_commands, compare_trail
 from inference.chaos_faults import Fault
 from inference.chaos_report import Report, summary
-from inference.chaos_said import Said
+from inference.chaos_said import Said, Stored
 from inference.chaos_soak import _strike_through
 from inference.chaos_soak_report import Sample, SoakReport
 from inference.chaos_staff import USER, duties, places
@@ -259,3 +259,22 @@ def test_a_process_that_ended_by_itself_fails_the_run() -> None:
     assert report.passed
     report.ended_alone = ["worker-1 (status 1)"]
     assert not report.passed
+
+
+def test_commands_that_were_all_refused_prove_nothing() -> None:
+    refused = {one.id: REFUSED for one in (PAUSE, WARD)}
+    found = judged(answered(outcomes=refused), answered(outcomes=refused))
+    assert not found.passed
+    assert found.not_tried == [f"no command to {PAUSE.name} was applied"]
+
+
+def test_an_answer_that_the_audit_trail_lacks_is_seen() -> None:
+    said = answered()
+    kept = Stored({}, {}, {}, dict(said.outcomes))
+    found = Verdict()
+    compare_trail(found, said, kept)
+    assert found.passed
+    kept.answers[PAUSE.id, home("bed-01")] = REFUSED
+    del kept.answers[ACK.id, home("bed-01")]
+    compare_trail(found, said, kept)
+    assert wrong(found) == ["lost", "different"]
