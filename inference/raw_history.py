@@ -18,6 +18,11 @@ from ingest.settings import Settings
 logger = logging.getLogger(__name__)
 
 LONGEST_READ_S: Final = 10.0
+LONGEST_FAR_S: Final = 5.0
+"""The same of more than :data:`FAR_MS`: a strip may need both, and who does not poll meanwhile for half a
+minute is put out of the group."""
+
+FAR_MS: Final = 120_000
 POLL_MS: Final = 200
 MOST_RECORDS: Final = 2_000
 
@@ -64,7 +69,7 @@ class RawHistory:
         Returns
         -------
         list of Received
-            In order; empty where the topic no longer has them.
+            In order; empty where the topic no longer has them, cut short where reading takes too long.
 
         Raises
         ------
@@ -79,21 +84,23 @@ class RawHistory:
         if not first <= raw_offset < kafka.end_offsets(self._settings, [part])[part]:
             return []
         reader.seek(part, raw_offset)
-        centre = self._scan(reader, part, 0)
+        deadline = time.monotonic() + (LONGEST_FAR_S if before_ms > FAR_MS else LONGEST_READ_S)
+        centre = self._scan(reader, part, 0, deadline)
         if not centre:
             return []
         at_ms = centre[0].timestamp
         start = kafka.offsets_for_times(reader, {part: at_ms - before_ms})[part]
         reader.seek(part, first if start is None else start)
-        records = self._scan(reader, part, at_ms + after_ms)
+        records = self._scan(reader, part, at_ms + after_ms, deadline)
         logger.info("the signals of bed %s around offset %d were read again", bed, raw_offset)
         return [received(record) for record in records if record.key == bed.encode()]
 
-    def _scan(self, reader: KafkaConsumer, part: TopicPartition, until_ms: int) -> list[RawRecord]:
-        """Read until a record is younger (that one included), or to the end."""
+    def _scan(
+        self, reader: KafkaConsumer, part: TopicPartition, until_ms: int, deadline: float
+    ) -> list[RawRecord]:
+        """Read until a record is younger (that one included), to the end, or until a moment (monotonic s)."""
         source = RawReader(reader, _say_unreadable)
         found: list[RawRecord] = []
-        deadline = time.monotonic() + LONGEST_READ_S
         while time.monotonic() < deadline:
             found.extend(source.poll(POLL_MS, MOST_RECORDS).get(part, []))
             end = reader.highwater(part)
@@ -101,7 +108,7 @@ class RawHistory:
                 end is not None and reader.position(part) >= end
             ):
                 return found
-        logger.warning("partition %d was not read through within %g s", part.partition, LONGEST_READ_S)
+        logger.warning("partition %d was not read through in time: %d records", part.partition, len(found))
         return found
 
 

@@ -80,13 +80,21 @@ class _Partition:
     beds: dict[str, BedBuffer] = field(default_factory=dict)
     wanted: dict[str, tuple[Wanted, float]] = field(default_factory=dict)
     open: dict[str, _Open] = field(default_factory=dict)
+    forgot: bool = False
 
     def prune(self, before_ms: int) -> None:
         """Forget what is older, and beds of which nothing is left."""
         for bed, buffer in list(self.beds.items()):
             buffer.prune(before_ms)
+            self.forgot = self.forgot or buffer.next_gone > 0
             if not buffer.records:
                 del self.beds[bed]
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether every record that there ever was on it is kept."""
+        pushed_out = any(buffer.next_gone > 0 for buffer in self.beds.values())
+        return self.first_ms == 0 and not self.forgot and not pushed_out
 
     def clock_ms(self, now_s: float, at_end: bool) -> int:
         """The broker's time: that of the newest record, and on from there once all is read."""
@@ -237,6 +245,7 @@ class StripCutter:
     def _finish(self, number: int, item: _Open, buffer: BedBuffer | None) -> Strip:
         """Cut a strip, if need be from older records that are kept, or from what Kafka still has."""
         wanted, assembly = item.wanted, item.assembly
+        assembly.nothing_older = self._partitions[number].keeps_all
         if item.short or not assembly.has_begin:
             records: Sequence[Received] = ()
             if buffer is not None and not item.short:
@@ -246,7 +255,7 @@ class StripCutter:
                 records = self._history.read(number, wanted.bed, wanted.raw_offset, before_ms, _AFTER_MS)
             if records or item.short:
                 assembly = self._assemble(wanted, records)
-            if not assembly.has_begin and time.monotonic() >= self._far_from_s:
+            if records and not assembly.has_begin and time.monotonic() >= self._far_from_s:
                 assembly = self._look_far(number, wanted, records) or assembly
         self.n_refused += assembly.n_refused
         return assembly.finish(wanted.alarm_id)
@@ -257,10 +266,12 @@ class StripCutter:
         far = self._history.read(number, wanted.bed, wanted.raw_offset, _FAR_MS, _AFTER_MS)
         ended_s = time.monotonic()
         self._far_from_s = ended_s + (ended_s - began_s) * (1 / FAR_SHARE - 1)
-        if not far or not near or far[-1].offset < near[0].offset:
+        if not far or far[-1].offset < near[0].offset:
             return None
         older = [one for one in far if one.offset < near[0].offset]
-        return self._assemble(wanted, [*older, *near])
+        assembly = self._assemble(wanted, [*older, *near])
+        assembly.nothing_older = True
+        return assembly
 
     def _assemble(self, wanted: Wanted, records: Sequence[Received]) -> Assembly:
         anchor = next((one for one in reversed(records) if one.offset <= wanted.raw_offset), None)

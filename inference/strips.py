@@ -250,6 +250,8 @@ class Assembly:
         self._segments: dict[SignalKind, list[_Segment]] = defaultdict(list)
         self._scales: dict[int, Scale] = {}
         self.n_refused = 0
+        self.nothing_older = False
+        """Whether it is known that the bed has sent nothing before these records."""
 
     def add(self, records: Iterable[Received]) -> None:
         """Take records in the order of their offsets."""
@@ -284,11 +286,14 @@ class Assembly:
         """Whether every signal is there from the strip's begin on, or from its device's first chunk.
 
         Else what is missing may lie further back: a device sends what it kept through an outage all at once.
+        A chunk with which a device began to count is its first one only where nothing older of it is found.
         """
         firsts = [segments[0] for segments in self._segments.values() if segments]
         # Times of samples are rounded.
         latest_ns = self._start_ns + NS_PER_S // 1_000
-        return bool(firsts) and all(one.chunk.seq == 0 or one.start_ns <= latest_ns for one in firsts)
+        return bool(firsts) and all(
+            one.start_ns <= latest_ns or (self.nothing_older and one.chunk.seq == 0) for one in firsts
+        )
 
     def finish(self, alarm_id: str) -> Strip:
         """Wait for nothing more and cut."""

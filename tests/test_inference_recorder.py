@@ -22,6 +22,7 @@ import pytest
 import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka import TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from inference import recorder as recorder_module
@@ -873,3 +874,75 @@ def test_what_no_database_would_take_is_left_out(changes: dict[str, object]) -> 
     intake.take(Raw(Topics().alarms, encode(alarm)), batch)
     intake.take(Raw(Topics().verdicts, encode(verdict)), batch)
     assert (len(batch.alarms), len(batch.verdicts), counts["bad_records"]) == (1, 1, 2)
+
+
+def test_a_device_that_began_to_count_anew_is_looked_for_further_back() -> None:
+    samples = line(254)
+    anew = records(samples[24 * 50 :], T0 + 24 * NS_PER_S)
+    made = after_outage(records(samples), 24, 200)
+    made = made[:24] + [replace(item, value=one.value) for item, one in zip(made[24:], anew, strict=True)]
+    history = Kept(made)
+    cutter = StripCutter(LIMITS, history)
+    strips: list[Strip] = []
+    for item in made:
+        feed(cutter, [item])
+        strips += cut_all(cutter)
+        if item.offset == 224:
+            cutter.want(0, want(30.0, 29), 0.0)
+    (strip,) = strips
+    assert len(history.asked) == 1
+    assert strip.complete
+    assert min(signal.start_ns for signal in strip.signals) == T0 + 20 * NS_PER_S
+
+
+def test_where_nothing_is_found_near_nothing_is_looked_for_far_away() -> None:
+    history = Nothing()
+    cutter = StripCutter(LIMITS, history)
+    for item in records(line(200)):
+        feed(cutter, [item])
+        cut_all(cutter)
+    cutter.want(0, want(30.0, 29), 0.0)
+    (strip,) = cut_all(cutter)
+    assert not strip.complete
+    assert len(history.asked) == 1
+
+
+def test_one_strip_does_not_read_for_so_long_that_its_recorder_is_put_out_of_the_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deadlines: list[float] = []
+
+    class Partition:
+        """Reads nothing, and has all offsets."""
+
+        def assign(self, parts: Sequence[TopicPartition]) -> None: ...
+
+        def seek(self, part: TopicPartition, offset: int) -> None: ...
+
+        def beginning_offsets(self, parts: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+            return dict.fromkeys(parts, 0)
+
+    def scan(self: RawHistory, reader: object, part: object, until_ms: int, deadline: float) -> list[Item]:
+        deadlines.append(deadline - time.monotonic())
+        return [Item(1, b"bed-01", b"")]
+
+    monkeypatch.setattr(RawHistory, "_scan", scan)
+    monkeypatch.setattr("inference.raw_history.kafka.end_offsets", lambda _, parts: dict.fromkeys(parts, 99))
+    monkeypatch.setattr("inference.raw_history.kafka.offsets_for_times", lambda _, times: times)
+    monkeypatch.setattr("inference.raw_history.kafka.consumer", lambda *_, **__: Partition())
+    history = RawHistory(Settings())
+    history.read(0, "bed-01", 7, 65_000, 25_000)
+    history.read(0, "bed-01", 7, 600_000, 25_000)
+    near, again, far, farther = deadlines
+    assert again <= near <= 10.0
+    assert farther <= far <= 5.0
+
+
+class Item(NamedTuple):
+    """What is used of a raw record."""
+
+    timestamp: int
+    key: bytes
+    value: bytes
+    offset: int = 7
+    headers: tuple[tuple[str, bytes], ...] = ()
