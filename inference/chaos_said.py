@@ -91,7 +91,7 @@ class Said:
 
     def _newer(self, held: Item | None, item: Item) -> Item:
         self.n_items += 1
-        place = (item.raw_offset, item.revision)
+        place: tuple[int, int] = (item.raw_offset, item.revision)
         first = self._at.setdefault((type(item), item.id, *place), item)
         if held is None:
             return item
