@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import torch
 
-from inference.gpu import CPU, is_device_error
+from inference.gpu import CPU, FAULTS, is_device_error
 from inference.predictor import on_device
+from inference.verdict_beats import LeadOutput, MonitorBeats
 from ingest.types import BoolArray, FloatArray
 from models import store
 from models.cnn_lstm import CnnLstm
@@ -57,18 +58,18 @@ class Fallback:
         self.lost: str | None = None
         try:
             use(on_device(network, device))
-        except RuntimeError as error:
+        except FAULTS as error:
             self._fall_back(error)
 
     def __call__(self, work: Callable[[], Made]) -> Made:
         """Do work that changes nothing but what it returns; once more, on the CPU, if the device fails."""
         try:
             return work()
-        except RuntimeError as error:
+        except FAULTS as error:
             self._fall_back(error)
         return work()
 
-    def _fall_back(self, error: RuntimeError) -> None:
+    def _fall_back(self, error: Exception) -> None:
         """Go on on the CPU; an error that it would not mend is raised again."""
         if self.device == CPU or not is_device_error(error):
             raise error
@@ -83,6 +84,41 @@ class Fallback:
         self.lost = f"{self.device}: {reason}"
         self.device = CPU
         self._use(self._network)
+
+
+class SteadyBeats(MonitorBeats):
+    """The beats of the judge of device alarms, which goes on when its GPU fails.
+
+    Parameters
+    ----------
+    network, spec, device
+        As of :class:`SteadySounds`.
+
+    Raises
+    ------
+    UnfitModel
+        The model says nothing about beats or windows.
+    """
+
+    def __init__(self, network: CnnLstm, spec: ModelSpec, device: torch.device) -> None:
+        super().__init__(network, spec)
+        self.fallback = Fallback(spec.name, network, device, self._take)
+
+    def _take(self, network: CnnLstm) -> None:
+        self.model = network
+
+    def where(self) -> str:
+        """Where it computes now, for people to read."""
+        return str(self.fallback.device)
+
+    def fallen_back(self) -> dict[str, str]:
+        """Its name and what became of its GPU; nothing while all is well."""
+        return {} if self.fallback.lost is None else {self.spec.name: self.fallback.lost}
+
+    def __call__(self, signal: FloatArray) -> LeadOutput:
+        """As :class:`inference.verdict_beats.MonitorBeats`, wherever it can be computed."""
+        find = super().__call__
+        return self.fallback(lambda: find(signal))
 
 
 class SteadySounds(SoundModel):

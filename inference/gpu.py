@@ -38,14 +38,33 @@ PRECISIONS: Final = {"float32": None, "bfloat16": torch.bfloat16, "float16": tor
 
 CPU: Final = torch.device("cpu")
 
-_SIGNS: Final = ("CUDA error", "CUDA out of memory", "cuDNN error", "CUBLAS_STATUS", "CUDNN_STATUS", "NVIDIA")
+_SIGNS: Final = (
+    "CUDA error",
+    "CUDA out of memory",
+    "CUDA driver",
+    "CUDA unknown error",
+    "CUDA-capable device",
+    "No CUDA GPUs are available",
+    "not compiled with CUDA",
+    "cuDNN error",
+    "cuFFT error",
+    "cusolver error",
+    "CUBLAS_STATUS",
+    "CUDNN_STATUS",
+    "CUFFT_",
+    "CUSOLVER_STATUS",
+    "NVIDIA",
+)
+
+FAULTS: Final = (RuntimeError, AssertionError)
+"""What torch raises where a GPU fails; the second where it was built for the CPU alone."""
 
 
 def is_device_error(error: BaseException) -> bool:
-    """Whether a GPU failed or is full, rather than the arithmetic being wrong."""
+    """Whether a GPU failed, is full or is not there, rather than the arithmetic being wrong."""
     if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+    return isinstance(error, FAULTS) and any(sign in str(error) for sign in _SIGNS)
 
 
 class BatchRunner:
@@ -114,7 +133,7 @@ class BatchRunner:
         """Do it; False if device or library failed at it, and the CPU or torch is to do it from now on."""
         try:
             work()
-        except RuntimeError as error:
+        except FAULTS as error:
             if self._compiler is not None:
                 self._leave_compiler(error)
                 self._prepare(self.device, tuple(self._lanes))
@@ -125,7 +144,7 @@ class BatchRunner:
             return False
         return True
 
-    def _fall_back(self, error: RuntimeError) -> None:
+    def _fall_back(self, error: Exception) -> None:
         reason = first_line(error)
         logger.error(
             "GPU lost or out of memory: %s fails (%s); networks compute on the CPU from now on, more slowly; "

@@ -36,8 +36,9 @@ def run_judge(args: argparse.Namespace) -> int:
     import numpy as np
     import torch
 
+    from inference.fallback import SteadyBeats
     from inference.judge import Judge
-    from inference.verdict_beats import beats_of
+    from inference.verdict_beats import MonitorBeats, beats_of
     from ingest import kafka
     from ingest.settings import load_settings
     from models import verdict
@@ -49,11 +50,16 @@ def run_judge(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     settings = load_settings()
     model = verdict.load(args.model)
-    beats = beats_of(model.spec, args.device)
+    beats = beats_of(model.spec)
+    if isinstance(beats, MonitorBeats):
+        beats = SteadyBeats(beats.model, beats.spec, torch.device(args.device or "cpu"))
     # The first call allocates and compiles: not when the first alarm waits for it.
     beats(np.zeros(round(HISTORY_S * FS_HZ), dtype=np.float32))
     words = "verdict model %s (sha256 %s), beats of %s"
     logging.getLogger(__name__).info(words, model.spec.name, model.spec.sha256[:12], model.spec.beats_model)
     kafka.ensure_topics(settings)
-    Judge(settings, model, beats, args.stats).run(stop.is_set)
+    judge = Judge(settings, model, beats, args.stats)
+    if isinstance(beats, SteadyBeats):
+        judge.stats.fallen_back, judge.stats.where = beats.fallen_back, beats.where
+    judge.run(stop.is_set)
     return 0

@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 import torch
 
+from inference import verdict_beats
 from inference.eeg_models import SHIPPED as EEG
-from inference.fallback import Fallback, SteadyEeg, SteadySounds
+from inference.fallback import Fallback, SteadyBeats, SteadyEeg, SteadySounds
 from inference.gpu import CPU
+from inference.judge_cli import MODEL as JUDGE
 from inference.sound_models import SHIPPED as SOUNDS
 from ingest.types import SignalKind
-from models import store
+from models import store, verdict
 from models.cnn_lstm import CnnLstm
+from models.verdict_leads import FS_HZ
 from tests.test_inference_gpu import ELSEWHERE, LOST, OUT_OF_MEMORY
 
 
@@ -62,6 +65,29 @@ def test_sounds_are_heard_on_when_the_gpu_fails(
     caplog.clear()
     model.listen(frames)
     assert caplog.text == "", "it is said once"
+
+
+@pytest.mark.parametrize("error", [LOST, AssertionError("Torch not compiled with CUDA enabled")])
+def test_alarms_of_devices_are_judged_on_when_the_gpu_fails(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, spec = store.load(verdict.load(JUDGE).spec.beats_model, CPU)
+    beats = SteadyBeats(network, spec, ELSEWHERE)
+    signal = np.zeros(round(15 * FS_HZ), dtype=np.float32)
+    before = beats(signal)
+    assert (beats.where(), beats.fallen_back()) == (str(ELSEWHERE), {})
+    find = verdict_beats.run_lead
+    errors = [error]
+
+    def once(*given: object) -> object:
+        if errors:
+            raise errors.pop()
+        return find(*given)
+
+    monkeypatch.setattr(verdict_beats, "run_lead", once)
+    np.testing.assert_array_equal(beats(signal).windows, before.windows)
+    assert beats.where() == "cpu"
+    assert beats.fallen_back() == {spec.name: f"cpu:0: {str(error).splitlines()[0]}"}
 
 
 def test_no_second_of_an_eeg_is_lost_or_counted_twice_when_the_gpu_fails() -> None:

@@ -31,7 +31,7 @@ class Gpu:
     """Makes parts that double numbers; those of ``ELSEWHERE`` fail once told to."""
 
     def __init__(self) -> None:
-        self.error: RuntimeError | None = None
+        self.error: Exception | None = None
         self.sizes: list[int] = []
 
     def __call__(self, device: torch.device) -> Part:
@@ -95,6 +95,37 @@ def test_a_gpu_that_is_full_from_the_start_is_not_waited_for(caplog: pytest.LogC
     assert run.device == CPU
     assert caplog.text.count("GPU lost or out of memory") == 1
     check(run(ROWS))
+
+
+NOT_THERE = (
+    RuntimeError("No CUDA GPUs are available"),
+    RuntimeError("CUDA unknown error - this may be due to an incorrectly set up environment"),
+    RuntimeError("CUDA driver error: out of memory"),
+    RuntimeError("cuFFT error: CUFFT_INTERNAL_ERROR"),
+    RuntimeError("Found no NVIDIA driver on your system"),
+    AssertionError("Torch not compiled with CUDA enabled"),
+)
+
+
+@pytest.mark.parametrize("error", NOT_THERE, ids=str)
+def test_a_gpu_that_is_gone_from_the_start_leaves_no_ward_unwatched(error: Exception) -> None:
+    gpu = Gpu()
+    gpu.error = error
+    run = runner(gpu)
+    assert (run.device, run.lost) == (CPU, f"{ELSEWHERE}: {error}")
+    check(run(ROWS))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AssertionError("shapes"),
+        ValueError("CUDA error"),
+        RuntimeError("Expected all tensors to be on the same device, but found cuda:0 and cpu!"),
+    ],
+)
+def test_a_slip_of_the_program_is_no_lost_gpu(error: Exception) -> None:
+    assert not is_device_error(error)
 
 
 def test_an_error_of_the_network_itself_is_not_taken_for_the_gpus() -> None:
