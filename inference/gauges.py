@@ -18,6 +18,7 @@ from inference.stats import ALARM_OUT, POLLED, PREDICTED, PREDICTION_OUT, SENT, 
 from inference.status import INFER, Standing, StatusReporter, lag_of
 from inference.stream_watch import StreamWatch
 from inference.types import DeadLetter, LoadedModel
+from ingest.json_log import of_record
 from ingest.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Gauges:
             if now_s - self._logged_s.get(letter.reason, -math.inf) >= 1.0:
                 self._logged_s[letter.reason] = now_s
                 where = f"{letter.topic}/{letter.partition}@{letter.offset}"
-                at = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+                at = of_record(letter.topic, letter.partition, letter.offset, letter.key_base64)
                 logger.warning("%s: %s: %s", where, letter.reason, letter.detail, extra=at)
 
     def predicted(self) -> None:

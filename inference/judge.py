@@ -35,6 +35,7 @@ from inference.types import DeadLetter, DeviceAlarm, LoadedModel, Verdict
 from inference.verdict_beats import BeatSource
 from ingest import kafka
 from ingest.errors import BadChunk
+from ingest.json_log import of_record
 from ingest.settings import Settings
 from models import verdict
 from models.verdict_features import verdict_features
@@ -264,7 +265,7 @@ class Judge:
         self.stats.counts["dead_letters"] += 1
         self.stats.dead_letters[letter.reason] += 1
         where = f"{letter.topic}/{letter.partition}@{letter.offset}"
-        at = {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset}
+        at = of_record(letter.topic, letter.partition, letter.offset, letter.key_base64)
         logger.warning("%s refused: %s: %s", where, letter.reason, letter.detail, extra=at)
 
     def _unreadable(self, part: TopicPartition, offset: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import re
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ from inference.types import ClockAhead, DataAge, DeadLetter, Lag, Latency, Loade
 from ingest import publisher_health
 from ingest.errors import SettingsError
 from ingest.health import ALIVE_S, READY_S, Family, Health, HealthServer, answering, of_process, single
-from ingest.json_log import JsonLines
+from ingest.json_log import MOST_OF_BED, JsonLines
 from ingest.publisher import Publisher, PublisherStats
 from ingest.settings import Settings
 from ingest.types import Chunk, SignalKind
@@ -273,8 +275,12 @@ def test_log_lines_are_json_with_where_the_record_lies(capsys: pytest.CaptureFix
 def test_a_worker_s_refusals_are_logged_with_their_place(caplog: pytest.LogCaptureFixture) -> None:
     gauges = Gauges.__new__(Gauges)
     gauges.stats, gauges._logged_s = Stats(), {}
-    letter = DeadLetter("late", "why", "biosignals.raw", 3, 7, 0, None, {}, "")
+    key = base64.b64encode(b"bed-\xff" + b"7" * 900).decode()
+    letter = DeadLetter("late", "why", "biosignals.raw", 3, 7, 0, key, {}, "")
     with caplog.at_level("WARNING"):
         gauges.refused([letter])
-    (line,) = caplog.records
-    assert json.loads(JsonLines().format(line))["offset"] == 7
+        gauges.refused([msgspec.structs.replace(letter, reason="malformed", key_base64=None)])
+    first, second = (json.loads(JsonLines().format(line)) for line in caplog.records)
+    assert first["offset"] == second["offset"] == 7
+    assert first["bed"] == "bed-\ufffd" + "7" * (MOST_OF_BED - 5)
+    assert "bed" not in second
