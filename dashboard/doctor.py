@@ -22,7 +22,6 @@ from dashboard.system_state import SystemSnapshot
 from dashboard.trust import Broker, Level, many
 from inference.errors import StoreError
 from inference.recorder_settings import RecorderSettings
-from inference.stats import LACKING
 from inference.status import INFER, JUDGE, OLD_S, RECORD
 from inference.store import Store
 from inference.types import DataAge
@@ -140,14 +139,6 @@ def models(snapshot: SystemSnapshot) -> Iterator[Finding]:
         if others and isinstance(card, Card):
             yield wrong(
                 "models", f"{card.spec.name}: other weights than here run in {', '.join(others[:MOST])}"
-            )
-    for member in trust.live(snapshot, INFER):
-        n_lacking = member.status.counts.get(LACKING, 0)
-        if n_lacking:
-            yield wrong(
-                "models",
-                f"{trust.name_of(member)} runs without {many(n_lacking, 'network')} that it was to have: the "
-                "rest is watched; its log says which and why",
             )
     if not broken:
         yield ok("models", f"{many(len(found), 'network')} here, all with the weights of their cards")

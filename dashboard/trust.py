@@ -12,7 +12,7 @@ from typing import Final
 from dashboard.system_state import SILENT_S, Member, SystemSnapshot
 from inference.alarm_spec import ANY
 from inference.catalog import load_catalogue
-from inference.stats import PREDICTION_OUT
+from inference.stats import AWAY, KEYS_UNREAD, LACKING, PREDICTION_OUT
 from inference.status import INFER, JUDGE, RECORD
 from inference.types import ClockAhead
 
@@ -23,6 +23,13 @@ LATELY_S: Final = 60.0
 SHOWN: Final = 12
 
 ROLES: Final = {INFER: "worker", RECORD: "recorder", JUDGE: "judge"}
+
+FAULTS: Final = {
+    AWAY: "stores nothing: its database does not answer or is full; what Kafka still keeps is stored later",
+    LACKING: "is without networks that it was to have ({n}): the rest is watched; its log says which and why",
+    KEYS_UNREAD: "cannot use the file of device keys: those read before are believed on, revoked ones too",
+}
+"""What a process says by a counter that is 0 again once it is over, in words."""
 
 
 class Level(StrEnum):
@@ -212,9 +219,17 @@ def says_nothing(role: str, silent_s: float) -> str:
     return f"the {role_word(role)[:40]} has said nothing for {silent_s:.0f} s"
 
 
+def _faults(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str]:
+    for name, words in FAULTS.items():
+        for member in snapshot.members:
+            n = member.status.counts.get(name, 0)
+            if n and speaks(member):
+                yield f"{name_of(member)} {words.format(n=n)}"
+
+
 def _fallen_back(snapshot: SystemSnapshot, workers: Sequence[Member]) -> Iterable[str]:
-    """Workers that lost their GPU: all goes on, but more slowly, and it does not come back by itself."""
-    for worker in workers:
+    """Who lost its GPU: all goes on, but more slowly, and it does not come back by itself."""
+    for worker in (*workers, *live(snapshot, JUDGE)):
         lost = worker.status.fallen_back
         if lost:
             first, why = min(lost.items())
@@ -262,6 +277,7 @@ _CHECKS: Final[tuple[Callable[[SystemSnapshot, Sequence[Member]], Iterable[str]]
     _latency,
     _commits,
     _gone,
+    _faults,
     _fallen_back,
     _clocks,
     _versions,

@@ -14,7 +14,8 @@ tools=build/sbom-tools
 wanted=(cyclonedx-bom==7.5.0)
 if [ "$audit" = yes ]; then wanted+=(pip-audit==2.10.1); fi
 [ -x "$tools/bin/python" ] || "${PYTHON:-python3}" -m venv "$tools"
-"$tools/bin/pip" install --disable-pip-version-check --quiet "${wanted[@]}"
+# 75: try again later. Whoever calls may go on without it; any other failure is one of this script.
+timeout 60 "$tools/bin/pip" install --disable-pip-version-check --quiet "${wanted[@]}" || exit 75
 mkdir -p "$(dirname "$out")"
 # Its own check against the schema takes a minute and tells of the tool, not of us.
 "$tools/bin/cyclonedx-py" environment .venv/bin/python --pyproject pyproject.toml --output-reproducible \

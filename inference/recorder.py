@@ -18,7 +18,7 @@ from sqlalchemy import exc
 
 from inference.recorder_session import GROUP_SUFFIX, MAX_RECORDS, Session
 from inference.recorder_settings import RecorderSettings
-from inference.stats import Stats
+from inference.stats import AWAY, Stats
 from inference.status import RECORD, Standing, StatusReporter
 from inference.store_engine import connect, reason, shown, upgrade
 from inference.store_retention import Retention
@@ -33,6 +33,10 @@ PACE_S: Final = 0.25
 COMMIT_S: Final = 10.0
 RETRY_S: Final = 2.0
 RETENTION_S: Final = 3_600.0
+CALM_S: Final = 30.0
+"""A database that was away and had nothing to store for so long since counts as back."""
+SETTLE_S: Final = 5.0
+"""One that stored something counts as back after so long: in a disk that is nearly full a little has room."""
 
 DATABASE_AWAY: Final = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
 """Down, unreachable, locked, full, or for now read-only (the standby of a cluster)."""
@@ -67,6 +71,8 @@ class Recorder:
         self._retention: Retention | None = None
         self._retention_due_s = 0.0
         self._stats_due_s = 0.0
+        self._stored_before = 0
+        self._lost_s = 0.0
         self._session: Session | None = None
         self._status: StatusReporter | None = None
         logger.info("recording into %s", shown(self._engine.url))
@@ -79,6 +85,7 @@ class Recorder:
                 self._record(stopped)
             except DATABASE_AWAY as error:
                 self._counts["database_losses"] += 1
+                self._note_away()
                 self._engine.dispose()
                 logger.error("the database does not answer, nothing is lost: %s", reason(error))
                 self._pause(stopped)
@@ -113,6 +120,7 @@ class Recorder:
                 began_s = time.monotonic()
                 n_records = session.step()
                 self._delete_old(began_s)
+                self._note_answer(began_s)
                 if began_s >= commit_due_s:
                     session.commit()
                     commit_due_s = began_s + COMMIT_S
@@ -123,6 +131,18 @@ class Recorder:
         finally:
             self._session = None
             session.close()
+
+    def _note_away(self) -> None:
+        self._counts[AWAY] = 1
+        self._stored_before = self._writer.n_batches
+        self._lost_s = time.monotonic()
+
+    def _note_answer(self, now_s: float) -> None:
+        """Say that the database is back: an answer is not enough, for a full disk gives one."""
+        stored = self._writer.n_batches > self._stored_before
+        if self._counts[AWAY] and now_s >= self._lost_s + (SETTLE_S if stored else CALM_S):
+            self._counts[AWAY] = 0
+            logger.info("the database takes what is to be stored again")
 
     def _delete_old(self, now_s: float) -> None:
         """Delete one slice of what is too old, if it is time."""

@@ -33,6 +33,11 @@ ACK: Final = "send_to_acknowledged"
 LACKING: Final = "networks_lacking"
 """Counter of a worker: networks that it was to have and cannot load."""
 
+AWAY: Final = "database_away"
+"""Of a recorder: 1 while its database does not answer or takes nothing, else 0."""
+
+KEYS_UNREAD: Final = "device_keys_unread"
+"""Of who checks signatures: 1 while the file of device keys cannot be used as it is now, else 0."""
 
 BOUNDS_MS: Final = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2e3, 5e3, 10e3, 30e3)
 """Upper bounds of a histogram's buckets but the last, which has none."""

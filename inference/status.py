@@ -25,16 +25,21 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.producer.future import FutureRecordMetadata
 
+from inference import memory
 from inference.health import families_of
 from inference.patience import drop
-from inference.stats import ACK, Stats
+from inference.stats import ACK, KEYS_UNREAD, Stats
 from inference.types import ClockAhead, DataAge, Lag, LoadedModel, WorkerStatus
 from ingest import kafka, version
+from ingest.device_keys import keys_of
 from ingest.errors import BrokerError
 from ingest.health import Health, HealthServer
 from ingest.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+TRIM_S: Final = 60.0
+"""So often what a takeover or a backlog needed for a moment goes back to the system."""
 
 PERIOD_S: Final = 2.0
 RATE_S: Final = 10.0
@@ -145,10 +150,15 @@ class StatusReporter:
             threads=0,
         )
         self._due_s = 0.0
+        self._trimmed_s = time.monotonic()
         self._health = Health()
         at = settings.health_at
         self._server = None if at is None else HealthServer(at, self._health)
         self._sender = _Sender(settings)
+        path = settings.ingest.device_keys
+        self._keys = None if path is None else keys_of(path)
+        if self._keys is None:
+            logger.info("records of devices are not signed: whoever may write them can speak for any device")
 
     @property
     def member(self) -> str:
@@ -162,9 +172,14 @@ class StatusReporter:
         if now_s < self._due_s:
             return
         self._due_s = now_s + PERIOD_S
+        if now_s >= self._trimmed_s + TRIM_S:
+            self._trimmed_s = now_s
+            memory.give_back()
         acknowledged = self._sender.take_acknowledged()
         for took_ms in acknowledged:
             stats.stages.note(ACK, took_ms)
+        if self._keys is not None:
+            stats.counts[KEYS_UNREAD] = int(self._keys.problem is not None)
         holds, process = standing(), self._process
         times = process.cpu_times()
         self._status = msgspec.structs.replace(

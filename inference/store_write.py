@@ -85,9 +85,15 @@ class StoreWriter:
     ----------
     engine : Engine
         Of a database with this version's schema.
+
+    Attributes
+    ----------
+    n_batches : int
+        Written since the start.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.n_batches = 0
         self._engine = engine
         self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
 
@@ -116,6 +122,7 @@ class StoreWriter:
                 self._replace(connection, eeg_1s, eegs, self._is_later(eeg_1s))
             for strip in batch.strips:
                 self._write_strip(connection, strip)
+        self.n_batches += 1
 
     def ping(self) -> None:
         """Ask the database for an answer.

@@ -51,6 +51,7 @@ class DeviceKeys:
         self._seen = _seen(path)
         self._keys = _read(path)
         self._look_at_s = clock() + LOOK_S
+        self._problem: str | None = None
 
     @property
     def path(self) -> Path:
@@ -59,22 +60,35 @@ class DeviceKeys:
 
     def of(self, device: str) -> tuple[bytes, ...]:
         """Keys of a device, the newest first; none for one that is not in the file."""
+        self._look_if_due()
+        return self._keys.get(device, ())
+
+    @property
+    def problem(self) -> str | None:
+        """Why the file cannot be used as it is now, so that what it said before goes on; else None."""
+        self._look_if_due()
+        return self._problem
+
+    def _look_if_due(self) -> None:
         now_s = self._clock()
         if now_s >= self._look_at_s:
             with self._lock:
                 self._look_at_s = now_s + LOOK_S
                 self._look()
-        return self._keys.get(device, ())
 
     def _look(self) -> None:
         """Read the file anew if it has changed; one that cannot be used changes nothing."""
+        problem = None
         try:
             seen = _seen(self._path)
             if seen != self._seen:
                 self._keys, self._seen = _read(self._path), seen
                 logger.info("keys of %d devices read from %s", len(self._keys), self._path)
         except SettingsError as error:
-            logger.error("the keys that were read before go on: %s", error)
+            problem = str(error)
+            if problem != self._problem:
+                logger.error("the keys that were read before go on, revoked ones too: %s", error)
+        self._problem = problem
 
 
 def key_id(secret: bytes) -> str:

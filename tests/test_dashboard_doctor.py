@@ -116,6 +116,13 @@ def test_networks_that_lost_their_gpu_are_told_with_the_reason() -> None:
     assert "restart it to use the GPU again (cuda:0: CUDA out of memory)" in said
 
 
+def test_a_database_that_is_away_and_networks_that_are_lacking_must_be_seen_to() -> None:
+    worker, recorder = status(counts={"networks_lacking": 2}), status("record", counts={"database_away": 1})
+    said = lines(list(doctor.processes(heard(worker, recorder))), Grade.WRONG)
+    assert "recorder ward-pc:7 stores nothing: its database does not answer or is full" in said
+    assert "worker ward-pc:7 is without networks that it was to have (2)" in said
+
+
 def test_weights_that_are_not_those_of_the_card_are_found_here_and_in_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,8 +136,6 @@ def test_weights_that_are_not_those_of_the_card_are_found_here_and_in_workers(
     assert "ecg-beats-1: other weights than here run in worker ward-pc:7" in lines(
         list(doctor.models(heard(other))), Grade.WRONG
     )
-    without = lines(list(doctor.models(heard(status(counts={"networks_lacking": 2})))), Grade.WRONG)
-    assert "worker ward-pc:7 runs without 2 networks that it was to have" in without
     weights = tmp_path / "weights" / "ecg-beats-1.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     (tmp_path / "weights" / "ecg-af-1.json").write_text("{")

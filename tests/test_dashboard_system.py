@@ -141,12 +141,37 @@ def test_a_broker_that_does_not_answer_comes_before_all_else() -> None:
             [status(models=[LoadedModel("m", "1")]), status("j", "judge", models=[LoadedModel("m", "2")])],
             "processes run different weights of m",
         ),
+        (
+            [status(), status("r", "record", counts={"database_away": 1})],
+            "recorder ward-pc:7 stores nothing: its database does not answer or is full; what Kafka still "
+            "keeps is stored later",
+        ),
+        (
+            [status(counts={"networks_lacking": 3})],
+            "worker ward-pc:7 is without networks that it was to have (3): the rest is watched; its log says "
+            "which and why",
+        ),
+        (
+            [status(counts={"device_keys_unread": 1})],
+            "worker ward-pc:7 cannot use the file of device keys: those read before are believed on, revoked "
+            "ones too",
+        ),
+        (
+            [status(), status("j", "judge", fallen_back={"m": "cuda: CUDA error"})],
+            "judge ward-pc:7 lost its GPU: m on the CPU, more slowly; restart it to use the GPU again "
+            "(cuda: CUDA error)",
+        ),
     ],
 )  # fmt: skip
 def test_what_degrades_the_system_is_named(members: list[WorkerStatus], reason: str) -> None:
     found = trust.judge(heard(*members), HERE)
     assert (found.level, found.reasons) == (Level.DEGRADED, (reason,))
     assert found.line == reason
+
+
+def test_a_database_that_came_back_is_ok_again() -> None:
+    back = status("r", "record", counts={"database_away": 0, "database_losses": 7})
+    assert trust.judge(heard(status(), back), HERE).level is Level.OK
 
 
 def test_a_recorder_that_fell_silent_degrades_one_that_said_goodbye_does_not() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections import defaultdict
 from dataclasses import fields
@@ -22,7 +23,7 @@ from inference.judge import GROUP_SUFFIX as JUDGE_SUFFIX
 from inference.recorder_session import GROUP_SUFFIX as RECORDER_SUFFIX
 from inference.schedule_load import THINNED
 from inference.schedule_reading import PAUSED
-from inference.stats import ALARM_OUT, LACKING, Histogram
+from inference.stats import ALARM_OUT, AWAY, KEYS_UNREAD, LACKING, Histogram
 from inference.types import DataAge
 from ingest.health import Health
 from ingest.publisher import PublisherStats
@@ -84,6 +85,55 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(name: str) -> None:
     assert used <= metrics
 
 
+def test_what_promtool_would_expect_is_what_the_rules_say() -> None:
+    cases = yaml.safe_load((DEPLOY / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
+    expected = [(one["alertname"], one["exp_alerts"]) for case in cases for one in case["alert_rule_test"]]
+    for name, alerts in expected:
+        for alert in alerts:
+            for text in ("summary", "action"):
+                words = re.split(r"\{\{.*?\}\}", RULES[name]["annotations"][text])
+                pattern = r"[\w.]+".join(map(re.escape, words))
+                assert re.fullmatch(pattern, alert["exp_annotations"][text]), name
+            assert RULES[name]["labels"].items() <= alert["exp_labels"].items()
+    rung = {name for name, alerts in expected if alerts}
+    assert {"WardwaveDatabaseAway", "WardwaveNetworksLacking", "WardwaveDeviceKeysUnread"} < rung
+    assert "WardwaveGpuLost" in rung
+
+
+PIP = '#!/bin/sh\nexit "$PIP_SAYS"\n'
+MAKES = '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho "{}" >"$2"\nexit "$TOOL_SAYS"\n'
+SBOM_STEP = r'(?<=step "SBOM \(CycloneDX\)"\n).*(?=step "done")'
+
+
+@pytest.mark.parametrize(
+    ("pip", "tool", "code", "said"), [(0, 0, 0, ""), (1, 0, 0, "offline"), (0, 3, 3, "failed")]
+)
+def test_only_a_tool_that_cannot_be_had_excuses_a_missing_sbom(
+    tmp_path: Path, pip: int, tool: int, code: int, said: str
+) -> None:
+    there = tmp_path / "build" / "sbom-tools" / "bin"
+    there.mkdir(parents=True)
+    for name, text in (("python", "#!/bin/sh\n"), ("pip", PIP), ("cyclonedx-py", MAKES)):
+        (there / name).write_text(text)
+        (there / name).chmod(0o755)
+    (tmp_path / "deploy").mkdir()
+    script = shutil.copy(DEPLOY / "sbom.sh", tmp_path / "deploy" / "sbom.sh")
+    assert os.access(script, os.X_OK)
+    step = re.search(SBOM_STEP, (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.DOTALL)
+    assert step is not None
+    ran = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{step[0]}"],
+        cwd=tmp_path,
+        env={**os.environ, "PIP_SAYS": str(pip), "TOOL_SAYS": str(tool)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == code, ran.stderr
+    assert said in ran.stdout + ran.stderr
+    assert (tmp_path / "build" / "sbom.json").exists() == (pip == tool == 0)
+
+
 def test_every_metric_is_in_the_document() -> None:
     for name in told():
         if not name.endswith(("_bucket", "_sum", "_count")) or name == "wardwave_count":
@@ -92,7 +142,7 @@ def test_every_metric_is_in_the_document() -> None:
 
 def counters() -> set[str]:
     """Names under which processes count, as the code has them."""
-    found = {THINNED, PAUSED, LACKING, *(field.name for field in fields(PublisherStats))}
+    found = {THINNED, PAUSED, LACKING, AWAY, KEYS_UNREAD, *(field.name for field in fields(PublisherStats))}
     for path in [*(ROOT / "inference").glob("*.py"), *(ROOT / "ingest").glob("*.py")]:
         text = path.read_text(encoding="utf-8")
         for asked in re.findall(r"\b_?counts\[([^\]]+)\] \+?= ", text):

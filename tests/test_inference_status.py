@@ -24,6 +24,7 @@ from inference.recorder_settings import RecorderSettings
 from inference.stats import (
     ACK,
     ALARM_OUT,
+    KEYS_UNREAD,
     POLLED,
     PREDICTED,
     PREDICTION_OUT,
@@ -42,7 +43,7 @@ from inference.worker import Worker, WorkerOptions
 from ingest import kafka as clients
 from ingest import version, wire
 from ingest.publisher import Publisher
-from ingest.settings import Settings
+from ingest.settings import IngestSettings, Settings
 from ingest.types import NS_PER_S, Chunk, SignalKind
 
 FS = 250
@@ -234,6 +235,52 @@ def test_a_fault_of_any_kind_does_not_end_what_a_process_says(
     said = [record.message for record in caplog.records if record.levelname == "ERROR"]
     assert said == ["status not sent; the next one goes by a new connection"], "once a minute, not each time"
     assert "fault of producer 1" in caplog.text
+
+
+class NoSender:
+    """Sends nothing."""
+
+    def __init__(self, _: Settings) -> None:
+        self.sent: list[WorkerStatus] = []
+
+    def take_acknowledged(self) -> list[float]:
+        return []
+
+    def put(self, said: WorkerStatus) -> None:
+        self.sent.append(said)
+
+    def close(self, said: WorkerStatus) -> None:
+        self.sent.append(said)
+
+
+def test_a_file_of_keys_that_cannot_be_used_is_told_while_it_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(status, "PERIOD_S", 0.0)
+    monkeypatch.setattr(status, "_Sender", NoSender)
+    monkeypatch.setattr("ingest.device_keys.LOOK_S", 0.0)
+    path = tmp_path / "keys.toml"
+    path.write_text(f'"a" = "{"1" * 32}"')
+    path.chmod(0o600)
+    caplog.set_level("INFO")
+    stats = Stats()
+    reporter = status.StatusReporter(Settings(ingest=IngestSettings(device_keys=path)), "infer", "group")
+    found = []
+    for mode in (0o600, 0o644, 0o600):
+        path.chmod(mode)
+        reporter.tell(stats, status.Standing)
+        found.append(stats.counts[KEYS_UNREAD])
+    assert found == [0, 1, 0]
+    assert "not signed" not in caplog.text
+
+
+def test_at_the_start_it_is_said_that_records_are_not_signed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(status, "_Sender", NoSender)
+    caplog.set_level("INFO")
+    status.StatusReporter(Settings(ingest=IngestSettings.model_validate({"device_keys": ""})), "infer", "g")
+    assert "records of devices are not signed" in caplog.text
 
 
 class Reader:

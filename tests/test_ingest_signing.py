@@ -255,10 +255,29 @@ def test_a_file_that_breaks_later_leaves_the_keys_as_they_were(
     path.write_text(broken, encoding="latin-1")
     now_s += LOOK_S
     assert keys.of("a") == (b"1" * 32,)
-    assert "the keys that were read before go on" in caplog.text
+    assert "the keys that were read before go on, revoked ones too" in caplog.text
+    assert keys.problem is not None
     path.unlink()
     now_s += LOOK_S
+    assert "No such file" in (keys.problem or "")
     assert keys.of("a") == (b"1" * 32,)
+    write(path, a="2" * 32)
+    now_s += LOOK_S
+    assert keys.problem is None, "it is over by itself"
+    assert keys.of("a") == (b"2" * 32,)
+
+
+def test_a_file_of_keys_that_everybody_may_read_later_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_s = 0.0
+    path = write(tmp_path / "keys.toml", a="1" * 32)
+    keys = DeviceKeys(path, lambda: now_s)
+    path.chmod(0o644)
+    for _ in range(3):
+        now_s += LOOK_S
+        assert "everybody may read it" in (keys.problem or "")
+    assert caplog.text.count("everybody may read it") == 1
 
 
 @pytest.mark.parametrize(
