@@ -38,7 +38,7 @@ def figures_of(
     deadline = time.monotonic() + limit_s
     while True:
         figures = [json.loads(path.read_text()) for path in paths]
-        done = sum(one["chunks_in"] for one in figures) >= chunks
+        done = sum(one.get("chunks_in", 0) for one in figures) >= chunks
         if done or time.monotonic() > deadline or any(worker.poll() is not None for worker in workers):
             return figures
         time.sleep(0.2)
@@ -60,7 +60,7 @@ def test_whole_path(benchmark: Any, tmp_path: Path, beds: int) -> None:
                 return dict(json.loads(made.stdout))
 
             sent = benchmark.pedantic(once, rounds=1, iterations=1)
-            unread = sent["acknowledged"] - sum(one["chunks_in"] for one in figures_of(paths, 0, workers, 0))
+            unread = sent["acknowledged"] - sum(one.get("chunks_in", 0) for one in figures_of(paths, 0, workers, 0))
             after = figures_of(paths, sent["acknowledged"], workers, 60)
         finally:
             for worker in workers:
@@ -74,7 +74,7 @@ def test_whole_path(benchmark: Any, tmp_path: Path, beds: int) -> None:
         "beds": beds,
         "workers": WORKERS,
         "chunks": sent["acknowledged"],
-        "lost": sent["acknowledged"] - sum(one["chunks_in"] for one in after),
+        "lost": sent["acknowledged"] - sum(one.get("chunks_in", 0) for one in after),
         "unread_when_load_ended": unread,
         "p50_ms": max(one["latency_p50_ms"] for one in after),
         "p99_ms": max(one["latency_p99_ms"] for one in after),
