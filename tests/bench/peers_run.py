@@ -190,6 +190,14 @@ def read_ours(value: bytes, rhythms: Sequence[str]) -> Rhythms:
     }
 
 
+def from_the_end(rhythms: Rhythms) -> Rhythms:
+    """The same by seconds before a bed's last window: each side had its own load, of the same signals."""
+    last: dict[str, int] = {}
+    for bed, second in rhythms:
+        last[bed] = max(second, last.get(bed, second))
+    return {(bed, second - last[bed]): said for (bed, second), said in rhythms.items()}
+
+
 def read_peer(value: bytes, rhythms: Sequence[str]) -> Rhythms:
     """Rhythm of a record of one window, as ``peers_quix.py`` sends it."""
     said = json.loads(value)

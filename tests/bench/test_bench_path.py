@@ -60,7 +60,9 @@ def test_whole_path(benchmark: Any, tmp_path: Path, beds: int) -> None:
                 return dict(json.loads(made.stdout))
 
             sent = benchmark.pedantic(once, rounds=1, iterations=1)
-            unread = sent["acknowledged"] - sum(one.get("chunks_in", 0) for one in figures_of(paths, 0, workers, 0))
+            unread = sent["acknowledged"] - sum(
+                one.get("chunks_in", 0) for one in figures_of(paths, 0, workers, 0)
+            )
             after = figures_of(paths, sent["acknowledged"], workers, 60)
         finally:
             for worker in workers:
