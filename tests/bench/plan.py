@@ -46,7 +46,7 @@ class Units:
     worker_us: float
     in_bytes: float = 1_074
     out_bytes: float = 783
-    worker_mb: float = 450
+    worker_mb: float = 600
     bed_mb: float = 0.12
     full: float = 0.6
     readers: int = 2
