@@ -205,6 +205,6 @@ def test_alarms_are_reviewed_acknowledged_labelled_and_taken_away(server: tuple[
         assert broken.count() == 0
         store.with_suffix(AWAY).unlink()
         # It is found again without a press.
-        api.expect(page.get_by_text("recorder's store does not answer")).to_have_count(0)
+        api.expect(page.get_by_text("recorder's store does not answer")).to_have_count(0, timeout=60_000)
         page.get_by_text("1 alarm · page 1 of 1").wait_for()
         browser.close()
