@@ -21,7 +21,7 @@ import msgspec
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from inference.types import WorkerStatus
+from inference.types import PredictionBatch, WorkerStatus
 from ingest import kafka
 from ingest.broker import EmbeddedBroker
 from ingest.settings import Settings
@@ -80,11 +80,16 @@ def silence_s(settings: Settings, victim: subprocess.Popen[bytes], homes: set[in
         last_s = killed_s
         while waiting:
             assert time.time() < killed_s + MOST_S, f"nothing of partitions {sorted(waiting)}"
-            for part, records in reader.poll(timeout_ms=100).items():
-                after_s = [one.timestamp / 1e3 for one in records if one.timestamp / 1e3 > killed_s]
-                if after_s and part.partition in waiting:
-                    waiting.discard(part.partition)
-                    last_s = max(last_s, after_s[0])
+            for records in reader.poll(timeout_ms=100).values():
+                for record in records:
+                    said_s = record.timestamp / 1e3
+                    if said_s <= killed_s:
+                        continue
+                    batch = msgspec.json.decode(record.value, type=PredictionBatch)
+                    told = waiting & {kafka.partition_for(one.bed, PARTITIONS) for one in batch.items}
+                    if told:
+                        waiting -= told
+                        last_s = max(last_s, said_s)
     return last_s - killed_s
 
 
