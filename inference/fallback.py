@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 
-from inference.gpu import CPU, FAULTS, is_device_error
+from inference.gpu import CPU, FAULTS, first_line, is_device_error
 from inference.predictor import on_device
 from inference.verdict_beats import LeadOutput, MonitorBeats
 from ingest.types import BoolArray, FloatArray
@@ -73,7 +73,7 @@ class Fallback:
         """Go on on the CPU; an error that it would not mend is raised again."""
         if self.device == CPU or not is_device_error(error):
             raise error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         logger.error(
             "GPU lost or out of memory: %s fails (%s); %s computes on the CPU from now on, more slowly; "
             "restart the worker to use it again",
@@ -121,7 +121,23 @@ class SteadyBeats(MonitorBeats):
         return self.fallback(lambda: find(signal))
 
 
-class SteadySounds(SoundModel):
+class _Standing:
+    """Says how a network with a :class:`Fallback` stands."""
+
+    fallback: Fallback
+
+    @property
+    def where(self) -> str:
+        """Where it computes now, for people to read."""
+        return str(self.fallback.device)
+
+    @property
+    def lost(self) -> str | None:
+        """What became of the GPU that it was to compute on; None while all is well."""
+        return self.fallback.lost
+
+
+class SteadySounds(_Standing, SoundModel):
     """A model of sounds that goes on when its GPU fails.
 
     Parameters
@@ -151,23 +167,13 @@ class SteadySounds(SoundModel):
     def _take(self, network: CnnLstm) -> None:
         self.network = network
 
-    @property
-    def where(self) -> str:
-        """Where it computes now, for people to read."""
-        return str(self.fallback.device)
-
-    @property
-    def lost(self) -> str | None:
-        """What became of the GPU that it was to compute on; None while all is well."""
-        return self.fallback.lost
-
     def listen(self, frames_BMT: FloatArray, where_BS: BoolArray | None = None) -> Heard:
         """As :meth:`models.sounds.SoundModel.listen`, wherever it can be computed."""
         heard = super().listen
         return self.fallback(lambda: heard(frames_BMT, where_BS))
 
 
-class SteadyEeg(EegModel):
+class SteadyEeg(_Standing, EegModel):
     """A model of seizures that goes on when its GPU fails.
 
     Parameters
@@ -192,16 +198,6 @@ class SteadyEeg(EegModel):
 
     def _take(self, network: CnnLstm) -> None:
         self.network, self.front_end = network.eval(), front_end_of(network)
-
-    @property
-    def where(self) -> str:
-        """Where it computes now, for people to read."""
-        return str(self.fallback.device)
-
-    @property
-    def lost(self) -> str | None:
-        """What became of the GPU that it was to compute on; None while all is well."""
-        return self.fallback.lost
 
     def see(self, x_BCN: FloatArray, features_BFW: FloatArray) -> Seen:
         """As :meth:`models.eeg.EegModel.see`, wherever it can be computed."""
