@@ -200,6 +200,17 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    """Serves each connection on its own thread; says nothing of those that a killed broker leaves."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Tell of a failure, unless it is the line's."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 class Keeper:
     """The object store as a process of its own, while a broker is killed and started again."""
 
@@ -243,8 +254,7 @@ class Keeper:
 
 def main() -> None:
     """Serve on a free port, which is said on standard output."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with Server(("127.0.0.1", 0), Handler) as server:
         server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sys.stdout.write(f"{server.server_port}\n")
         sys.stdout.flush()

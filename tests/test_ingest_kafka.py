@@ -171,11 +171,8 @@ def test_partition_for_is_what_producers_do(kafka: Settings) -> None:
     producer.close()
 
 
-def test_gzipped_idempotent_batches_arrive_in_order_with_headers(
-    kafka: Settings, reader: KafkaConsumer
-) -> None:
+def test_gzipped_batches_arrive_in_order_with_headers(kafka: Settings, reader: KafkaConsumer) -> None:
     producer = clients.producer(kafka)
-    assert producer.config["enable_idempotence"] is True
     assert producer.config["compression_type"] == "gzip"
     for i in range(500):
         producer.send(kafka.topics.raw, b"%d" % i, key=b"bed-1", headers=[("content-type", b"x")])
