@@ -25,7 +25,8 @@ class BedState(msgspec.Struct):
     """One bed, for snapshots.
 
     ``patient`` counts admissions and discharges: a signal's state of another count is a former patient's.
-    Raw records of the bed below ``since_offset`` are a former patient's, too. ``revision`` counts changes.
+    Raw records of the bed below ``since_offset`` are a former patient's, too. ``revision`` counts changes,
+    ``leaving`` is that of its partition with which this was left.
     """
 
     bed: str
@@ -40,6 +41,7 @@ class BedState(msgspec.Struct):
     patient: int = 0
     since_offset: int = 0
     revision: int = 0
+    leaving: int = 0
 
 
 class DeskState(msgspec.Struct):
@@ -49,6 +51,8 @@ class DeskState(msgspec.Struct):
     commands with the broker's time (ms), so that a record sent twice is applied once. ``left`` says what was
     left with this one: signals ("bed/signal") up to a raw offset, beds ("bed/") of a revision;
     ``None`` where an older version left it. ``left_up_to`` is the raw offset up to which all was done.
+    ``leaving`` counts how often state of the partition was left, from worker to worker: of two states that
+    reach equally far the one with the higher count is the newer. 0 where an older version left it.
     """
 
     next_offset: int = 0
@@ -56,6 +60,7 @@ class DeskState(msgspec.Struct):
     seen: dict[str, int] = {}
     left: dict[str, int] | None = None
     left_up_to: int = 0
+    leaving: int = 0
 
 
 class Beds:

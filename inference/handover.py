@@ -36,6 +36,9 @@ UNTOLD_S: Final = 300.0
 NOT_WHOLE: Final = -1
 """Raw offset up to which a state reaches of which a part was not read."""
 
+TAKE_UP: Final = 1 << 32
+"""A successor counts on so much higher: whatever its predecessor still leaves, woken late, is the older."""
+
 LAST_RECORDS: Final = 4_096
 """The furthest look back."""
 
@@ -50,6 +53,8 @@ class Left:
     remains: dict[str, Remains] = field(default_factory=dict)
     up_to: int | None = None
     """Raw offset up to which the partition's state is whole; ``None`` where nobody said what that is."""
+    leaving: int = 0
+    """The highest count of leavings that was read."""
 
     def keep_newest(self, key: str, value: bytes) -> None:
         """Take in a record unless a newer one is held.
@@ -67,34 +72,39 @@ class Left:
                 self.remains[key] = snapshot.decode_remains(value)
                 raise
             held = self.signals.get(key)
-            if held is None or (state.patient, state.next_offset) >= (held.patient, held.next_offset):
+            if held is None or _is_newer(_place(state), _place(held)):
                 self.signals[key] = state
                 self.remains.pop(key, None)
+            self.leaving = max(self.leaving, state.leaving)
         elif bed:
             of_bed = snapshot.decode_as(value, BedState)
             known = self.beds.get(bed)
-            if known is None or of_bed.revision >= known.revision:
+            if known is None or _is_newer(_place(of_bed), _place(known)):
                 self.beds[bed] = of_bed
+            self.leaving = max(self.leaving, of_bed.leaving)
         else:
             desk = snapshot.decode_as(value, DeskState)
             self._note_whole(desk)
-            if self.desk is None or desk.next_offset >= self.desk.next_offset:
+            if self.desk is None or _is_newer(_place(desk), _place(self.desk)):
                 self.desk = desk
+            self.leaving = max(self.leaving, desk.leaving)
 
     def _note_whole(self, desk: DeskState) -> None:
         """Note how far the state reaches that this one closes, if all of it was read."""
         if desk.left is None:
             return
-        whole = all(self._has(key, mark) for key, mark in desk.left.items())
+        whole = all(self._has(key, mark, desk.leaving) for key, mark in desk.left.items())
         known = NOT_WHOLE if self.up_to is None else self.up_to
         self.up_to = max(known, desk.left_up_to if whole else NOT_WHOLE)
 
-    def _has(self, key: str, mark: int) -> bool:
+    def _has(self, key: str, mark: int, leaving: int) -> bool:
         """Whether a state as new as this was read: raw offset of a signal, revision of a bed."""
         bed, _, signal = key.rpartition("/")
         if signal:
-            return key in self.signals and self.signals[key].next_offset >= mark
-        return bed in self.beds and self.beds[bed].revision >= mark
+            state = self.signals.get(key)
+            return state is not None and (state.next_offset, state.leaving) >= (mark, leaving)
+        of_bed = self.beds.get(bed)
+        return of_bed is not None and (of_bed.revision, of_bed.leaving) >= (mark, leaving)
 
     def reaches(self, start: int, look_back_s: float) -> bool:
         """Whether this is all that a successor needs who reads on at a raw offset."""
@@ -108,20 +118,43 @@ class Left:
         return bed is not None and state.patient != bed.patient
 
 
+def _place(state: Snapshot | BedState | DeskState) -> tuple[tuple[int, ...], int]:
+    """How far a state reaches, and with which leaving it was left."""
+    if isinstance(state, Snapshot):
+        return (state.patient, state.next_offset), state.leaving
+    return (state.revision if isinstance(state, BedState) else state.next_offset,), state.leaving
+
+
+def _is_newer(one: tuple[tuple[int, ...], int], held: tuple[tuple[int, ...], int]) -> bool:
+    """Whether a state that was read after another is the newer one, too, and no late copy.
+
+    Where one of them comes from a version that did not count, what stands later on the topic is the newer.
+    """
+    (reach, leaving), (held_reach, held_leaving) = one, held
+    if reach == held_reach and leaving and held_leaving:
+        return leaving >= held_leaving
+    return reach >= held_reach
+
+
 def leave_desk(outputs: Outputs, number: int, desk: DeskState, beds: Iterable[BedState]) -> None:
     """Send what the commands of a partition have done, last of all that is left of it.
 
     ``desk.left`` names the signals that were left before; the beds are added here.
     """
     for bed in beds:
+        bed.leaving = desk.leaving
         outputs.send_state(f"{bed.bed}/", snapshot.encode(bed), number)
         if desk.left is not None:
             desk.left[f"{bed.bed}/"] = bed.revision
     outputs.send_state("/", snapshot.encode(desk), number)
 
 
-def leave(outputs: Outputs, partition: Partition, bedside: Bedside, bed: str | None = None) -> dict[str, int]:
+def leave(
+    outputs: Outputs, partition: Partition, bedside: Bedside, leaving: int, bed: str | None = None
+) -> dict[str, int]:
     """Send the state of every signal of a partition, or of one bed. The caller flushes before.
+
+    ``leaving`` is the partition's count of leavings with this one.
 
     Returns
     -------
@@ -131,7 +164,9 @@ def leave(outputs: Outputs, partition: Partition, bedside: Bedside, bed: str | N
     left = {}
     for (name, signal), stream in partition.streams.items():
         if bed in (None, name):
-            state = snapshot.take(bedside, name, signal, stream.safe_offset, stream.continuity.state())
+            state = snapshot.take(
+                bedside, name, signal, stream.safe_offset, stream.continuity.state(), leaving
+            )
             outputs.send_state(f"{name}/{signal}", snapshot.encode(state), partition.number)
             left[f"{name}/{signal}"] = state.next_offset
     return left
@@ -140,9 +175,10 @@ def leave(outputs: Outputs, partition: Partition, bedside: Bedside, bed: str | N
 def find(settings: Settings, starts: Mapping[int, int], timeout_s: float = 60.0) -> dict[int, Left]:
     """Newest state of some partitions.
 
-    The newest is the one with the highest ``next_offset``: a worker that wakes from a long pause may write an
-    older one later. So what is youngest will do only where it is whole and reaches as far as the raw records
-    that were committed; else older records are read.
+    The newest is the one with the highest ``next_offset``, of several such the one that was left last: a
+    worker that wakes from a long pause may write an older one later, or a producer the same one a second
+    time. So what is youngest will do only where it is whole and reaches as far as the raw records that were
+    committed; else older records are read.
 
     Parameters
     ----------

@@ -173,6 +173,7 @@ class Partitions:
     def _go_on_at_desk(self, number: int, left: Left) -> None:
         """Put beds and commands back as they were left."""
         desk = self._desk.partitions[number] = left.desk or DeskState()
+        desk.leaving = left.leaving + handover.TAKE_UP
         self._bedside.beds.put_wards(desk.wards)
         for bed in left.beds.values():
             self._bedside.beds.put(bed)
@@ -241,7 +242,8 @@ class Partitions:
         """
         self._left.add(number)
         partition, desk = self._held[number], self._desk.partitions[number]
-        desk.left = handover.leave(self._outputs, partition, self._bedside)
+        desk.leaving += 1
+        desk.left = handover.leave(self._outputs, partition, self._bedside, desk.leaving)
         desk.left_up_to = partition.safe_offset
         beds = [self._bedside.beds.state(bed) for bed in self.beds(number)]
         handover.leave_desk(self._outputs, number, desk, beds)
@@ -254,7 +256,9 @@ class Partitions:
             if partition is None:
                 continue
             if number in self._left:
-                handover.leave(self._outputs, partition, self._bedside, bed)
+                desk = self._desk.partitions[number]
+                desk.leaving += 1
+                handover.leave(self._outputs, partition, self._bedside, desk.leaving, bed)
             else:
                 # A successor looks for the newest state of all: there must not be one bed's alone.
                 self.leave(number)

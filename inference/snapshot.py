@@ -32,7 +32,7 @@ VERSION: Final = 2
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All that a successor needs for one signal of one bed."""
+    """All that a successor needs for one signal of one bed; ``leaving`` as in :class:`DeskState`."""
 
     version: int
     bed: str
@@ -47,6 +47,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     patient: int = 0
     sound: SoundState | None = None
     eeg: EegState | None = None
+    leaving: int = 0
 
 
 class Remains(msgspec.Struct, frozen=True):
@@ -57,7 +58,9 @@ class Remains(msgspec.Struct, frozen=True):
     lives: list[Life] = []
 
 
-def take(bedside: Bedside, bed: str, signal: str, next_offset: int, continuity: ContinuityState) -> Snapshot:
+def take(
+    bedside: Bedside, bed: str, signal: str, next_offset: int, continuity: ContinuityState, leaving: int
+) -> Snapshot:
     """State of one signal of one bed after the raw records below ``next_offset``."""
     kind = SignalKind(signal)
     return Snapshot(
@@ -74,6 +77,7 @@ def take(bedside: Bedside, bed: str, signal: str, next_offset: int, continuity: 
         bedside.beds.state(bed).patient,
         take_sound(bedside.sounds[kind], bed) if kind in bedside.sounds else None,
         take_eeg(bedside.eeg, bed) if kind is SignalKind.EEG else None,
+        leaving,
     )
 
 

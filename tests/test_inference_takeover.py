@@ -262,3 +262,33 @@ def test_one_beds_state_is_not_all_that_a_successor_finds(plain_predictor: objec
     worker.parts.leave_beds([BED])
     assert {key for key, _ in topics.state} == {f"{BED}/ecg", f"{BED}/", "/"}
     assert topics.state[-1][0] == "/"
+
+
+def test_a_late_copy_of_a_state_takes_no_acknowledgement_back(plain_predictor: object) -> None:
+    """The device is silent, so that all states reach equally far."""
+    topics, worker = play(Story([True] * 12 + [False] * 8, {}), plain_predictor, set(), {19})
+    before = list(topics.state)
+    act = first_asystole(topics.alarms)
+    topics.commands.append(Command("ack", "nina", T0 + 25 * NS_PER_S, BED, None, act))
+    worker.read_commands()
+    worker.parts.leave_beds([BED])
+    worker.parts.leave(0)
+    topics.state += before
+    successor = Dying(topics, plain_predictor, lambda: T0 + 30 * NS_PER_S)
+    assert [one.acknowledged_by for one in successor.bedside.book.of_bed(BED)] == ["nina"]
+
+
+def test_what_a_worker_leaves_that_has_lost_its_beds_is_older_than_its_successors(
+    plain_predictor: object,
+) -> None:
+    """It slept, and does not know yet."""
+    topics, sleeper = play(Story([True] * 12 + [False] * 8, {}), plain_predictor, set(), {19})
+    successor = Dying(topics, plain_predictor, lambda: T0 + 25 * NS_PER_S)
+    act = first_asystole(topics.alarms)
+    topics.commands.append(Command("ack", "nina", T0 + 25 * NS_PER_S, BED, None, act))
+    successor.read_commands()
+    successor.commit()
+    for _ in range(3):
+        sleeper.commit()
+    third = Dying(topics, plain_predictor, lambda: T0 + 30 * NS_PER_S)
+    assert [one.acknowledged_by for one in third.bedside.book.of_bed(BED)] == ["nina"]
