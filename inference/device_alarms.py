@@ -106,6 +106,12 @@ def _check_label(name: str, value: str, most: int) -> None:
 
 
 def _check_time(alarm: DeviceAlarm, received_ms: int, settings: IngestSettings) -> None:
+    if abs(alarm.time_ns) >= 1 << 63:
+        # JSON bounds no number: what no float holds cannot be reckoned with.
+        raise BadChunk(
+            "time_travel",
+            f"time_ns={short(alarm.time_ns)}: ns since 1970 fit 64 bits; set the device's clock",
+        )
     ahead_s = (alarm.time_ns - received_ms * 1_000_000) / NS_PER_S
     if ahead_s > settings.max_future_s or -ahead_s > settings.past_s:
         words = "after" if ahead_s > 0 else "before"

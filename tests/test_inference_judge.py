@@ -253,6 +253,7 @@ def test_the_examples_in_the_document_are_an_alarm_and_its_verdict() -> None:
         (alarm_record(alarm_bytes(time_ns=T0 + 3600 * NS_PER_S)), "time_travel", "max_future_s"),
         (alarm_record(alarm_bytes(time_ns=T0 - 90_000 * NS_PER_S)), "time_travel", "max_past_s"),
         (alarm_record(alarm_bytes(time_ns=-(10**30))), "time_travel", "time_ns"),
+        (alarm_record(alarm_bytes(time_ns=10**400)), "time_travel", "64 bits"),
     ],
 )
 def test_a_bad_device_alarm_is_refused_by_name(record: Record, reason: str, word: str) -> None:

@@ -1,6 +1,6 @@
 """``python -m tests.fuzz``, ``make fuzz``: readers in processes of their own; figures to a JSON file.
 
-The last line is the verdict: "N inputs, 13 readers: no failure" (exit status 0), or which of them failed and
+The last line is the verdict: "N inputs, 14 readers: no failure" (exit status 0), or which of them failed and
 how (1). Arguments that cannot be meant end it with 2.
 """
 

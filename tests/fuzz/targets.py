@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from inference import commands, snapshot
+from inference import commands, device_alarms, snapshot
 from inference.analysis_limits import AnalysisLimits
 from inference.analysis_read import ReadOptions, read_upload
 from inference.analysis_unpack import Upload
@@ -29,7 +29,7 @@ from inference.catalog import load_catalogue
 from inference.errors import BadCommand, BadSetting, BadUpload, SnapshotError
 from inference.site import load_site
 from inference.stream_watch import StreamWatch
-from ingest import wire
+from ingest import kafka, wire
 from ingest.continuity import Continuity
 from ingest.errors import BadChunk, SettingsError
 from ingest.settings import IngestSettings, load_settings
@@ -39,6 +39,8 @@ from tests.eeg_files import edf
 LIMITS = AnalysisLimits(max_upload_mb=2, max_unpacked_mb=4, max_samples=400_000)
 """Small, so that an input that is let through does not take long."""
 
+N_PARTITIONS = 8
+T0_NS = 1_700_000_000 * 10**9
 _CATALOGUE = load_catalogue()
 _MEMORY = "/dev/shm"
 _FOLDER = Path(
@@ -74,6 +76,9 @@ class _Record:
     key: bytes | None
     timestamp: int = 1_700_000_000_000
     headers: Iterable[tuple[str, bytes | None]] = ()
+    topic: str = "fuzzed"
+    partition: int = 0
+    offset: int = 0
 
 
 def _avro(data: bytes) -> None:
@@ -93,6 +98,18 @@ def _check_chunk(chunk: wire.Chunk) -> None:
 def _command(data: bytes) -> None:
     key, _, value = data.partition(b"\n")
     commands.decode(_Record(value, key))
+
+
+def _device_alarm(data: bytes) -> None:
+    """Reads an input as key, header and value of a record that lies in its key's partition."""
+    key, _, rest = data.partition(b"\n")
+    form, _, value = rest.partition(b"\n")
+    number = kafka.partition_for(key.decode(errors="replace"), N_PARTITIONS)
+    headers = [("content-type", form)] if form else []
+    record = _Record(value, key, headers=headers, partition=number)
+    alarm = device_alarms.read(record, N_PARTITIONS, IngestSettings())
+    assert alarm.bed.encode() == key
+    assert all(getattr(alarm, name).isprintable() for name in device_alarms.LONGEST)
 
 
 def _settings(data: bytes) -> None:
@@ -192,6 +209,16 @@ def _commands() -> list[bytes]:
     return [one.key + b"\n" + commands.encode(one) for one in made]
 
 
+def _device_alarms() -> list[bytes]:
+    plain = {"version": 1, "id": "m1/17", "bed": "bed-1", "device": "m1", "kind": "vf", "time_ns": T0_NS}
+    worded = plain | {"kind": "asystole", "message": "*** ASYSTOLE é"}
+    json_form = wire.JSON.encode()
+    return [
+        b"bed-1\n\n" + json.dumps(plain).encode(),
+        b"bed-1\n" + json_form + b"\n" + json.dumps(worded, ensure_ascii=False).encode(),
+    ]
+
+
 def _snapshot() -> bytes:
     """State that a worker leaves of a signal it has just begun to hear."""
     line, watch = Continuity(IngestSettings()), StreamWatch([SignalKind.ECG])
@@ -210,9 +237,10 @@ def targets() -> dict[str, Target]:
     record = {"r.hea": _HEAD, "r.dat": _wave().tobytes()}
     bed = BedState("bed-1", "icu", "adult", settings={}, revision=3)
     return {
-        "chunk_avro": Target(_avro, (BadChunk,), [_chunk(wire.AVRO)], 0.27),
-        "chunk_json": Target(_json, (BadChunk,), [_chunk(wire.JSON)], 0.18),
+        "chunk_avro": Target(_avro, (BadChunk,), [_chunk(wire.AVRO)], 0.25),
+        "chunk_json": Target(_json, (BadChunk,), [_chunk(wire.JSON)], 0.16),
         "command": Target(_command, (BadCommand,), _commands(), 0.2),
+        "device_alarm": Target(_device_alarm, (BadChunk,), _device_alarms(), 0.04),
         "settings": Target(
             _settings, (SettingsError,),
             [b'{"kafka": {"partitions": 8, "group_id": "g"}, "ingest": {"reorder_s": 2}}',
