@@ -10,6 +10,7 @@ import select
 import sys
 from collections.abc import Sequence
 
+from inference.memory import use_few_arenas
 from ingest.json_log import JsonLines
 from ingest.sparse_log import Sparse
 
@@ -77,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = next((COMMANDS[word] for word in arguments if word in COMMANDS), None)
     modules = [named] if named else sorted(set(COMMANDS.values()))
     args = build_parser(modules).parse_args(arguments)
+    use_few_arenas()
     logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:

@@ -18,6 +18,7 @@ from inference.types import Audit, CommandOutcome
 from ingest import kafka
 from ingest.errors import BrokerError, SettingsError
 from ingest.settings import Settings
+from ingest.tansu import is_unsure
 
 DELIVERY_S: Final = 5.0
 """A command that is not delivered by then never will be: nobody is surprised by it later."""
@@ -107,18 +108,22 @@ class CommandSender:
         except BrokerError as error:
             raise NotDelivered(f"{command.name} for {where} was not delivered: {error}") from error
         try:
-            sent = [
-                producer.send(
-                    self._settings.topics.commands, value, key=command.key, partition=number, headers=headers
-                )
-                for number in self.partitions_of(command)
-            ]
-            producer.flush(timeout=DELIVERY_S)
-            for one in sent:
-                one.get(timeout=DELIVERY_S)
+            self._deliver(producer, command, value, headers)
         except KafkaError as error:
             self._give_up(producer)
             raise NotDelivered(f"{command.name} for {where} was not delivered: {error}") from error
+
+    def _deliver(
+        self, producer: KafkaProducer, command: Command, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> None:
+        topic, numbers = self._settings.topics.commands, self.partitions_of(command)
+        while numbers:
+            sent = {
+                number: producer.send(topic, value, key=command.key, partition=number, headers=headers)
+                for number in numbers
+            }
+            producer.flush(timeout=DELIVERY_S)
+            numbers = [number for number, one in sent.items() if is_unsure(one.get(timeout=DELIVERY_S))]
 
     def ask(self, command: Command, timeout_s: float = 5.0) -> list[Audit]:
         """Send a command and return its answers, in the order of their partitions.

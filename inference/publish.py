@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 from kafka import KafkaProducer
+from kafka.producer.future import RecordMetadata
 
 from inference.commands import HEADER
 from inference.errors import NotDelivered
@@ -20,6 +23,7 @@ from inference.monitor import Outcome
 from inference.patience import Patience
 from inference.types import Alarm, Audit, Bed, DeadLetter, PredictionBatch, Verdict, VitalBatch
 from ingest.settings import Topics
+from ingest.tansu import is_unsure
 
 encode = msgspec.json.Encoder().encode
 
@@ -37,6 +41,15 @@ class _OfBed(Protocol):
 
 
 Item = TypeVar("Item", bound=_OfBed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    topic: str
+    value: bytes
+    partition: int
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Outputs:
@@ -70,6 +83,7 @@ class Outputs:
         self._topics = topics
         self._partition_of = partition_of
         self._failure: BaseException | None = None
+        self._unsure: list[_Record] = []
 
     def send(self, outcome: Outcome) -> None:
         """Send alarms first, then predictions and vitals."""
@@ -95,10 +109,8 @@ class Outputs:
 
     def send_command(self, bed: str, value: bytes, signature: bytes) -> None:
         """Send a command that follows from another."""
-        key, number = bed.encode(), self._partition_of(bed)
-        self._producer.send(
-            self._topics.commands, value, key=key, partition=number, headers=[(HEADER, signature)]
-        ).add_errback(self._note_failure)
+        headers = ((HEADER, signature),)
+        self._send(_Record(self._topics.commands, value, self._partition_of(bed), bed.encode(), headers))
 
     def send_verdict(self, verdict: Verdict) -> None:
         """Send what is said of a device's alarm."""
@@ -117,7 +129,22 @@ class Outputs:
         return groups.items()
 
     def _put(self, topic: str, value: bytes, number: int, key: bytes | None = None) -> None:
-        self._producer.send(topic, value, key=key, partition=number).add_errback(self._note_failure)
+        self._send(_Record(topic, value, number, key))
+
+    def _send(self, record: _Record) -> None:
+        future = self._producer.send(
+            record.topic,
+            record.value,
+            key=record.key,
+            partition=record.partition,
+            headers=list(record.headers),
+        )
+        future.add_callback(partial(self._check, record))
+        future.add_errback(self._note_failure)
+
+    def _check(self, record: _Record, confirmed: RecordMetadata) -> None:
+        if is_unsure(confirmed):
+            self._unsure.append(record)
 
     def _note_failure(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -137,5 +164,10 @@ class Outputs:
             The broker does not answer.
         """
         self._patience.flush(self._producer)
+        while self._unsure:
+            again, self._unsure = self._unsure, []
+            for record in again:
+                self._send(record)
+            self._patience.flush(self._producer)
         if self._failure is not None:
             raise NotDelivered(f"an output was not delivered: {self._failure}") from self._failure

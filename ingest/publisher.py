@@ -18,10 +18,12 @@ from typing import Final, Literal, Self
 
 import numpy.typing as npt
 from kafka.errors import KafkaError
+from kafka.producer.future import RecordMetadata
 
 from ingest import kafka, signing, wire
 from ingest.errors import BadChunk, PublishError
 from ingest.settings import Settings, load_settings
+from ingest.tansu import is_unsure
 from ingest.wire_encode import Scale
 
 logger = logging.getLogger(__name__)
@@ -129,7 +131,7 @@ class Publisher:
         self._failed_seen = 0
         self._last_error: BaseException | None = None
         self._full_said = False
-        self._closing = False
+        self._closing = self._closed = False
         self._next_seq: dict[tuple[str, str, str], int] = {}
         self._condition = threading.Condition()
         kafka.ensure_topic(self._settings, self._settings.topics.raw)
@@ -301,6 +303,7 @@ class Publisher:
             with self._condition:
                 self._failed += len(self._queue)
                 self._queue.clear()
+                self._closed = True
                 self._condition.notify_all()
             with contextlib.suppress(KafkaError):
                 self._producer.close(timeout=0.5)
@@ -345,9 +348,9 @@ class Publisher:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._closing or (self._queue and self._in_flight < limit))
-                if self._closing and not self._queue:
+                if self._closed or (self._closing and not self._waiting_now()):
                     return
-                if self._in_flight >= limit:
+                if not self._queue or self._in_flight >= limit:
                     # Closing: the rest goes out as acknowledgements make room, until close() clears it.
                     self._condition.wait(0.05)
                     continue
@@ -371,11 +374,20 @@ class Publisher:
                     continue
                 self._settle(error)
                 return
-            future.add_callback(partial(self._settle, None))
+            future.add_callback(partial(self._confirm, record))
             future.add_errback(self._settle)
             return
 
-    def _settle(self, error: BaseException | None, *_: object) -> None:
+    def _confirm(self, record: _Record, confirmed: RecordMetadata) -> None:
+        if not is_unsure(confirmed):
+            self._settle(None)
+            return
+        with self._condition:
+            self._in_flight -= 1
+            self._queue.appendleft(record)
+            self._condition.notify_all()
+
+    def _settle(self, error: BaseException | None) -> None:
         with self._condition:
             self._in_flight -= 1
             if error is None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 from kafka import TopicPartition
 
 from inference.chaos_broker import BrokerOptions, broker_of
+from inference.publish import Outputs
 from ingest import kafka as clients
+from ingest.publisher import Publisher
 from ingest.settings import Settings
 
 # kafka-python leaves sockets that were refused to the garbage collector.
@@ -20,77 +22,86 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-    ),
 ]
 
 N_PARTITIONS = 8
-N_PRODUCERS = 3
 N_KILLS = 15
 APART_S = 1.5
 
 
 @dataclass
-class Sent:
-    """Records that producers sent, by name, until they are told to stop."""
+class Senders:
+    """Devices and a worker that send, each as it does in a ward, until they are told to stop."""
 
     settings: Settings
     stop: threading.Event = field(default_factory=threading.Event)
-    confirmed: set[bytes] = field(default_factory=set)
-    refused: list[BaseException] = field(default_factory=list)
+    sent: dict[str, set[bytes]] = field(default_factory=dict)
 
-    def produce(self, who: int) -> None:
-        """Send a record to each partition ten times a second, as a worker and devices do."""
-        producer = clients.producer(self.settings, delivery_timeout_ms=120_000)
-        numbers = itertools.count()
-        while not self.stop.wait(0.1):
+    def devices(self, name: str) -> None:
+        """Send chunks by a publisher, which waits for nothing."""
+        with Publisher(self.settings, device=name, timeout_s=120.0) as publisher:
+            for number in self._numbers():
+                for bed in range(N_PARTITIONS):
+                    value = b"%s-%d-%d" % (name.encode(), number, bed)
+                    publisher.send_raw(b"bed-%d" % bed, value)
+                    self._note(self.settings.topics.raw, value)
+
+    def worker(self) -> None:
+        """Send outputs and wait for their acknowledgement at each turn."""
+        producer = clients.producer(self.settings)
+        outputs = Outputs(producer, self.settings.topics, lambda bed: 0)
+        for number in self._numbers():
             for partition in range(N_PARTITIONS):
-                name = b"%d-%d" % (who, next(numbers))
-                future = producer.send(self.settings.topics.raw, name, partition=partition)
-                future.add_callback(lambda _, name=name: self.confirmed.add(name))
-                future.add_errback(self.refused.append)
-        producer.flush(60)
+                value = b"%d-%d" % (number, partition)
+                outputs.send_state(f"signal-{partition}", value, partition)
+                self._note(self.settings.topics.state, value)
+            outputs.flush()
         producer.close()
 
+    def _numbers(self) -> itertools.takewhile[int]:
+        return itertools.takewhile(lambda _: not self.stop.wait(0.1), itertools.count())
 
-def read_all(settings: Settings) -> list[tuple[int, bytes]]:
-    """Read partition and value of all records."""
+    def _note(self, topic: str, value: bytes) -> None:
+        self.sent.setdefault(topic, set()).add(value)
+
+
+def read_all(settings: Settings, topic: str) -> set[bytes]:
+    """Read the values of all records."""
     reader = clients.consumer(settings, group_id=None)
-    places = [TopicPartition(settings.topics.raw, number) for number in range(N_PARTITIONS)]
+    places = [TopicPartition(topic, number) for number in range(N_PARTITIONS)]
     ends = clients.end_offsets(settings, places)
     reader.assign(places)
     reader.seek_to_beginning(*places)
-    found: list[tuple[int, bytes]] = []
+    found: set[bytes] = set()
     while any(reader.position(place) < ends[place] for place in places):
         for records in reader.poll(timeout_ms=500).values():
-            found += [(record.partition, record.value) for record in records]
+            found |= {record.value for record in records}
     reader.close()
     return found
 
 
-def test_a_killed_broker_has_all_that_it_confirmed_and_in_order() -> None:
+def test_a_killed_broker_has_all_that_devices_and_workers_were_told_it_has() -> None:
     with broker_of(BrokerOptions(keeps=True), seed=1) as way:
         assert way.restart is not None
         settings = Settings(kafka=way.address.model_copy(update={"partitions": N_PARTITIONS}))
-        clients.ensure_topic(settings, settings.topics.raw)
-        sent = Sent(settings)
-        threads = [threading.Thread(target=sent.produce, args=(who,)) for who in range(N_PRODUCERS)]
+        clients.ensure_topics(settings)
+        senders = Senders(settings)
+        work: list[Callable[[], None]] = [
+            lambda: senders.devices("a"),
+            lambda: senders.devices("b"),
+            senders.worker,
+        ]
+        threads = [threading.Thread(target=one) for one in work]
         for thread in threads:
             thread.start()
         for _ in range(N_KILLS):
             time.sleep(APART_S)
             way.restart()
-        sent.stop.set()
+        senders.stop.set()
         for thread in threads:
             thread.join()
-        found = read_all(settings)
-    assert sent.refused == []
-    assert len(sent.confirmed) > N_PRODUCERS * N_PARTITIONS * N_KILLS
-    assert sent.confirmed - {value for _, value in found} == set()
-    first_time = list(dict.fromkeys(found))
-    numbers: Counter[tuple[int, bytes]] = Counter()
-    for partition, value in first_time:
-        who, _, number = value.partition(b"-")
-        assert int(number) >= numbers[partition, who], "a record came before an earlier one"
-        numbers[partition, who] = int(number)
+        found = {topic: read_all(settings, topic) for topic in senders.sent}
+    assert all(len(values) > N_PARTITIONS * N_KILLS for values in senders.sent.values())
+    assert {topic: values - found[topic] for topic, values in senders.sent.items()} == {
+        topic: set() for topic in senders.sent
+    }

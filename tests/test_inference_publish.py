@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 import msgspec
 
 from inference.monitor import Outcome
@@ -12,18 +15,41 @@ from ingest.settings import Topics
 HOMES = {f"bed-{n:02d}": n for n in range(64)}
 
 
+@dataclass
+class Confirmed:
+    offset: int
+
+
+@dataclass
 class Sent:
+    confirmed: Confirmed
+
+    def add_callback(self, note: Callable[[Confirmed], None]) -> None:
+        note(self.confirmed)
+
     def add_errback(self, note: object) -> None:
         """Nothing fails here."""
 
 
 class Producer:
-    def __init__(self) -> None:
+    def __init__(self, offsets: Iterable[int] = ()) -> None:
         self.records: list[tuple[str, int, bytes]] = []
+        self.offsets = iter(offsets)
 
-    def send(self, topic: str, value: bytes, key: bytes | None, partition: int) -> Sent:
+    def flush(self, timeout: float) -> None:
+        """All is confirmed at once."""
+
+    def send(
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes | None,
+        partition: int,
+        headers: list[tuple[str, bytes]],
+    ) -> Sent:
+        assert headers == []
         self.records.append((topic, partition, value))
-        return Sent()
+        return Sent(Confirmed(next(self.offsets, 0)))
 
 
 def vital(bed: str, second: int) -> Vital:
@@ -32,7 +58,7 @@ def vital(bed: str, second: int) -> Vital:
 
 def sent(vitals: list[Vital]) -> list[tuple[int, list[Vital]]]:
     producer = Producer()
-    outputs = Outputs(producer, Topics(), HOMES.__getitem__)  # type: ignore[arg-type]
+    outputs = Outputs(producer, Topics(), HOMES.__getitem__)
     outputs.send(Outcome(vitals=vitals))
     assert {topic for topic, _, _ in producer.records} == {Topics().vitals}
     read = msgspec.json.Decoder(VitalBatch).decode
@@ -60,3 +86,15 @@ def test_fewer_partitions_than_batches_are_used_as_they_are() -> None:
 
 def test_a_large_cluster_uses_more_partitions() -> None:
     assert [batch_partitions(n) for n in (1, 64, 128, 1024)] == [8, 8, 16, 128]
+
+
+def test_what_is_confirmed_without_an_offset_is_sent_until_it_has_one() -> None:
+    producer = Producer([7, -1, 8, -1, 9])
+    outputs = Outputs(producer, Topics(), HOMES.__getitem__)
+    for value in (b"a", b"b", b"c"):
+        outputs.send_state("signal", value, 0)
+    assert [value for _, _, value in producer.records] == [b"a", b"b", b"c"]
+    outputs.flush()
+    assert [value for _, _, value in producer.records] == [b"a", b"b", b"c", b"b", b"b"]
+    outputs.flush()
+    assert len(producer.records) == 5
