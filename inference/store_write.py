@@ -2,6 +2,7 @@
 
 Of one alarm the step with the highest ``(raw_offset, revision)`` is its current row, and every step is kept.
 Of two records of the same step the one that was made first is kept. Audit lines are added, never changed.
+Of two verdicts on one alarm one that was judged is kept, and of such the later.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sqlalchemy import (
     and_,
     func,
     insert,
+    not_,
     or_,
     select,
     tuple_,
@@ -111,8 +113,7 @@ class StoreWriter:
             if batch.audit:
                 self._add(connection, audit, (audit_row(kept) for kept in batch.audit))
             if batch.verdicts:
-                later = self._excluded(verdicts, "emitted_ns") > verdicts.c.emitted_ns
-                self._replace(connection, verdicts, map(verdict_row, batch.verdicts), later)
+                self._replace(connection, verdicts, map(verdict_row, batch.verdicts), self._says_more())
             if batch.vitals:
                 self._replace(connection, vitals_1s, map(vital_row, batch.vitals), self._is_later(vitals_1s))
             eegs = [
@@ -198,6 +199,20 @@ class StoreWriter:
     def _is_later(self, table: Table) -> ColumnElement[bool]:
         new = tuple_(self._excluded(table, "raw_offset"), self._excluded(table, "revision"))
         return new > tuple_(table.c.raw_offset, table.c.revision)
+
+    def _says_more(self) -> ColumnElement[bool]:
+        """Whether a new verdict replaces the one that is there.
+
+        Of an alarm that a device sent again the signals may be out of reach: what was judged once stays.
+        Another alarm under an id that was used before is not judged by that: there the later verdict counts.
+        """
+        new, held = self._insert(verdicts).excluded, verdicts.c
+        later = new.emitted_ns > held.emitted_ns
+        again = and_(*(new[name] == held[name] for name in ("bed", "kind", "time_ns")))
+        judged, was_judged = new.stands.is_not(None), held.stands.is_not(None)
+        return or_(
+            and_(later, or_(judged, not_(was_judged), not_(again))), and_(again, judged, not_(was_judged))
+        )
 
     def _add(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
         connection.execute(self._insert(table).on_conflict_do_nothing(), list(rows))

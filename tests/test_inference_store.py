@@ -311,6 +311,36 @@ def test_a_verdict_is_read_back(engine: Engine, store: Store) -> None:
     assert store.verdicts(bed="bed-01") == [later]
 
 
+def test_a_verdict_that_was_judged_stays_when_the_alarm_comes_again_and_is_not(
+    engine: Engine, store: Store
+) -> None:
+    """Sent again 90 s later, it no longer finds its signals; in whatever order the two are written."""
+    judged = Verdict("d1", "bed-01", "monitor-7", "vt", T0, False, 0.1, 0.4, ["PLETH beats on"], "", "m", T0)
+    gone = msgspec.structs.replace(
+        judged, stands=None, probability=None, threshold=None, reasons=[], emitted_ns=T0 + 1
+    )
+    writer = StoreWriter(engine)
+    for first, second in ((judged, gone), (gone, judged)):
+        id_ = f"{first.stands}"
+        for one in (first, second):
+            writer.write(Batch(verdicts=[kept(msgspec.structs.replace(one, id=id_))]))
+    writer.write(Batch(verdicts=[kept(judged), kept(gone)]))
+    assert [one.stands for one in store.verdicts()] == [False] * 3
+
+
+def test_a_verdict_is_not_that_of_another_alarm_with_the_same_id(engine: Engine, store: Store) -> None:
+    """A device whose numbers began anew: "probably false" must not stand for what nobody has judged."""
+    judged = Verdict("d1", "bed-01", "monitor-7", "vt", T0, False, 0.1, 0.4, ["PLETH beats on"], "", "m", T0)
+    other = msgspec.structs.replace(
+        judged, time_ns=T0 + DAY_NS, stands=None, probability=None, threshold=None, emitted_ns=T0 + DAY_NS
+    )
+    writer = StoreWriter(engine)
+    writer.write(Batch(verdicts=[kept(judged)]))
+    writer.write(Batch(verdicts=[kept(other)]))
+    writer.write(Batch(verdicts=[kept(judged)]))
+    assert store.verdicts() == [other]
+
+
 def test_a_trend_has_seconds_and_minutes(engine: Engine, store: Store) -> None:
     vitals = [make_vital(second, None if second % 60 < 15 else 60.0 + second) for second in range(90)]
     batch = Batch(vitals=vitals)
