@@ -76,7 +76,7 @@ def compare_commands(
     """Add what is wrong with the answers to commands, with acknowledged alarms and with beds.
 
     Every command is answered once by each partition that it was for: an answer that comes again is of the
-    same record and says the same. What does not depend on when it came has the same outcome in both runs.
+    same record and says the same (:func:`_says_again`). What does not depend on when it came has the same outcome in both runs.
     Where an acknowledgement was applied the alarm stands as acknowledged for good; where it was refused the
     alarm had ended.
     """
@@ -100,7 +100,7 @@ def compare_commands(
     verdict.doubled += [
         f"answer {place}: two that are not the same"
         for place, held in broken.audits.items()
-        if len({(one.outcome, one.applied_ns) for one in held}) > 1
+        if not all(_says_again(held[0], one) for one in held)
     ]
     for bed in sorted(broken.beds.keys() | whole.beds.keys()):
         difference = _bed_differs(broken.beds.get(bed), whole.beds.get(bed))
@@ -115,6 +115,20 @@ def compare_commands(
         "refused": sum(one is CommandOutcome.REFUSED for one in broken.outcomes.values()),
         "alarms_acknowledged": sum(one.acknowledged_by is not None for one in said.alarms.values()),
     }
+
+
+def _says_again(first: Audit, again: Audit) -> bool:
+    """Whether an answer that comes again says what the first one did.
+
+    It may name fewer changes: a successor applies once more what it finds done. After the semicolon stands
+    what was so when it was applied; what it did to alarms depends on how far the signals were read by then.
+    """
+    if (first.outcome, first.applied_ns) != (again.outcome, again.applied_ns):
+        return False
+    if first.action == "acknowledge":
+        return True
+    details = {one.detail.partition(";")[0] for one in (first, again)}
+    return len(details) == 1 and all(change in first.changes for change in again.changes)
 
 
 def compare_trail(verdict: Verdict, answered: Answered, kept: Stored) -> None:

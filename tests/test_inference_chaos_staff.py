@@ -22,7 +22,7 @@ from inference.chaos_soak_report import Sample, SoakReport
 from inference.chaos_staff import USER, duties, places
 from inference.chaos_tapes import TapeSpec
 from inference.commands import Acknowledge, Action, Command, PauseAudio, Transfer, new_command
-from inference.types import Alarm, AlarmState, Audit, Bed, CommandOutcome, Delay, Priority
+from inference.types import Alarm, AlarmState, Audit, AuditChange, Bed, CommandOutcome, Delay, Priority
 from ingest.kafka import partition_for
 from ingest.types import NS_PER_S
 
@@ -131,6 +131,30 @@ def test_the_same_answer_again_is_no_fault_and_is_counted() -> None:
     found = judged(answered(audit(PAUSE.id, home("bed-01"))))
     assert found.passed
     assert found.counts["answers_again"] == 1
+
+
+def again(action: str, **changes: object) -> list[str]:
+    """What is wrong where an answer comes again and says something else."""
+    place = home("bed-01")
+    said = AuditChange("ecg/hr_high limit", "120", "130")
+    first = msgspec.structs.replace(audit(PAUSE.id, place), action=action, changes=[said])
+    found = answered(msgspec.structs.replace(first, **changes))
+    found.audits[PAUSE.id, place][0] = first
+    return wrong(judged(found))
+
+
+def test_an_answer_that_comes_again_says_the_same() -> None:
+    other = AuditChange("ecg/hr_high limit", "130", "120")
+    assert again("set_alarm") == []
+    assert again("set_alarm", detail="something else") == ["doubled"]
+    assert again("set_alarm", changes=[other]) == ["doubled"]
+
+
+def test_an_answer_that_comes_again_need_not_name_what_it_found_done() -> None:
+    other = AuditChange(ALARM, "latched", "ended")
+    assert again("set_alarm", changes=[]) == []
+    assert again("set_alarm", detail="why; nothing has come from this bed yet") == []
+    assert again("acknowledge", detail="1 acknowledged", changes=[other]) == []
 
 
 @pytest.mark.parametrize(
