@@ -76,9 +76,9 @@ def compare_commands(
     """Add what is wrong with the answers to commands, with acknowledged alarms and with beds.
 
     Every command is answered once by each partition that it was for: an answer that comes again is of the
-    same record and says the same (:func:`_says_again`). What does not depend on when it came has the same outcome in both runs.
-    Where an acknowledgement was applied the alarm stands as acknowledged for good; where it was refused the
-    alarm had ended.
+    same record and says the same (:func:`_says_again`). What does not depend on when it came has the same
+    outcome in both runs. Where an acknowledgement was applied the alarm stands as acknowledged for good;
+    where it was refused the alarm had ended.
     """
     outcomes, others = broken.outcomes, whole.outcomes
     wanted: set[Place] = set()
