@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dashboard.users import Role
 from inference.analysis_limits import AnalysisLimits
-from ingest.errors import SettingsError, plain
+from ingest.environment import PREFIX, read
 
 UNPACKED: Final = 4
 """An archive may grow so many times over the largest upload."""
@@ -21,7 +21,7 @@ SAMPLES_PER_MB: Final = 500_000
 class DashboardSettings(BaseModel):
     """What a dashboard holds and allows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     users: Path | None = Field(default=None, description="file of local users (wardwave users)")
     oidc: bool = Field(default=False, description="people sign in by OIDC; [auth] in secrets.toml says where")
@@ -72,7 +72,7 @@ def limits_of(settings: DashboardSettings) -> AnalysisLimits:
 
 class _Environment(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="WARDWAVE_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
     )
 
     dashboard: DashboardSettings = DashboardSettings()
@@ -84,13 +84,6 @@ def load_dashboard_settings() -> DashboardSettings:
     Raises
     ------
     SettingsError
-        Names each wrong setting and its value.
+        Names each wrong setting, its value unless it may be a secret, and the way out.
     """
-    try:
-        return _Environment().dashboard
-    except ValidationError as error:
-        lines = "; ".join(
-            f"WARDWAVE_{'__'.join(map(str, item['loc'])).upper()}={item['input']!r}: {plain(item['msg'])}"
-            for item in error.errors()
-        )
-        raise SettingsError(lines) from error
+    return read(_Environment).dashboard

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 import threading
 import time
 import tomllib
@@ -127,8 +128,12 @@ def _read(path: Path) -> _Keys:
     except OSError as error:
         raise SettingsError(f"device keys {path}: {error.strerror}") from error
     except ValueError as error:
-        # Of TOML or UTF-8; neither says what stands there.
-        raise SettingsError(f"device keys {path}: no TOML ({type(error).__name__})") from None
+        # Of TOML or UTF-8. Where it breaks, and not what stands there.
+        where = re.search(r"at line \d+, column \d+|at end of document", str(error))
+        raise SettingsError(
+            f"device keys {path}: no TOML ({where[0] if where else type(error).__name__}); "
+            'a line a device: "monitor-7" = "its key"'
+        ) from None
     return {device: _checked(path, device, value) for device, value in found.items()}
 
 

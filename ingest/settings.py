@@ -2,68 +2,26 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.device_keys import MIN_KEY_CHARACTERS, keys_of
-from ingest.errors import SettingsError, plain
-
-_TLS = ("SSL", "SASL_SSL")
-_PEM = {
-    "ssl_cafile": (
-        "CERTIFICATE",
-        "the certificate of the authority that signed the broker's",
-        "openssl x509 -inform der -in FILE -out ca.pem",
-    ),
-    "ssl_certfile": (
-        "CERTIFICATE",
-        "this client's certificate",
-        "openssl x509 -inform der -in FILE -out client.pem",
-    ),
-    "ssl_keyfile": (
-        "PRIVATE KEY",
-        "the private key of this client's certificate",
-        "openssl pkey -inform der -in FILE -out client.key",
-    ),
-}
-"""What a file for TLS holds, whose, and how it is made."""
-
-_WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-
-
-def _unset(value: object) -> object:
-    """An empty variable, as compose files pass it, sets nothing."""
-    return None if value == "" else value
-
-
-def _secret_in(path: Path) -> SecretStr:
-    """The secret that is all that stands in a file."""
-    try:
-        found = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot be read ({type(error).__name__})") from None
-    if not found:
-        raise ValueError("is empty")
-    return SecretStr(found)
-
-
-def _check_pem(field: str, path: str) -> None:
-    """Refuse a file that is not what TLS needs there."""
-    holds, wanted, made_by = _PEM[field]
-    try:
-        found = f"{holds}-----".encode() in Path(path).read_bytes()
-        if found and field == "ssl_cafile":
-            ssl.create_default_context(cafile=path)
-    except ssl.SSLError:
-        found = False
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror}); let this process's user read it") from None
-    if not found:
-        raise ValueError(f"holds no {holds.lower()} in PEM form; give {wanted}. From DER form: {made_by}")
+from ingest.environment import PREFIX, read, variable
+from ingest.errors import SettingsError
+from ingest.setting_checks import (
+    WITH_PASSWORD,
+    check_login,
+    check_pem,
+    check_servers,
+    check_tls,
+    check_topic,
+    secret_in,
+    unset,
+    with_secret,
+)
 
 
 class KafkaSettings(BaseModel):
@@ -107,7 +65,19 @@ class KafkaSettings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _unset(cls, value: object) -> object:
-        return _unset(value)
+        return unset(value)
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        return check_servers(value)
+
+    @field_validator("ssl_password")
+    @classmethod
+    def _for_tls(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            check_tls(info)
+        return value
 
     @field_validator("ssl_cafile", "ssl_certfile", "ssl_keyfile")
     @classmethod
@@ -115,11 +85,10 @@ class KafkaSettings(BaseModel):
         """A file that is not there, or one for TLS where all would be sent in clear."""
         if value is None:
             return None
-        if info.data.get("security_protocol") not in _TLS:
-            raise ValueError("is for TLS: set WARDWAVE_KAFKA__SECURITY_PROTOCOL to SSL or SASL_SSL")
+        check_tls(info)
         if not Path(value).is_file():
             raise ValueError("there is no such file")
-        _check_pem(str(info.field_name), value)
+        check_pem(str(info.field_name), value)
         return value
 
     @field_validator("sasl_mechanism")
@@ -135,27 +104,29 @@ class KafkaSettings(BaseModel):
     @field_validator("sasl_plain_username")
     @classmethod
     def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("sasl_mechanism") in _WITH_PASSWORD:
+        if value is None and info.data.get("sasl_mechanism") in WITH_PASSWORD:
             raise ValueError(f"is needed for {info.data['sasl_mechanism']}")
         # Without: all would be sent in clear, and by nobody.
-        if value is not None and not str(info.data.get("security_protocol")).startswith("SASL"):
-            raise ValueError("is for a login: set WARDWAVE_KAFKA__SECURITY_PROTOCOL to SASL_SSL")
+        if value is not None:
+            check_login(info)
         return value
 
     @field_validator("sasl_plain_password_file")
     @classmethod
-    def _readable(cls, value: Path | None) -> Path | None:
+    def _readable(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None:
-            _secret_in(value)
-        return value
+            check_login(info)
+        return with_secret(value)
 
     @field_validator("sasl_plain_password")
     @classmethod
     def _given(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            check_login(info)
         path = info.data.get("sasl_plain_password_file")
         if value is None and path is not None:
-            return _secret_in(path)
-        if value is None and info.data.get("sasl_mechanism") in _WITH_PASSWORD:
+            return secret_in(path)
+        if value is None and info.data.get("sasl_mechanism") in WITH_PASSWORD:
             raise ValueError("is needed; or name its file in WARDWAVE_KAFKA__SASL_PLAIN_PASSWORD_FILE")
         return value
 
@@ -178,11 +149,21 @@ class Topics(BaseModel):
     dead_letters: str = "biosignals.dlq"
     status: str = "biosignals.status"
 
+    @field_validator("*")
+    @classmethod
+    def _usable(cls, value: str, info: ValidationInfo) -> str:
+        """Refuse a name that Kafka does not take, or that another topic has: two kinds of records in one."""
+        check_topic(value)
+        same = next((name for name, other in info.data.items() if other == value), None)
+        if same is not None:
+            raise ValueError(f"is the name of {variable(('topics', same))}, too; give each topic its own")
+        return value
+
 
 class IngestSettings(BaseModel):
     """Limits on what devices may send, and what is done with time."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_record_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
     max_future_s: float = Field(
@@ -221,7 +202,7 @@ class IngestSettings(BaseModel):
     @field_validator("device_keys", mode="before")
     @classmethod
     def _no_keys(cls, value: object) -> object:
-        return _unset(value)
+        return unset(value)
 
     @field_validator("device_keys")
     @classmethod
@@ -237,7 +218,7 @@ class IngestSettings(BaseModel):
 class CommandSettings(BaseModel):
     """Who may command: a secret that dashboards and workers share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     key_file: Path | None = Field(default=None, description="holds the key alone, instead of key")
     key: SecretStr | None = Field(
@@ -259,14 +240,19 @@ class CommandSettings(BaseModel):
     @field_validator("key", "old_key", "key_file", mode="before")
     @classmethod
     def _unset(cls, value: object) -> object:
-        return _unset(value)
+        return unset(value)
+
+    @field_validator("key_file")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        return with_secret(value)
 
     @field_validator("key", "old_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         path = info.data.get("key_file")
         if value is None and path is not None and info.field_name == "key":
-            value = _secret_in(path)
+            value = secret_in(path)
         if value is not None and len(value.get_secret_value()) < MIN_KEY_CHARACTERS:
             raise ValueError(f"a key needs {MIN_KEY_CHARACTERS} characters or more: openssl rand -hex 32")
         return value
@@ -276,7 +262,7 @@ class Settings(BaseSettings):
     """All settings of a Wardwave process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="WARDWAVE_", env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -293,7 +279,7 @@ class Settings(BaseSettings):
     @field_validator("alarms_file", "health_at", mode="before")
     @classmethod
     def _no_value(cls, value: object) -> object:
-        return _unset(value)
+        return unset(value)
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -302,25 +288,6 @@ def load_settings(**overrides: object) -> Settings:
     Raises
     ------
     SettingsError
-        Names each wrong setting and its value.
+        Names each wrong setting, its value unless it may be a secret, and the way out.
     """
-    try:
-        return Settings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        shown = {item["loc"]: _shown(item["loc"], item["type"], item["input"]) for item in error.errors()}
-        lines = [
-            f"{_variable(one['loc'])}={shown[one['loc']]}: {plain(one['msg'])}" for one in error.errors()
-        ]
-        raise SettingsError("; ".join(lines)) from error
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    """Name of the environment variable of a setting."""
-    return f"WARDWAVE_{'__'.join(str(part) for part in location).upper()}"
-
-
-def _shown(location: tuple[int | str, ...], problem: str, value: object) -> str:
-    """Value of a wrong setting; stars where it may be a secret, a mistyped name of one included."""
-    name = _variable(location)
-    hidden = problem == "extra_forbidden" or any(word in name for word in ("PASS", "SECRET", "KEY", "TOKEN"))
-    return "***" if hidden else repr(value)
+    return read(Settings, **overrides)

@@ -285,7 +285,8 @@ def test_a_file_of_keys_that_everybody_may_read_later_is_told_once(
     [
         (None, 0, "No such file"),
         ('"a" = "secret-but-short"', 0o600, "32 characters or more"),
-        ("secret = [", 0o600, "no TOML"),
+        ("secret = [", 0o600, "no TOML \\(at end of document\\)|no TOML \\(at line 1, column 11\\)"),
+        ('"a" = "secret"\n\n"b" "secret"', 0o600, "no TOML \\(at line 3, column 5\\); a line a device"),
         (f'"a" = "{"s" * 32}"', 0o644, "everybody may read it"),
     ],
 )
