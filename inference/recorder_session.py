@@ -62,6 +62,7 @@ class Session:
         self._numbers: set[int] = set()
         self._next: dict[TopicPartition, int] = {}
         self._read_ms: dict[TopicPartition, int] = {}
+        self._reached: dict[TopicPartition, int] = {}
         """Broker's time of the newest record read of each partition."""
         self._minutes: set[Minute] = set()
         self._consumer = kafka.consumer(
@@ -111,7 +112,8 @@ class Session:
 
     def standing(self) -> Standing:
         """What this session holds now."""
-        return Standing(sorted(self._numbers), lag_of(self._consumer, self._read_ms))
+        self._reached.update(self._next)
+        return Standing(sorted(self._numbers), lag_of(self._consumer, self._read_ms, self._reached))
 
     def _cut(self, batch: Batch) -> None:
         now_s = time.monotonic()
@@ -149,6 +151,7 @@ class Session:
         for number in self._numbers - numbers:
             self._cutter.drop(number)
         self._next = {part: offset for part, offset in self._next.items() if part in parts}
+        self._reached = {part: offset for part, offset in self._reached.items() if part in parts}
         self._take_up(sorted(numbers - self._numbers), polled)
         if numbers != self._numbers:
             logger.info("%d partitions are this recorder's now", len(numbers))

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -315,7 +315,7 @@ POSITION_MS: Final = 500
 def lag_of(
     consumer: KafkaConsumer,
     read_ms: Mapping[TopicPartition, int],
-    reached: Mapping[TopicPartition, int] | None = None,
+    reached: MutableMapping[TopicPartition, int] | None = None,
 ) -> list[Lag]:
     """How far behind the ends of its partitions a consumer reads, as far as the broker has told.
 
@@ -328,10 +328,10 @@ def lag_of(
         Broker's time of the newest record read.
     reached : mapping of TopicPartition to int or None
         Offset after the newest record read. Where it is the end, the consumer is not asked: kafka-python
-        goes through all partitions to answer for one.
+        goes through all partitions to answer for one. What it answers is noted here.
     """
     now_ms = time.time() * 1e3
-    reached = reached or {}
+    reached = {} if reached is None else reached
     found: dict[int, Lag] = {}
     for part in consumer.assignment():
         mark = consumer.highwater(part)
@@ -341,7 +341,7 @@ def lag_of(
         if known < mark:
             # No answer while the broker is away: what is known here stands.
             at = consumer.position(part, timeout_ms=POSITION_MS)
-            known = max(known, 0) if at is None else int(at)
+            known = reached[part] = max(known, 0) if at is None else int(at)
         behind = max(0, int(mark) - known)
         newest_ms = read_ms.get(part)
         seconds = None if newest_ms is None else round(max(0.0, now_ms - newest_ms) / 1e3, 3)

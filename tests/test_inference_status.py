@@ -311,6 +311,15 @@ def test_lag_asks_the_consumer_only_where_it_has_not_read_to_the_end() -> None:
     assert [(one.partition, one.records) for one in found] == [(0, 0), (1, 2), (2, 0)]
 
 
+def test_lag_asks_once_for_a_partition_in_which_nothing_comes() -> None:
+    part = TopicPartition("alarms", 3)
+    reached: dict[TopicPartition, int] = {}
+    reader = Reader({part: 10}, {part: 10})
+    assert [one.records for one in lag_of(reader, {}, reached)] == [0]
+    reader.position = lambda part, timeout_ms: pytest.fail("asked again")
+    assert [one.records for one in lag_of(reader, {}, reached)] == [0]
+
+
 def test_stages_forget_what_is_older_than_half_a_minute() -> None:
     stages = Stages()
     stages.note("a", 1.0, 2.0, 3.0)
