@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 from kafka import TopicPartition
 
+from dashboard.newest import Place, place
 from dashboard.summary import alarm_text
 from inference.types import Alarm, AlarmState
 from ingest import kafka
@@ -29,7 +30,7 @@ class AlarmWatch:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._decoder = msgspec.json.Decoder(Alarm)
-        self._seen: dict[str, AlarmState] = {}
+        self._seen: dict[str, tuple[Place, AlarmState]] = {}
         self.alarms: deque[Alarm] = deque(maxlen=REMEMBERED)
 
     def __enter__(self) -> Self:
@@ -59,11 +60,18 @@ class AlarmWatch:
                     alarm = self._decoder.decode(record.value or b"")
                 except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     continue
-                if self._seen.get(alarm.id) is not alarm.state:
-                    self._seen[alarm.id] = alarm.state
+                if self._is_news(alarm):
                     self.alarms.append(alarm)
                     lines.append(describe(alarm, time.time_ns()))
         return lines
+
+    def _is_news(self, alarm: Alarm) -> bool:
+        """Whether it is in another state than it was, and this is no older step come late."""
+        at, state = self._seen.get(alarm.id, ((-1, -1), None))
+        if place(alarm) <= at:
+            return False
+        self._seen[alarm.id] = (place(alarm), alarm.state)
+        return alarm.state is not state
 
 
 def describe(alarm: Alarm, now_ns: int) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from dashboard.newest import Place, place
 from inference.types import Prediction
 from inference.windows import CLEAN
 from ingest.types import NS_PER_S
@@ -52,9 +53,10 @@ class Said(msgspec.Struct, frozen=True):
 class EegMarks:
     """Steps and spans of one bed's EEG in the order of time, in bounded memory."""
 
-    __slots__ = ("_count", "_ends", "_epoch", "_model", "_orders", "_spans", "_steps")
+    __slots__ = ("_count", "_ends", "_epoch", "_highest", "_model", "_orders", "_spans", "_steps")
 
     def __init__(self) -> None:
+        self._highest: Place = (-1, -1)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -63,21 +65,24 @@ class EegMarks:
         """Of steps that were ever taken in."""
         self._model = ""
         self._ends: list[int] = []
-        self._orders: list[tuple[int, int]] = []
+        self._orders: list[Place] = []
         self._steps: list[tuple[int, Step]] = []
         """With the count at which each came."""
         self._spans: list[Span] = []
 
     def add(self, told: Prediction) -> None:
-        """Take in a prediction of an EEG; what is told again replaces itself."""
+        """Take in a prediction of an EEG; what is told again counts once."""
+        order = place(told)
         if self._ends and (told.model != self._model or told.end_ns < self._ends[-1] - HELD_S * NS_PER_S / 2):
-            # Another network reads on, or the device's clock was set back.
+            if order <= self._highest:
+                return
+            # Not a late copy: another network reads on, or the device's clock was set back.
             self._begin_anew()
-        order = (told.raw_offset, told.revision)
-        place = bisect.bisect_left(self._ends, told.end_ns)
-        again = place < len(self._ends) and self._ends[place] == told.end_ns
-        if again and self._orders[place] > order:
+        at = bisect.bisect_left(self._ends, told.end_ns)
+        again = at < len(self._ends) and self._ends[at] == told.end_ns
+        if again and self._orders[at] >= order:
             return
+        self._highest = max(self._highest, order)
         self._model = told.model
         self._count += 1
         judged = told.quality >= CLEAN
@@ -85,10 +90,10 @@ class EegMarks:
         step = Step(
             told.end_ns / NS_PER_S, round(probability, 3) if judged and probability is not None else None
         )
-        until = place + again
-        self._ends[place:until] = [told.end_ns]
-        self._orders[place:until] = [order]
-        self._steps[place:until] = [(self._count, step)]
+        until = at + again
+        self._ends[at:until] = [told.end_ns]
+        self._orders[at:until] = [order]
+        self._steps[at:until] = [(self._count, step)]
         old = max(len(self._ends) - MOST_STEPS, bisect.bisect_left(self._ends, self._oldest_ns()))
         for held in (self._ends, self._orders, self._steps):
             del held[:old]

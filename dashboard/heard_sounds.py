@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from dashboard.newest import Place, place
 from inference.types import Prediction
 from inference.windows import CLEAN
 from ingest.types import NS_PER_S, SignalKind
@@ -60,18 +61,19 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class HeardSounds:
-    """Pieces of one sound of one bed, by the time of their end; what is told again replaces itself."""
+    """Pieces of one sound of one bed, by the time of their end; what is told again counts once."""
 
-    __slots__ = ("_count", "_epoch", "_held", "_model")
+    __slots__ = ("_count", "_epoch", "_held", "_highest", "_model")
 
     def __init__(self) -> None:
+        self._highest: Place = (-1, -1)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._epoch = next(_epochs)
         self._count = 0
         self._model = ""
-        self._held: dict[int, tuple[int, tuple[int, int], Piece]] = {}
+        self._held: dict[int, tuple[int, Place, Piece]] = {}
 
     @property
     def model(self) -> str:
@@ -80,14 +82,16 @@ class HeardSounds:
 
     def add(self, told: Prediction) -> None:
         """Take in a prediction of a sound."""
-        newest = max(self._held, default=told.end_ns)
+        newest, order = max(self._held, default=told.end_ns), place(told)
         if told.end_ns < newest - HELD_S * NS_PER_S or (told.model != self._model and self._held):
-            # The device's clock was set back, or another network listens.
+            if order <= self._highest:
+                return
+            # Not a late copy: the device's clock was set back, or another network listens.
             self._begin_anew()
-        order = (told.raw_offset, told.revision)
         held = self._held.get(told.end_ns)
-        if held is not None and held[1] > order:
+        if held is not None and held[1] >= order:
             return
+        self._highest = max(self._highest, order)
         self._model = told.model
         self._count += 1
         self._held[told.end_ns] = (self._count, order, _piece(told))

@@ -176,14 +176,15 @@ class VitalRing:
         self._count = 0
 
     def add(self, vital: Vital) -> None:
-        """Take in a vital that is newer than those held; an unusable one holds no number."""
+        """Take in the newest vital, or another telling of it; an unusable one holds no number."""
         rates = (vital.heart_rate_bpm, vital.ventricular_per_min, vital.respiratory_rate_bpm)
         shown = [np.nan if number is None or not vital.usable else number for number in rates]
         judged = vital.heard or {}
-        at = self._count % VITALS_S
+        again = self._count > 0 and self._times[(self._count - 1) % VITALS_S] == vital.time_ns
+        self._count += not again
+        at = (self._count - 1) % VITALS_S
         self._times[at] = vital.time_ns
         self._numbers[at] = (vital.quality, *shown, *(judged.get(name, np.nan) for name in ABNORMAL))
-        self._count += 1
 
     def read(self) -> VitalHistory:
         """Copy what is held of the hour before the newest number, oldest first."""

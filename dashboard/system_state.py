@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from dashboard.newest import Newest, Recent
 from inference.status import INFER
 from inference.types import WorkerStatus
 
@@ -24,6 +25,8 @@ DEAF_S: Final = 2.5
 MOST_MEMBERS: Final = 200
 """Whoever may write to the topic must not fill this process."""
 MOST_LETTERS: Final = 500
+MOST_KNOWN: Final = 50_000
+"""Refused records that are not counted twice: who takes over refuses again what the one before did."""
 LONGEST: Final = 300
 FORGET_S: Final = 900.0
 FORGET_STOPPED_S: Final = 120.0
@@ -39,6 +42,8 @@ class Refused(msgspec.Struct, frozen=True, tag_field="schema", tag="dead_letter/
     partition: int
     offset: int
     key_base64: str | None
+    timestamp_ms: int = -1
+    """Of the refused record: offsets begin again where a topic is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,10 @@ class SystemState:
         self._clock = clock
         self._lock = threading.Lock()
         self._members: dict[str, tuple[WorkerStatus, float]] = {}
+        self._told: Recent[str, Newest] = Recent(10 * MOST_MEMBERS)
+        """What each member said last, those that are not shown any more included."""
+        self._known: Recent[tuple[str, int, int, int], bool] = Recent(MOST_KNOWN)
+        """Refused records that were counted."""
         self._letters: deque[Letter] = deque(maxlen=MOST_LETTERS)
         self._refused: Counter[str] = Counter()
         self._worker_at_s: float | None = None
@@ -132,11 +141,14 @@ class SystemState:
         return deaf or (self._hearing_s is not None and now_s - self._hearing_s < SILENT_S)
 
     def add_status(self, status: WorkerStatus, age_s: float) -> None:
-        """Take in what a process said ``age_s`` ago."""
+        """Take in what a process said ``age_s`` ago, unless it or something later came before."""
         now_s = self._clock()
         with self._lock:
-            known = self._members.get(status.member)
-            if known is not None and known[0].emitted_ns > status.emitted_ns:
+            name = status.member[:LONGEST]
+            told = self._told.get(name) or Newest()
+            self._told.put(name, told)
+            # Counters rise even where the machine's clock was set back; those of a late copy are older.
+            if not told.takes((sum(status.counts.values()), 0), status.emitted_ns):
                 return
             self._members[status.member] = (status, now_s - age_s)
             if status.role == INFER and status.state != STOPPED:
@@ -152,7 +164,8 @@ class SystemState:
             del self._members[min(self._members, key=lambda member: self._members[member][1])]
 
     def add_dead_letter(self, letter: Refused, timestamp_ms: int) -> None:
-        """Take in a dead letter that the broker got at a time (ms since the epoch)."""
+        """Take in a dead letter that the broker got at a time (ms); each refused record counts once."""
+        record = (letter.topic[:LONGEST], letter.partition, letter.offset, letter.timestamp_ms)
         new = Letter(
             timestamp_ms,
             letter.reason[:LONGEST],
@@ -163,6 +176,9 @@ class SystemState:
             _text(letter.key_base64),
         )
         with self._lock:
+            if self._known.get(record):
+                return
+            self._known.put(record, True)
             self._letters.append(new)
             known = new.reason in self._refused or len(self._refused) < MOST_MEMBERS
             self._refused[new.reason if known else "other"] += 1

@@ -14,6 +14,7 @@ from dashboard.eeg_spectra import Columns
 from dashboard.heard_sounds import SOUNDS, Heard
 from dashboard.held_bed import HeldBed
 from dashboard.history import HeardBeats, Int16Array, VitalRing
+from dashboard.newest import Newest, Place, Recent, place
 from dashboard.snapshots import (
     BedHistory,
     LeadOff,
@@ -29,6 +30,8 @@ from ingest.types import Chunk, SignalKind
 MAX_BEDS: Final = 128
 MAX_CURRENT_ALARMS: Final = 1_000
 MAX_ALARMS: Final = 200
+MAX_OVER: Final = 50_000
+"""Of so many alarms it is known that they are over, days of a large ward: a late copy brings none back."""
 MAX_SIGNALS: Final = 16
 """Of whose numbers, and of whose predictions, a bed keeps: names come over the wire."""
 FORGOTTEN_S: Final = 60.0
@@ -53,6 +56,9 @@ class Ward:
         self._beds: dict[str, HeldBed] = {}
         self._current: dict[str, Alarm] = {}
         self._past: OrderedDict[str, Alarm] = OrderedDict()
+        self._over: Recent[str, Place] = Recent(MAX_OVER)
+        """Last step of alarms that are not current any more."""
+        self._told: Recent[tuple[str, str], Newest] = Recent()
         self._connected = False
         self._answered_at = clock()
         self._problem: str | None = "not connected yet"
@@ -101,10 +107,18 @@ class Ward:
             if chunk.kind is SignalKind.EEG:
                 bed.eeg_spectra.push(chunk)
 
+    def _is_news(self, said: Vital | Prediction, time_ns: int, bed: str, name: str) -> bool:
+        """Whether this was not said before; beds and patients that went are not forgotten here."""
+        told = self._told.get((bed, name)) or Newest()
+        self._told.put((bed, name), told)
+        return told.takes(place(said), time_ns)
+
     def add_vital(self, vital: Vital, age_s: float = 0.0) -> None:
-        """Take in a vital, unless a newer one of the same bed and signal is held."""
+        """Take in a vital, unless it or a newer one of the same bed and signal came before."""
         fresh_at = self.clock() - age_s
         with self._lock:
+            if not self._is_news(vital, vital.time_ns, vital.bed, vital.signal):
+                return
             bed = self._bed(vital.bed)
             if bed is None:
                 return
@@ -112,19 +126,19 @@ class Ward:
             fresh_at = min(fresh_at, self.clock() - bed.behind_s(vital))
             if vital.signal in bed.watches:
                 bed.watches[vital.signal].note_vital(vital.time_ns)
-            held = bed.vitals.get(vital.signal)
-            if held is None or not _supersedes(held[0].time_ns, held[0], vital.time_ns, vital):
-                bed.vitals[vital.signal] = (vital, fresh_at)
-                bed.eeg_seconds.add(vital)
-                room = vital.signal in bed.past_vitals or len(bed.past_vitals) < MAX_SIGNALS
-                if room and vital.signal != SignalKind.EEG:
-                    bed.past_vitals.setdefault(vital.signal, VitalRing(vital.signal)).add(vital)
+            bed.vitals[vital.signal] = (vital, fresh_at)
+            bed.eeg_seconds.add(vital)
+            room = vital.signal in bed.past_vitals or len(bed.past_vitals) < MAX_SIGNALS
+            if room and vital.signal != SignalKind.EEG:
+                bed.past_vitals.setdefault(vital.signal, VitalRing(vital.signal)).add(vital)
 
     def add_prediction(self, prediction: Prediction, age_s: float = 0.0) -> None:
-        """Take in a prediction, unless a newer one of the same bed, signal and model is held."""
+        """Take in a prediction, unless it or a newer one of the same bed, signal and model came before."""
         fresh_at = self.clock() - age_s
         key = f"{prediction.signal}/{prediction.model}"
         with self._lock:
+            if not self._is_news(prediction, prediction.end_ns, prediction.bed, key):
+                return
             bed = self._bed(prediction.bed)
             if bed is None:
                 return
@@ -134,22 +148,21 @@ class Ward:
                 bed.heard[prediction.signal].add(prediction)
             elif prediction.signal == SignalKind.EEG:
                 bed.eeg_marks.add(prediction)
-            if key not in bed.predictions and len(bed.predictions) >= MAX_SIGNALS:
-                return
-            held = bed.predictions.get(key)
-            if held is None or not _supersedes(held[0].end_ns, held[0], prediction.end_ns, prediction):
+            if key in bed.predictions or len(bed.predictions) < MAX_SIGNALS:
                 bed.predictions[key] = (prediction, fresh_at)
 
     def add_alarm(self, alarm: Alarm) -> None:
         """Take in one step of an alarm's life; of one id the highest (raw_offset, revision) stays."""
         with self._lock:
-            held = self._current.get(alarm.id) or self._past.get(alarm.id)
-            if held is not None and (alarm.raw_offset, alarm.revision) <= (held.raw_offset, held.revision):
+            current = self._current.get(alarm.id)
+            known = place(current) if current is not None else self._over.get(alarm.id)
+            if known is not None and place(alarm) <= known:
                 return
             if self._bed(alarm.bed) is None:
                 return
             if alarm.state is AlarmState.ENDED:
                 self._current.pop(alarm.id, None)
+                self._over.put(alarm.id, place(alarm))
                 self._past[alarm.id] = alarm
                 self._past.move_to_end(alarm.id)
                 while len(self._past) > MAX_ALARMS:
@@ -158,7 +171,8 @@ class Ward:
             self._past.pop(alarm.id, None)
             self._current[alarm.id] = alarm
             if len(self._current) > MAX_CURRENT_ALARMS:
-                self._current.pop(max(self._current.values(), key=by_urgency).id)
+                least = self._current.pop(max(self._current.values(), key=by_urgency).id)
+                self._over.put(least.id, place(least))
                 self._dropped += 1
 
     def add_bed(self, status: Bed) -> None:
@@ -284,8 +298,3 @@ class Ward:
         with self._lock:
             held = self._beds.get(bed)
             return held.eeg_marks.since(epoch, count) if held else None
-
-
-def _supersedes(held_ns: int, held: Vital | Prediction, other_ns: int, other: Vital | Prediction) -> bool:
-    """Whether what is held is newer by device time and by offset: a worker that woke late is not believed."""
-    return held_ns > other_ns and (held.raw_offset, held.revision) >= (other.raw_offset, other.revision)

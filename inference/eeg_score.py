@@ -301,11 +301,16 @@ def _newest(settings: Settings) -> list[Alarm]:
             for records in reader.poll(timeout_ms=200).values():
                 for record in records:
                     alarm = msgspec.json.decode(record.value, type=Alarm)
-                    if alarm.id not in found or alarm.revision >= found[alarm.id].revision:
+                    held = found.get(alarm.id)
+                    if held is None or _place(alarm) > _place(held):
                         found[alarm.id] = alarm
     finally:
         reader.close(autocommit=False)
     return sorted(found.values(), key=lambda alarm: alarm.raised_ns)
+
+
+def _place(alarm: Alarm) -> tuple[int, int]:
+    return alarm.raw_offset, alarm.revision
 
 
 def _told(alarm: Alarm, start_ns: int) -> Told:

@@ -26,13 +26,14 @@ WHEEZES = ((13.0, 13.9), (25.2, 26.4))
 
 
 def told(end_s: float, *, revision: int = 0, quality: float = 1.0, model: str = "m", wheeze: float = 0.8,
-         events: int = 1, label: str = "wheeze") -> Prediction:  # fmt: skip
+         events: int = 1, label: str = "wheeze", offset: int | None = None) -> Prediction:  # fmt: skip
     end_ns = T0 + round(end_s * NS_PER_S)
     event = SoundEvent(label, end_ns - NS_PER_S, end_ns - NS_PER_S // 2, 0.9)
     start_ns = end_ns - 3 * NS_PER_S
     shares = {"crackle": 0.1, "wheeze": wheeze}
+    offset = round(end_s) if offset is None else offset
     return Prediction(f"p{end_s}", "bed-01", "lung_sound", model, "chest", start_ns, end_ns, shares, [],
-                      quality, round(end_s), revision, [event] * events)  # fmt: skip
+                      quality, offset, revision, [event] * events)  # fmt: skip
 
 
 def test_what_is_told_again_replaces_itself_and_a_late_worker_is_not_believed() -> None:
@@ -65,7 +66,7 @@ def test_what_is_held_is_bounded() -> None:
     assert len(held[0].spans[0].label) == MOST_CHARACTERS
 
 
-@pytest.mark.parametrize("other", [told(3, model="other"), told(-500)])
+@pytest.mark.parametrize("other", [told(3, model="other", offset=7), told(-500, offset=7)])
 def test_another_network_and_a_clock_that_was_set_back_begin_anew(other: Prediction) -> None:
     heard = HeardSounds()
     heard.add(told(3))

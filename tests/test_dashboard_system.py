@@ -76,8 +76,10 @@ def status(member: str = "a", role: str = "infer", **changes: object) -> WorkerS
     return msgspec.structs.replace(whole, **changes)
 
 
-def letter(reason: str = "malformed", detail: str = "why", key: bytes | None = b"bed-02") -> Refused:
-    return Refused(reason, detail, "raw", 2, 5, None if key is None else base64.b64encode(key).decode())
+def letter(
+    reason: str = "malformed", detail: str = "why", key: bytes | None = b"bed-02", offset: int = 5
+) -> Refused:
+    return Refused(reason, detail, "raw", 2, offset, None if key is None else base64.b64encode(key).decode())
 
 
 def heard(*found: WorkerStatus, age_s: float = 0.5) -> SystemSnapshot:
@@ -207,7 +209,7 @@ def test_records_refused_in_the_last_minute_degrade() -> None:
     now_ms = 1_000_000
     state.add_dead_letter(letter(), now_ms - 70_000)
     assert trust.judge(state.snapshot(), HERE, now_ms).level is Level.OK
-    state.add_dead_letter(letter("oversized"), now_ms - 5_000)
+    state.add_dead_letter(letter("oversized", offset=6), now_ms - 5_000)
     found = trust.judge(state.snapshot(), HERE, now_ms)
     assert (
         found.line
@@ -260,7 +262,7 @@ def test_a_flood_fills_nothing() -> None:
     for number in range(MOST_MEMBERS + 50):
         state.add_status(status(f"m{number}"), 0.0)
     for number in range(MOST_LETTERS + 50):
-        state.add_dead_letter(letter(f"reason {number}", "x" * 10_000, b"\xff" * 9_000), number)
+        state.add_dead_letter(letter(f"reason {number}", "x" * 10_000, b"\xff" * 9_000, number), number)
     snapshot = state.snapshot()
     assert len(snapshot.members) == MOST_MEMBERS
     assert len(snapshot.letters) == MOST_LETTERS
@@ -273,7 +275,7 @@ def test_a_flood_fills_nothing() -> None:
 def test_refused_records_are_found_by_words_of_anything() -> None:
     state = SystemState()
     state.add_dead_letter(letter(), 1)
-    state.add_dead_letter(letter("invalid_field", "fs_hz=60", b"bed-07"), 2)
+    state.add_dead_letter(letter("invalid_field", "fs_hz=60", b"bed-07", 6), 2)
     letters = state.snapshot().letters
     assert [row["Bed key"] for row in system_rows.letter_rows(letters, "")] == ["bed-07", "bed-02"]
     assert [row["Bed key"] for row in system_rows.letter_rows(letters, "FS_HZ bed-07")] == ["bed-07"]
@@ -370,7 +372,7 @@ def test_hostile_text_is_text_and_the_filter_filters() -> None:
     state = SystemState()
     state.add_status(status(host=HOSTILE, role=HOSTILE, version=HOSTILE, code_commit=HOSTILE), 0.1)
     state.add_status(status("b", clocks=[ClockAhead(HOSTILE, HOSTILE, 99.0)], partitions=[0]), 0.1)
-    state.add_dead_letter(letter(HOSTILE, HOSTILE, HOSTILE.encode()), round(time.time() * 1e3))
+    state.add_dead_letter(letter(HOSTILE, HOSTILE, HOSTILE.encode(), 6), round(time.time() * 1e3))
     state.add_dead_letter(letter(), round(time.time() * 1e3))
     app = shown(state)
     html = "".join(one.proto.body for one in app.get("html"))

@@ -49,10 +49,11 @@ def chunk(second: float, bed: str = "b1", kind: SignalKind = SignalKind.ECG) -> 
     )
 
 
-def vital(second: float, bed: str = "b1", rate: float = 70.0) -> Vital:
+def vital(second: float, bed: str = "b1", rate: float = 70.0, offset: int | None = None) -> Vital:
     """Numbers up to a second of the device."""
     at_ns = START_NS + round(second * NS_PER_S)
-    return Vital(f"{bed}/{second}", bed, "ecg", at_ns, rate, 0.0, 1.0, True, int(second), 0)
+    offset = int(second) if offset is None else offset
+    return Vital(f"{bed}/{second}", bed, "ecg", at_ns, rate, 0.0, 1.0, True, offset, 0)
 
 
 def alarm(
@@ -205,7 +206,7 @@ def test_a_device_clock_set_back_is_no_reason_to_say_not_analysed() -> None:
     for second in range(30):
         clock.now += 1
         ward.add_chunk(shifted(chunk(100 + second), -3_600))
-        ward.add_vital(vital(101 + second - 3_600.0))
+        ward.add_vital(vital(101 + second - 3_600.0, offset=101 + second))
     assert ward.snapshot().beds[0].unanalysed_s is None
 
 
