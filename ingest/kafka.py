@@ -20,7 +20,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.partitioner.default import murmur2
 
-from ingest import tansu
+from ingest import tansu, tls
 from ingest.errors import BrokerError, SettingsError
 from ingest.settings import Settings
 
@@ -310,11 +310,23 @@ def offsets_for_times(
 
 @contextmanager
 def _reachable(settings: Settings) -> Iterator[None]:
-    address = settings.kafka.bootstrap_servers
+    tls.install()
     try:
         yield
     except KafkaError as error:
-        raise BrokerError(
-            f"no Kafka broker answers at {address} ({error}); start one (wardwave broker) or set "
+        raise BrokerError(_no_answer(settings, error)) from error
+
+
+def _no_answer(settings: Settings, error: KafkaError) -> str:
+    """Why there is no client, and the way out."""
+    servers, protocol = settings.kafka.bootstrap_servers, settings.kafka.security_protocol
+    if protocol == "PLAINTEXT":
+        return (
+            f"no Kafka broker answers at {servers} ({error}); start one (wardwave broker) or set "
             "WARDWAVE_KAFKA__BOOTSTRAP_SERVERS"
-        ) from error
+        )
+    why = (protocol.endswith("SSL") and tls.problem(servers)) or error
+    return (
+        f"no Kafka broker answers at {servers} by {protocol} ({why}); does it speak that there? Else set "
+        "WARDWAVE_KAFKA__SECURITY_PROTOCOL or WARDWAVE_KAFKA__BOOTSTRAP_SERVERS (docs/security.md)"
+    )
