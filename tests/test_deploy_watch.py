@@ -97,7 +97,13 @@ def test_what_promtool_would_expect_is_what_the_rules_say() -> None:
             assert RULES[name]["labels"].items() <= alert["exp_labels"].items()
     rung = {name for name, alerts in expected if alerts}
     assert {"WardwaveDatabaseAway", "WardwaveNetworksLacking", "WardwaveDeviceKeysUnread"} < rung
-    assert "WardwaveGpuLost" in rung
+    assert {"WardwaveGpuLost", "WardwaveNoDashboard", "WardwaveNoJudge"} < rung
+
+
+def test_the_alert_of_a_silent_signal_stands_however_long_the_silence_lasts() -> None:
+    bounds = re.findall(r"[<>=!]+ *[\d.]+", RULES["WardwaveOldData"]["expr"])
+    assert bounds == ["> 30"]
+    assert "`WardwaveOldData` stands from 30 s of silence on" in DOCUMENT
 
 
 PIP = '#!/bin/sh\nexit "$PIP_SAYS"\n'
