@@ -80,7 +80,9 @@ class Member:
             self.process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
 
     def tell_to_end(self) -> None:
-        """Tell it to end, and do not wait."""
+        """Tell it to end, and do not wait; a second time it would be killed while Python ends."""
+        if not self.wanted:
+            return
         self.wanted = False
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
