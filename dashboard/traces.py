@@ -10,6 +10,7 @@ import numpy as np
 from dashboard.decimation import PeakDecimator, SmoothDecimator
 from dashboard.history import Int16Array, Knots, LeadOffs, SoundRing
 from dashboard.snapshots import LeadOff, StreamSnapshot, TraceHistory, TraceWindow
+from ingest.known_chunks import KnownChunks, Place, StrayLine, is_over, stray
 from ingest.types import NS_PER_S, SOUNDS, UNIT_SCALES, Chunk, FloatArray, SignalKind
 
 TOLERANCE_S: Final = 0.05
@@ -18,8 +19,8 @@ TOLERANCE_S: Final = 0.05
 DEVICE_SILENCE_S: Final = 10.0
 """Another device may take over a signal after this silence, as in the worker."""
 
-SET_BACK_S: Final = 30.0
-"""A device that counts anew and whose clock is so far behind has begun anew."""
+OVER_NS: Final = NS_PER_S // 4
+"""A chunk out of sequence that ends no later than this after the newest one is old, as in the worker."""
 
 FIRST_S: Final = 30.0
 """The ring begins with so much and doubles as it fills: beds that come and go cost little."""
@@ -34,8 +35,10 @@ _epochs = itertools.count(1)
 class Trace:
     """Ring of the newest display samples of one (bed, signal kind).
 
-    A gap becomes missing samples, a duplicate or late chunk is dropped (and does not make the trace look
-    fresh), a new layout, a gap longer than the ring or a clock set back starts a new epoch.
+    A gap becomes missing samples; a chunk that comes again or late is dropped and does not make the trace
+    look fresh; a new layout, a gap longer than the ring or a clock set back starts a new epoch. What is old
+    and was never taken is a device that began anew once several chunks of it went on, as in the worker
+    (:mod:`ingest.continuity`): what is dropped there is not shown as new here.
 
     Parameters
     ----------
@@ -54,6 +57,7 @@ class Trace:
         "_head",
         "_history_s",
         "_knots",
+        "_known",
         "_layout",
         "_lead_off",
         "_lead_offs",
@@ -62,10 +66,12 @@ class Trace:
         "_ring",
         "_seq",
         "_sound",
+        "_stray",
     )
 
     def __init__(self, chunk: Chunk, history_s: float) -> None:
         self._history_s = history_s
+        self._known = KnownChunks()
         self._start(chunk)
         self._fresh_at = -np.inf
 
@@ -87,6 +93,7 @@ class Trace:
         self._head = self._floor = 0
         self._end_ns = chunk.start_ns
         self._seq = chunk.seq - 1
+        self._stray: StrayLine | None = None
         self._lead_off = chunk.lead_off
 
     def push(self, chunk: Chunk, fresh_at: float) -> bool:
@@ -97,15 +104,16 @@ class Trace:
         bool
             Whether it brought anything new.
         """
-        layout = (chunk.device, chunk.channels, chunk.fs_hz)
-        if layout != self._layout:
-            other_device = chunk.device != self._origin.device
-            if other_device and fresh_at - self._fresh_at < DEVICE_SILENCE_S:
-                return False
+        place = Place(self._seq + 1, self._end_ns)
+        if self._is_old(chunk, fresh_at):
+            return False
+        sure = self._stray is not None and self._stray.is_sure
+        self._stray = None
+        if sure or (chunk.device, chunk.channels, chunk.fs_hz) != self._layout:
             self._start(chunk)
         ahead_s = (chunk.start_ns - self._end_ns) / NS_PER_S
         samples = chunk.samples
-        if ahead_s > self._history_s or (ahead_s < -TOLERANCE_S and self._was_set_back(chunk, ahead_s)):
+        if ahead_s > self._history_s or ahead_s < -max(TOLERANCE_S, chunk.duration_s):
             self._start(chunk)
         elif ahead_s > TOLERANCE_S:
             self._skip(round(ahead_s * chunk.fs_hz))
@@ -113,6 +121,7 @@ class Trace:
             samples = samples[round(-ahead_s * chunk.fs_hz) :]
             if samples.shape[0] == 0:
                 return False
+        self._known.note(chunk, place)
         self._note(chunk, chunk.n_samples - samples.shape[0])
         self._write(samples)
         self._end_ns = chunk.end_ns
@@ -121,10 +130,24 @@ class Trace:
         self._fresh_at = max(self._fresh_at, fresh_at)
         return True
 
-    def _was_set_back(self, chunk: Chunk, ahead_s: float) -> bool:
-        """Whether the device's clock or counter began anew, unlike a chunk that is late or sent twice."""
-        restarted = chunk.seq < self._seq and ahead_s < -SET_BACK_S
-        return restarted or (chunk.seq > self._seq and ahead_s < -chunk.duration_s)
+    def _is_old(self, chunk: Chunk, fresh_at: float) -> bool:
+        """Whether a chunk came before, is another device's while this one is alive, or may be astray."""
+        next_seq = self._seq + 1
+        off_ns = abs(chunk.start_ns - self._end_ns)
+        same_layout = (chunk.device, chunk.channels, chunk.fs_hz) == self._layout
+        if chunk.seq == next_seq and off_ns <= OVER_NS and same_layout and self._stray is None:
+            # What nearly every chunk is.
+            return False
+        if self._known.holds(chunk, next_seq):
+            return True
+        other_device = chunk.device != self._origin.device
+        if other_device and fresh_at - self._fresh_at < DEVICE_SILENCE_S:
+            return True
+        in_sequence = chunk.seq == next_seq and not other_device
+        if in_sequence or not is_over(chunk, self._end_ns, OVER_NS):
+            return False
+        self._stray = stray(self._stray, chunk)
+        return not self._stray.is_sure
 
     def _note(self, chunk: Chunk, n_known: int) -> None:
         """Note when a chunk's samples after ``n_known`` ones were taken, and what leads were off."""

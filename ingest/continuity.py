@@ -6,7 +6,8 @@ Rules, in the order in which they are tried (``docs/time.md`` says them in words
 what comes             what is done
 =====================  =====================================================================================
 next in sequence       joined; the device's clock is followed while it is off by at most ``clock_jump_s``
-same again             dropped, counted ``duplicate``
+same again, however    dropped, counted ``duplicate``: it lies on a line that was taken
+late and often         (:mod:`ingest.known_chunks`)
 ahead of sequence      kept back until the missing one comes, or until the chunks kept back span ``reorder_s``
 missing for good       counted ``gap``; up to ``gap_reset_s`` is filled as missing, beyond it the stream
                        restarts
@@ -15,6 +16,9 @@ after its gap closed   refused as ``late`` (dead-lettered)
 sequence leaps back,   a restarted device: joined by time, counted ``restart``
 time goes on
 clock jumps            counted ``clock_jump``, the stream restarts
+time is over, out of   a chunk astray, dropped, counted ``late``; the third that goes on so, with none of the
+sequence, never taken  former line in between, is a restarted device whose clock was set back: counted
+                       ``restart``, the stream restarts
 rate or channels       counted ``layout_change``, the stream restarts
 differ
 another device         refused as ``second_device`` while the first one is alive
@@ -27,50 +31,16 @@ which only decides sooner what the next chunk would decide the same way.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
-
-import msgspec
 
 from ingest.errors import BadChunk
+from ingest.known_chunks import KnownChunks, Place, StrayLine, all_before, is_over, layout_of, stray
+from ingest.pieces import ContinuityState, Piece, Received
 from ingest.settings import IngestSettings
-from ingest.types import NS_PER_S, Chunk, FloatArray
+from ingest.types import NS_PER_S, Chunk
+
+__all__ = ["Continuity", "ContinuityState", "Piece"]
 
 REMEMBERED_GAPS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Samples to append to a stream.
-
-    ``restart`` forgets what came before; ``missing`` samples are appended, as missing, before ``samples``;
-    ``offset`` is that of the record that brought the chunk.
-    """
-
-    chunk: Chunk
-    offset: int
-    samples: FloatArray
-    start_ns: int
-    missing: int
-    restart: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Received:
-    chunk: Chunk
-    offset: int
-
-
-class ContinuityState(msgspec.Struct, frozen=True):
-    """What a successor needs to go on with a stream."""
-
-    device: str
-    next_seq: int
-    expected_ns: int
-    fs_hz: float
-    channels: tuple[str, ...]
-    received_ms: int
-    skipped: list[int]
-    started: bool
 
 
 class Continuity:
@@ -93,7 +63,10 @@ class Continuity:
         self._received_ms = 0
         self._started = False
         self._skipped: deque[int] = deque(maxlen=REMEMBERED_GAPS)
-        self._waiting: dict[int, _Received] = {}
+        self._waiting: dict[int, Received] = {}
+        self._known = KnownChunks()
+        self._stray: StrayLine | None = None
+        self._follow()
         self._tolerance_ns = settings.clock_jump_s * NS_PER_S
 
     @property
@@ -127,10 +100,12 @@ class Continuity:
             chunk.seq == self._next_seq
             and self._started
             and not self._waiting
+            and self._stray is None
             and chunk.device == self._device
             and chunk.fs_hz == self._fs_hz
             and chunk.channels == self._channels
             and abs(chunk.start_ns - self._expected_ns) <= self._tolerance_ns
+            and abs(chunk.start_ns - self._line_ns - chunk.seq * self._step_ns) <= self._slack_ns
         )
         if usual:
             # What nearly every chunk is, at once.
@@ -138,13 +113,32 @@ class Continuity:
                 self._received_ms = received_ms
             self._next_seq, self._expected_ns = chunk.seq + 1, chunk.end_ns
             return [Piece(chunk, offset, chunk.samples, chunk.start_ns, 0, False)]
-        received = _Received(chunk, offset)
-        if not self._started or chunk.device != self._device:
-            return self._first(received, received_ms)
+        return self._unusual(Received(chunk, offset), received_ms)
+
+    def _unusual(self, received: Received, received_ms: int) -> list[Piece]:
+        chunk = received.chunk
+        if not self._started:
+            self._received_ms = received_ms
+            self._note(chunk)
+            return [self._restart(received)]
+        same_layout = layout_of(chunk) == (self._device, self._fs_hz, self._channels)
+        left_out = same_layout and chunk.seq in self._skipped
+        if not left_out and self._known.holds(chunk, self._next_seq):
+            # Says nothing, not even that its device is alive.
+            self.counts["duplicate"] += 1
+            return []
+        other_device = chunk.device != self._device
+        if other_device:
+            self._refuse_while_alive(chunk, received_ms)
+        in_sequence = chunk.seq == self._next_seq and not other_device
+        if not in_sequence and not left_out and is_over(chunk, self._expected_ns, self._tolerance_ns):
+            return self._astray(received, received_ms)
+        if other_device:
+            return self._begin(received, received_ms, "device_change")
+        self._stray = None
+        if not same_layout:
+            return self._begin(received, received_ms, "layout_change")
         self._received_ms = max(self._received_ms, received_ms)
-        if chunk.fs_hz != self._fs_hz or chunk.channels != self._channels:
-            self.counts["layout_change"] += 1
-            return [*self._release(), self._restart(received)]
         if chunk.seq == self._next_seq:
             self.counts["reorder"] += bool(self._waiting)
             return [*self._join(received), *self._contiguous_waiting()]
@@ -152,37 +146,59 @@ class Continuity:
             return self._ahead(received)
         return self._behind(received)
 
+    def _astray(self, received: Received, received_ms: int) -> list[Piece]:
+        """Drop what is old and was never taken, until it is sure that a device began anew."""
+        self._stray = stray(self._stray, received.chunk)
+        if self._stray.is_sure:
+            other_device = received.chunk.device != self._device
+            return self._begin(received, received_ms, "device_change" if other_device else "restart")
+        self.counts["late"] += 1
+        return []
+
     def expire(self) -> list[Piece]:
         """Wait no longer for what is missing."""
         return self._release()
 
-    def _first(self, received: _Received, received_ms: int) -> list[Piece]:
-        chunk = received.chunk
-        if self._started:
-            silent_ms = received_ms - self._received_ms
-            if silent_ms < self._settings.device_silence_s * 1e3:
-                raise BadChunk(
-                    "second_device",
-                    f"device={chunk.device!r}: bed {chunk.bed!r} already gets {chunk.kind} from device "
-                    f"{self._device!r}; disconnect one, or wait {self._settings.device_silence_s:g} s",
-                )
-            self.counts["device_change"] += 1
+    def _refuse_while_alive(self, chunk: Chunk, received_ms: int) -> None:
+        """Refuse another device until the one that is read has been silent."""
+        if received_ms - self._received_ms < self._settings.device_silence_s * 1e3:
+            raise BadChunk(
+                "second_device",
+                f"device={chunk.device!r}: bed {chunk.bed!r} already gets {chunk.kind} from device "
+                f"{self._device!r}; disconnect one, or wait {self._settings.device_silence_s:g} s",
+            )
+
+    def _begin(self, received: Received, received_ms: int, rule: str) -> list[Piece]:
+        """Give what was kept back of the former line, then begin the stream anew."""
+        self.counts[rule] += 1
         released = self._release()
-        self._received_ms = received_ms
+        self._received_ms = max(self._received_ms, received_ms)
+        self._note(received.chunk)
         return [*released, self._restart(received)]
 
-    def _restart(self, received: _Received) -> Piece:
+    def _restart(self, received: Received) -> Piece:
         chunk = received.chunk
         self._skipped.clear()
+        self._stray = None
         self._started = True
         self._device, self._fs_hz, self._channels = chunk.device, chunk.fs_hz, chunk.channels
         self._next_seq, self._expected_ns = chunk.seq + 1, chunk.end_ns
         return Piece(chunk, received.offset, chunk.samples, chunk.start_ns, missing=0, restart=True)
 
-    def _join(self, received: _Received) -> list[Piece]:
+    def _note(self, chunk: Chunk) -> None:
+        """Remember a chunk before it is counted."""
+        self._known.note(chunk, Place(self._next_seq, self._expected_ns))
+        self._follow()
+
+    def _follow(self) -> None:
+        """Have the newest line at hand."""
+        self._line_ns, self._step_ns, self._slack_ns = self._known.newest_line
+
+    def _join(self, received: Received) -> list[Piece]:
         """Append a chunk at its place in time; its sequence number has been dealt with."""
         chunk = received.chunk
         ahead_ns = chunk.start_ns - self._expected_ns
+        self._note(chunk)
         self._next_seq = chunk.seq + 1
         if abs(ahead_ns) <= self._tolerance_ns:
             self._expected_ns = chunk.end_ns
@@ -191,7 +207,7 @@ class Continuity:
             return [self._after_gap(received, ahead_ns)]
         return self._overlapping(received, -ahead_ns)
 
-    def _after_gap(self, received: _Received, ahead_ns: int) -> Piece:
+    def _after_gap(self, received: Received, ahead_ns: int) -> Piece:
         chunk = received.chunk
         self.counts["gap"] += 1
         if ahead_ns > self._settings.gap_reset_s * NS_PER_S:
@@ -203,7 +219,7 @@ class Continuity:
         missing = round(ahead_ns * self._fs_hz / NS_PER_S)
         return Piece(chunk, received.offset, chunk.samples, chunk.start_ns, missing=missing, restart=False)
 
-    def _overlapping(self, received: _Received, behind_ns: int) -> list[Piece]:
+    def _overlapping(self, received: Received, behind_ns: int) -> list[Piece]:
         chunk = received.chunk
         known = round(behind_ns * self._fs_hz / NS_PER_S)
         if known >= chunk.n_samples:
@@ -215,7 +231,7 @@ class Continuity:
         self._expected_ns = chunk.end_ns
         return [Piece(chunk, received.offset, chunk.samples[known:], start_ns, missing=0, restart=False)]
 
-    def _ahead(self, received: _Received) -> list[Piece]:
+    def _ahead(self, received: Received) -> list[Piece]:
         chunk = received.chunk
         if chunk.seq in self._waiting:
             self.counts["duplicate"] += 1
@@ -238,7 +254,7 @@ class Continuity:
         """Give up what is missing first; what follows in sequence can be joined."""
         seq = min(self._waiting)
         received = self._waiting.pop(seq)
-        if received.chunk.end_ns <= self._expected_ns + self._tolerance_ns:
+        if is_over(received.chunk, self._expected_ns, self._tolerance_ns):
             # A sequence number that was wrong: its time is over, the count goes on as it was.
             self.counts["late"] += 1
             return []
@@ -258,7 +274,7 @@ class Continuity:
             pieces.extend(self._join(self._waiting.pop(self._next_seq)))
         return pieces
 
-    def _behind(self, received: _Received) -> list[Piece]:
+    def _behind(self, received: Received) -> list[Piece]:
         chunk = received.chunk
         middle_ns = (chunk.start_ns + chunk.end_ns) // 2
         if middle_ns >= self._expected_ns:
@@ -273,10 +289,7 @@ class Continuity:
                 f"seq={chunk.seq}: came after its gap was closed; send in order or within "
                 f"{self._settings.reorder_s:g} s",
             )
-        if chunk.end_ns > self._expected_ns + self._tolerance_ns:
-            return self._join(received)
-        self.counts["duplicate"] += 1
-        return []
+        return self._join(received)
 
     def state(self) -> ContinuityState:
         """State for a snapshot. Chunks kept back are not in it: their offsets are not done yet."""
@@ -289,6 +302,8 @@ class Continuity:
             self._received_ms,
             list(self._skipped),
             self._started,
+            self._known.state(self._next_seq),
+            self._stray,
         )
 
     def restore(self, state: ContinuityState) -> None:
@@ -297,4 +312,11 @@ class Continuity:
         self._fs_hz, self._channels, self._received_ms = state.fs_hz, state.channels, state.received_ms
         self._skipped = deque(state.skipped, maxlen=REMEMBERED_GAPS)
         self._started = state.started
+        self._stray = state.stray
+        known = state.known
+        if state.started and not known:
+            layout = (state.device, state.fs_hz, state.channels)
+            known = all_before(layout, Place(state.next_seq, state.expected_ns))
+        self._known.restore(known)
+        self._follow()
         self._waiting.clear()

@@ -1,11 +1,12 @@
 """A rule for each trouble with time."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.continuity import Continuity, Piece
+from ingest.continuity import Continuity, ContinuityState, Piece
 from ingest.errors import BadChunk
 from ingest.settings import IngestSettings
 from ingest.types import NS_PER_S, Chunk, SignalKind
@@ -170,3 +171,90 @@ def test_one_wrong_sequence_number_does_not_turn_time_back(line: Continuity) -> 
     assert sum(piece.restart for piece in pieces) == 1
     assert np.isfinite(samples(pieces)).all()
     assert len(samples(pieces)) == 2500
+
+
+@pytest.mark.parametrize("back", [1, 4, 60])
+def test_a_block_that_comes_again_counts_once(line: Continuity, back: int) -> None:
+    sent = [chunk(k) for k in range(100)]
+    pieces = feed(line, [*sent, *sent[-back:], *sent[-back:], chunk(100)])
+    assert samples(pieces) == list(range(10_100))
+    assert (line.counts["duplicate"], sum(piece.restart for piece in pieces)) == (2 * back, 1)
+
+
+def test_a_block_that_comes_again_across_changes_of_rate_and_clock_counts_once(line: Continuity) -> None:
+    sent = [
+        *[chunk(k) for k in range(4)],
+        *[chunk(k, start_s=float(k), fs=200.0, n=200) for k in range(4, 8)],
+        *[chunk(k, start_s=k - 500.0) for k in range(8, 12)],
+        *[chunk(k, start_s=k - 1_000.0) for k in range(4)],
+    ]
+    once = samples(feed(Continuity(IngestSettings()), sent))
+    assert samples(feed(line, [*sent, *sent, *sent[:7], *sent[9:]])) == once
+    assert (line.counts["layout_change"], line.counts["duplicate"]) == (2, len(sent) + 7 + 7)
+
+
+@pytest.mark.parametrize("n", [10, 100])
+@pytest.mark.parametrize("back_s", [20.0, 1_000.0, 80_000.0])
+def test_a_restarted_device_with_its_clock_set_back_is_read_after_two_chunks(
+    line: Continuity, n: int, back_s: float
+) -> None:
+    feed(line, [chunk(k, n=n) for k in range(100, 300)])
+    begin_s = 300 * n / 100 - back_s
+    anew = [chunk(k, start_s=begin_s + k * n / 100, n=n) for k in range(10)]
+    pieces = feed(line, anew)
+    assert samples(pieces) == list(range(2 * n, 10 * n))
+    assert [piece.restart for piece in pieces] == [True] + [False] * 7
+    assert (line.counts["restart"], line.counts["late"]) == (1, 2)
+    assert feed(line, anew) == [], "nor do the two that were lost come later"
+
+
+def test_a_leap_of_the_count_with_the_clock_set_back_is_read_after_two_chunks(line: Continuity) -> None:
+    feed(line, [chunk(k) for k in range(10)])
+    pieces = feed(line, [chunk(1_000 + k, start_s=k - 500.0) for k in range(5)])
+    assert len(pieces) == 3
+    assert pieces[0].restart
+
+
+def test_a_restarted_device_of_short_chunks_loses_none_where_time_goes_on(line: Continuity) -> None:
+    feed(line, [chunk(k, n=10) for k in range(50)])
+    pieces = feed(line, [chunk(k, start_s=5.0 + k / 10, n=10) for k in range(50)])
+    assert len(pieces) == 50
+    assert not any(piece.restart for piece in pieces)
+
+
+def test_old_chunks_that_were_never_taken_begin_no_stream(line: Continuity) -> None:
+    feed(line, [chunk(k) for k in range(100, 200)])
+    strays = [chunk(k, start_s=k - 5_000.0, fs=fs) for k in range(50) for fs in (100.0, 200.0)]
+    assert feed(line, [strays[0]] * 9) == []
+    assert feed(line, strays) == [], "of two kinds"
+    mixed = [one for k in range(200, 250) for one in (strays[2 * (k - 200)], chunk(k))]
+    assert samples(feed(line, mixed)) == list(range(20_000, 25_000)), "while the device goes on"
+
+
+def test_an_old_chunk_of_another_device_takes_no_silent_bed(line: Continuity) -> None:
+    feed(line, [chunk(k) for k in range(10)])
+    old = chunk(3, start_s=-40.0, device="m2")
+    assert line.push(old, 0, T0 // 1_000_000 + 60_000) == []
+    pieces = feed(line, [chunk(10)])
+    assert not pieces[0].restart
+
+
+def test_what_comes_again_does_not_keep_another_device_from_a_bed(line: Continuity) -> None:
+    feed(line, [chunk(k) for k in range(10)])
+    for second in range(10, 30):
+        assert line.push(chunk(9), 0, T0 // 1_000_000 + 1_000 * second) == []
+    assert feed(line, [chunk(20, device="m2")])[0].restart
+
+
+def test_a_state_of_a_version_without_the_memory_is_read_and_drops_what_is_behind_it(
+    line: Continuity,
+) -> None:
+    feed(line, [chunk(k) for k in range(100)])
+    former = msgspec.to_builtins(line.state())
+    del former["known"], former["stray"]
+    successor = Continuity(IngestSettings())
+    successor.restore(msgspec.convert(former, ContinuityState))
+    assert feed(successor, [chunk(k) for k in range(40, 100)]) == []
+    assert successor.counts["duplicate"] == 60
+    assert samples(feed(successor, [chunk(100), chunk(99), chunk(101)])) == list(range(10_000, 10_200))
+    assert len(feed(successor, [chunk(k, start_s=90.0 + k, fs=200.0) for k in range(5)])) == 3

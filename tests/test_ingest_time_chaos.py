@@ -1,11 +1,12 @@
 """Time as devices get it wrong, for whole streams (tests/test_ingest_continuity.py has single chunks)."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.continuity import Continuity, Piece
+from ingest.continuity import Continuity, ContinuityState, Piece
 from ingest.errors import BadChunk
 from ingest.settings import IngestSettings
 from ingest.types import NS_PER_S, Chunk, SignalKind
@@ -176,8 +177,67 @@ def _trouble(kind: str, device: Device, by: float) -> None:
         device.fs = 300.0 - device.fs
 
 
+def _read(line: Line, chunks: list[Chunk], handed_over: int | None = None) -> None:
+    """Let a line take chunks; after some a successor goes on from its bytes."""
+    for nth, chunk in enumerate(chunks):
+        if nth == handed_over:
+            state = msgspec.msgpack.decode(msgspec.msgpack.encode(line.order.state()), type=ContinuityState)
+            line.order = Continuity(IngestSettings(reorder_s=0))
+            line.order.restore(state)
+        line.take(chunk, float(nth))
+
+
+SPANS = st.integers(3, 12)
+BACK_S = st.one_of(st.floats(0.5, 120.0), st.floats(120.0, 80_000.0))
+
+
+@given(lives=st.lists(st.tuples(SPANS, BACK_S, st.booleans()), min_size=2, max_size=4), data=st.data())
+def test_a_device_that_restarts_with_any_clock_is_read_again_and_blocks_again_count_once(
+    lives: list[tuple[int, float, bool]], data: st.DataObject
+) -> None:
+    line, device, sent = Line(), Device(), list[Chunk]()
+    for span, back_s, other_rate in lives:
+        device.seq, device.at_s, device.fs = 0, device.at_s - back_s, 200.0 if other_rate else FS
+        anew = [device.next() for _ in range(span)]
+        # A clock that comes back to just where it was when the count began: none could tell.
+        begins = {chunk.start_ns for chunk in sent if chunk.seq == 0}
+        if any(abs(anew[0].start_ns - begin_ns) < NS_PER_S for begin_ns in begins):
+            return
+        _read(line, anew)
+        assert set(line.told) >= set(range(device.told - span + 2, device.told)), "all but two"
+        sent += anew
+        here, there = sorted(data.draw(st.tuples(*[st.integers(0, len(sent))] * 2)))
+        n_before = len(line.pieces)
+        _read(line, sent[here:there])
+        assert len(line.pieces) == n_before
+    assert len(line.told) == len(set(line.told))
+    assert line.refused == []
+
+
+@given(
+    troubles=st.lists(st.tuples(st.sampled_from(["clock", "leap", "restart", "rate", "block", "none"]),
+                                st.sampled_from([-3_600.0, -30.0, 1.0, 30.0]), st.integers(1, 5)),
+                      min_size=1, max_size=12),
+    at=st.integers(0, 60),
+)  # fmt: skip
+def test_a_successor_in_the_middle_of_any_of_these_decides_alike(
+    troubles: list[tuple[str, float, int]], at: int
+) -> None:
+    device, sent = Device(), list[Chunk]()
+    for kind, by, n in troubles:
+        _trouble(kind, device, by)
+        sent += sent[-3 * n :] if kind == "block" else [device.next() for _ in range(n)]
+    one, two = Line(reorder_s=0), Line(reorder_s=0)
+    _read(one, sent)
+    _read(two, sent, handed_over=at)
+    assert two.told == one.told
+    assert [piece.restart for piece in two.pieces] == [piece.restart for piece in one.pieces]
+    assert two.refused == one.refused
+    assert two.order.state() == one.order.state()
+
+
 TROUBLES = st.tuples(
-    st.sampled_from(["clock", "leap", "restart", "lost", "rate", "none", "twice", "held", "other"]),
+    st.sampled_from(["clock", "leap", "restart", "lost", "rate", "none", "twice", "held", "other", "block"]),
     st.sampled_from([-3_600.0, -30.0, -1.0, -0.3, 0.1, 0.3, 1.0, 3.0, 30.0]),
     st.integers(1, 4),
 )
@@ -189,6 +249,7 @@ def test_whatever_a_device_does_to_time_no_chunk_counts_twice_and_time_goes_on(
 ) -> None:
     line, device, other = Line(), Device("m1"), Device("m2")
     held: list[Chunk] = []
+    sent: list[Chunk] = []
     now_s = 0.0
     for kind, by, n in troubles:
         _trouble(kind, device, by)
@@ -200,11 +261,14 @@ def test_whatever_a_device_does_to_time_no_chunk_counts_twice_and_time_goes_on(
                 continue
             for _ in range(2 if kind == "twice" else 1):
                 line.take(chunk, now_s)
+            sent.append(chunk)
             if kind == "other":
                 line.take(other.next(), now_s)
         for chunk in held if kind != "held" else []:
             line.take(chunk, now_s)
         held = [] if kind != "held" else held
+        for chunk in sent[-3 * n :] if kind == "block" else []:
+            line.take(chunk, now_s)
     line.pieces += line.order.expire()
     assert set(line.refused) <= {"late", "second_device"}
     assert len(line.told) == len(set(line.told))
