@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dashboard.doctor import Finding
-    from inference.recorder_settings import RecorderSettings
     from ingest.settings import Settings
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "wrong": "WRONG  "}
@@ -30,26 +29,53 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run_doctor(args: argparse.Namespace) -> int:
-    """Look, print, and return 1 if something must be done."""
-    from inference.recorder_settings import load_recorder_settings
-    from ingest.settings import load_settings
-
+    """Look, print what is found as it is found, and return 1 if something must be done."""
     # What the libraries say of a broker that is away stands in a line of its own here.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    found = list(examine(load_settings(), load_recorder_settings()))
+    found = []
+    for one in look():
+        found.append(one)
+        if not args.json:
+            print(f"{MARKS[one.grade]}  {one.what:<9} {one.line}", flush=True)
     healthy = all(one.grade != "wrong" for one in found)
     if args.json:
         print(json.dumps({"healthy": healthy, "findings": [asdict(one) for one in found]}))
     else:
-        for one in found:
-            print(f"{MARKS[one.grade]}  {one.what:<9} {one.line}")
         print("healthy" if healthy else "something must be done")
     return 0 if healthy else 1
 
 
-def examine(settings: Settings, recorder: RecorderSettings) -> Iterator[Finding]:
-    """Look at everything; what cannot be looked at is a finding, too."""
+def look() -> Iterator[Finding]:
+    """Look at everything; settings that cannot be read are a finding, and the rest is looked at."""
+    from dashboard import doctor, doctor_settings
+    from dashboard.settings import load_dashboard_settings
+    from dashboard.system_state import SystemState
+    from inference import recorder_settings
+    from ingest.errors import SettingsError
+
+    settings, problems = doctor_settings.load_for_broker()
+    recorder, more = doctor_settings.load(recorder_settings.load_recorder_settings)
+    _, others = doctor_settings.load(load_dashboard_settings)
+    # A name that no setting has is wrong for each of them.
+    yield from dict.fromkeys([*problems, *more, *others])
+    if settings is None:
+        yield doctor.wrong("workers", "not known: the broker is not asked with wrong settings")
+        yield from doctor.models(SystemState().snapshot())
+    else:
+        try:
+            yield from examine(settings)
+        except SettingsError as error:
+            yield doctor.wrong("settings", f"{error}")
+        yield from doctor_settings.alarms(settings)
+        yield from doctor.secrecy(settings)
+    if recorder is not None:
+        yield doctor.store(recorder)
+        yield from doctor.disk(recorder)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at broker, processes and networks; what cannot be looked at is a finding, too."""
     from kafka.errors import KafkaError
 
     from dashboard import doctor, doctor_broker
@@ -68,6 +94,3 @@ def examine(settings: Settings, recorder: RecorderSettings) -> Iterator[Finding]
         yield doctor.wrong("broker", f"{error}")
         yield doctor.wrong("workers", "not known: the broker does not answer, so no bed can be watched")
     yield from doctor.models(snapshot)
-    yield doctor.store(recorder)
-    yield from doctor.disk(recorder)
-    yield from doctor.secrecy(settings)

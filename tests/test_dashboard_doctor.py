@@ -6,12 +6,13 @@ import json
 import shutil
 from argparse import Namespace
 from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from dashboard import doctor, doctor_broker, doctor_cli, model_cards
+from dashboard import doctor, doctor_broker, doctor_cli, doctor_settings, model_cards
 from dashboard.doctor import Finding, Grade
 from dashboard.system_state import SystemSnapshot, SystemState
 from inference.recorder_settings import RecorderSettings
@@ -200,7 +201,7 @@ def run(
 ) -> tuple[int, dict[str, object]]:
     recorder = RecorderSettings.model_validate({"url": f"sqlite:///{tmp_path}/ward.sqlite"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ingest.settings.load_settings", lambda: settings)
+        patch.setattr("dashboard.doctor_settings.load_settings", lambda: settings)
         patch.setattr("inference.recorder_settings.load_recorder_settings", lambda: recorder)
         code = doctor_cli.run_doctor(Namespace(json=True))
     return code, json.loads(capsys.readouterr().out)
@@ -216,6 +217,56 @@ def test_without_a_broker_it_says_so_and_looks_at_the_rest(
     whats = [one["what"] for one in said["findings"]]
     assert whats[:2] == ["broker", "workers"]
     assert {"models", "database", "disk"} <= set(whats)
+
+
+def test_settings_that_are_wrong_are_a_line_and_the_rest_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WARDWAVE_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("WARDWAVE_INGEST__DEVICE_KEYS", "/nowhere/keys.toml")
+    monkeypatch.setenv("WARDWAVE_DASHBOARD__HOSTS", "ward.example")
+    assert doctor_cli.run_doctor(Namespace(json=False)) == 1
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "WRONG    settings  no process starts with these: WARDWAVE_INGEST__DEVICE_KEYS='/nowhere/keys.toml': "
+    )
+    assert "WARDWAVE_DASHBOARD__HOSTS='ward.example': give JSON" in said
+    for what in ("broker", "workers", "models", "database", "disk"):
+        assert f"  {what:<9} " in said, what
+    monkeypatch.setenv("WARDWAVE_RECORDER_URL", "x")
+    assert doctor_cli.run_doctor(Namespace(json=False)) == 1
+    said = capsys.readouterr().out
+    assert said.count("did you mean WARDWAVE_RECORDER__URL?") == 2, "the first names the keys, too"
+    assert "not known: the broker is not asked with wrong settings" in said
+    assert "  models    " in said
+
+
+def test_what_is_found_is_said_before_the_next_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slowly() -> Iterator[Finding]:
+        yield doctor.ok("broker", "answers")
+        assert "ok       broker    answers" in capsys.readouterr().out
+        yield doctor.wrong("disk", "make room")
+
+    monkeypatch.setattr(doctor_cli, "look", slowly)
+    assert doctor_cli.run_doctor(Namespace(json=False)) == 1
+    assert "something must be done" in capsys.readouterr().out
+
+
+def test_whose_limits_are_in_force_is_said(tmp_path: Path) -> None:
+    (none,) = doctor_settings.alarms(Settings())
+    assert none.grade is Grade.OK
+    assert "no WARDWAVE_ALARMS_FILE here" in none.line
+    path = tmp_path / "nicu.toml"
+    path.write_text('[wards.nicu]\nbeds = ["nicu-*"]\nprofile = "neonatal"\n')
+    (own,) = doctor_settings.alarms(Settings(alarms_file=str(path)))
+    assert (own.grade, own.line) == (Grade.OK, f"limits are those of {path} (wards: nicu)")
+    path.write_text('[wards.nicu]\nbed = ["nicu-*"]\n')
+    (broken,) = doctor_settings.alarms(Settings(alarms_file=str(path)))
+    assert broken.grade is Grade.WRONG
+    assert "wards.nicu.bed" in broken.line
 
 
 @pytest.mark.kafka
