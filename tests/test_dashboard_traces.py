@@ -93,7 +93,8 @@ STEPS = st.lists(
 def test_what_the_worker_drops_is_not_shown_as_new_and_the_reverse(
     steps: list[tuple[str, float, int]],
 ) -> None:
-    order, now_s, at_s, seq, fs, device = Continuity(IngestSettings()), 0.0, 0.0, 0, 100.0, "m1"
+    order, now_s, at_s = Continuity(IngestSettings(reorder_s=0)), 0.0, 0.0
+    seq, fs, device = 0, 100.0, "m1"
     trace = Trace(chunk(0, 0.0), 120.0)
     sent: list[Chunk] = []
     for kind, by, n in steps:
