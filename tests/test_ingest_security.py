@@ -111,7 +111,7 @@ def test_who_cannot_be_trusted_gets_nothing_and_hears_why(
 ) -> None:
     whole = settings(gate, authority).kafka.model_dump() | {"sasl_plain_password": PASSWORD}
     whole |= {"request_timeout_ms": 2_500}
-    no_login = {"sasl_mechanism": None, "sasl_plain_username": None}
+    no_login = {"sasl_mechanism": None, "sasl_plain_username": None, "sasl_plain_password": None}
     changes: dict[str, dict[str, object]] = {
         "nothing": {},
         "another authority": {"ssl_cafile": str(Authority(tmp_path, "stranger").path)},
