@@ -134,10 +134,12 @@ class Continuity:
         if not in_sequence and not left_out and is_over(chunk, self._expected_ns, self._tolerance_ns):
             return self._astray(received, received_ms)
         if other_device:
-            return self._begin(received, received_ms, "device_change")
+            self.counts["device_change"] += 1
+            return self._begin(received, received_ms)
         self._stray = None
         if not same_layout:
-            return self._begin(received, received_ms, "layout_change")
+            self.counts["layout_change"] += 1
+            return self._begin(received, received_ms)
         self._received_ms = max(self._received_ms, received_ms)
         if chunk.seq == self._next_seq:
             self.counts["reorder"] += bool(self._waiting)
@@ -149,11 +151,14 @@ class Continuity:
     def _astray(self, received: Received, received_ms: int) -> list[Piece]:
         """Drop what is old and was never taken, until it is sure that a device began anew."""
         self._stray = stray(self._stray, received.chunk)
-        if self._stray.is_sure:
-            other_device = received.chunk.device != self._device
-            return self._begin(received, received_ms, "device_change" if other_device else "restart")
-        self.counts["late"] += 1
-        return []
+        if not self._stray.is_sure:
+            self.counts["late"] += 1
+            return []
+        if received.chunk.device == self._device:
+            self.counts["restart"] += 1
+        else:
+            self.counts["device_change"] += 1
+        return self._begin(received, received_ms)
 
     def expire(self) -> list[Piece]:
         """Wait no longer for what is missing."""
@@ -168,9 +173,8 @@ class Continuity:
                 f"{self._device!r}; disconnect one, or wait {self._settings.device_silence_s:g} s",
             )
 
-    def _begin(self, received: Received, received_ms: int, rule: str) -> list[Piece]:
+    def _begin(self, received: Received, received_ms: int) -> list[Piece]:
         """Give what was kept back of the former line, then begin the stream anew."""
-        self.counts[rule] += 1
         released = self._release()
         self._received_ms = max(self._received_ms, received_ms)
         self._note(received.chunk)
