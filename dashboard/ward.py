@@ -64,7 +64,7 @@ class Ward:
         self._problem: str | None = "not connected yet"
         self._refused: set[str] = set()
         """Beds for which there is no room."""
-        self._dropped = 0
+        self._cut: set[str] = set()
         """Alarms for which there was none."""
         self._without_worker_s: Callable[[], float | None] = lambda: None
 
@@ -160,6 +160,7 @@ class Ward:
                 return
             if self._bed(alarm.bed) is None:
                 return
+            self._cut.discard(alarm.id)
             if alarm.state is AlarmState.ENDED:
                 self._current.pop(alarm.id, None)
                 self._over.put(alarm.id, place(alarm))
@@ -172,8 +173,10 @@ class Ward:
             self._current[alarm.id] = alarm
             if len(self._current) > MAX_CURRENT_ALARMS:
                 least = self._current.pop(max(self._current.values(), key=by_urgency).id)
-                self._over.put(least.id, place(least))
-                self._dropped += 1
+                # Its worker says it again within the hour: it is shown then, if there is room.
+                if len(self._cut) < MAX_OVER:
+                    self._cut.add(least.id)
+                self._over.put(least.id, (least.raw_offset, least.revision - 1))
 
     def add_bed(self, status: Bed) -> None:
         """Take in how a bed is set, unless something newer is held."""
@@ -216,7 +219,7 @@ class Ward:
                 beds=tuple(sorted(beds, key=lambda bed: natural_order(bed.bed))),
                 alarms=tuple(listed[:MAX_ALARMS]),
                 unseen_beds=len(self._refused),
-                unseen_alarms=self._dropped,
+                unseen_alarms=len(self._cut),
                 no_worker_s=self._without_worker_s(),
             )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import KeysView, Mapping
 from typing import Final, Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from inference import commands
 from inference.answers import AnswerReader, Place
@@ -117,7 +118,10 @@ class CommandSender:
         self, producer: KafkaProducer, command: Command, value: bytes, headers: list[tuple[str, bytes]]
     ) -> None:
         topic, numbers = self._settings.topics.commands, self.partitions_of(command)
+        until_s = time.monotonic() + DELIVERY_S
         while numbers:
+            if time.monotonic() > until_s:
+                raise KafkaTimeoutError(f"not confirmed within {DELIVERY_S:g} s")
             sent = {
                 number: producer.send(topic, value, key=command.key, partition=number, headers=headers)
                 for number in numbers

@@ -165,9 +165,9 @@ class Outputs:
         """
         self._patience.flush(self._producer)
         while self._unsure:
-            again, self._unsure = self._unsure, []
-            for record in again:
-                self._send(record)
+            for _ in range(len(self._unsure)):
+                self._send(self._unsure[0])
+                del self._unsure[0]
             self._patience.flush(self._producer)
         if self._failure is not None:
             raise NotDelivered(f"an output was not delivered: {self._failure}") from self._failure

@@ -62,8 +62,8 @@ class Session:
         self._numbers: set[int] = set()
         self._next: dict[TopicPartition, int] = {}
         self._read_ms: dict[TopicPartition, int] = {}
-        self._reached: dict[TopicPartition, int] = {}
         """Broker's time of the newest record read of each partition."""
+        self._reached: dict[TopicPartition, int] = {}
         self._minutes: set[Minute] = set()
         self._consumer = kafka.consumer(
             settings,

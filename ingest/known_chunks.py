@@ -16,7 +16,10 @@ import msgspec
 from ingest.types import NS_PER_S, Chunk
 
 SLACK_NS: Final = NS_PER_S // 4
-"""So far a chunk's time may be off its line: devices' clocks jitter and drift."""
+"""So far a chunk's time may be off its line: devices' clocks jitter and drift.
+
+Half a chunk where that is less: the next one of a device that does not count has the same number.
+"""
 
 MOST_SLACK_NS: Final = 60 * NS_PER_S
 """Of lines that were joined to save memory."""
@@ -36,8 +39,8 @@ ENOUGH: Final = 8
 SURE: Final = 3
 """So many chunks of one new line, with nothing of the line that stands in between, make it the line."""
 
-NEAR_NS: Final = 10 * NS_PER_S
-"""So far apart chunks of a new line may lie."""
+NEAR_NS: Final = 600 * NS_PER_S
+"""So far apart chunks of a new line may lie: some devices send a strip now and then."""
 
 Layout = tuple[str, float, tuple[str, ...]]
 
@@ -116,7 +119,8 @@ class KnownChunks:
         goes_on = layout[0] == self._layout[0] and chunk.seq >= place.next_seq
         first_seq = max(place.next_seq if goes_on else 0, chunk.seq - REACH_NS // step_ns)
         start_ns = chunk.start_ns - (chunk.seq - first_seq) * step_ns
-        self._append(layout, Line(first_seq, chunk.seq + 1, start_ns, step_ns))
+        slack_ns = min(SLACK_NS, (chunk.end_ns - chunk.start_ns) // 2 - 1)
+        self._append(layout, Line(first_seq, chunk.seq + 1, start_ns, step_ns, slack_ns))
 
     def _step_ns(self, chunk: Chunk, place: Place) -> int:
         """From one chunk to the next: as the device's clock has told so far, or as long as this chunk is."""
@@ -227,9 +231,10 @@ def stray(before: StrayLine | None, chunk: Chunk) -> StrayLine:
     found = StrayLine(*layout_of(chunk), chunk.seq, chunk.start_ns, chunk.end_ns)
     if before is None or layout_of(chunk) != (before.device, before.fs_hz, before.channels):
         return found
-    if chunk.seq > before.seq and -SLACK_NS <= chunk.start_ns - before.end_ns <= NEAR_NS:
+    if chunk.start_ns > before.start_ns and -SLACK_NS <= chunk.start_ns - before.end_ns <= NEAR_NS:
+        # Whatever their numbers: not every device counts.
         return msgspec.structs.replace(found, n_chunks=before.n_chunks + 1)
-    if chunk.seq <= before.seq and 0 <= before.start_ns - chunk.start_ns <= NEAR_NS:
+    if 0 <= before.start_ns - chunk.start_ns <= NEAR_NS:
         # The same again, or out of order: it tells nothing either way.
         return before
     return found

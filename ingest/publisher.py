@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, Literal, Self
 
 import numpy.typing as npt
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.producer.future import RecordMetadata
 
 from ingest import kafka, signing, wire
@@ -66,6 +66,7 @@ class _Record:
     key: bytes
     value: bytes
     signature: list[tuple[str, bytes]] = field(default_factory=list)
+    number: int = 0
 
 
 class Publisher:
@@ -325,6 +326,7 @@ class Publisher:
                 ) from self._last_error
             if self._closing:
                 raise PublishError("the publisher was closed while this chunk waited for room")
+        record.number = self._sent
         self._queue.append(record)
         self._sent += 1
         self._condition.notify_all()
@@ -382,9 +384,14 @@ class Publisher:
         if not is_unsure(confirmed):
             self._settle(None)
             return
+        if self._closed:
+            self._settle(KafkaTimeoutError("not confirmed before the publisher was closed"))
+            return
         with self._condition:
             self._in_flight -= 1
-            self._queue.appendleft(record)
+            # Those of a batch come back one by one: they go out again in their order.
+            earlier = sum(1 for held in self._queue if held.number < record.number)
+            self._queue.insert(earlier, record)
             self._condition.notify_all()
 
     def _settle(self, error: BaseException | None) -> None:

@@ -116,6 +116,21 @@ class TestAlarms:
             ward.add_alarm(step(f"a{number}", AlarmState.ACTIVE, number, 1))
         assert ward.snapshot().unseen_alarms == 1
 
+    def test_one_for_which_there_was_no_room_is_shown_once_there_is_and_it_is_said_again(self) -> None:
+        with patch.object(ward_module, "MAX_CURRENT_ALARMS", 2):
+            ward = Ward(clock=Clock())
+            for number in range(3):
+                ward.add_alarm(step(f"a{number}", AlarmState.ACTIVE, number, 1))
+            shown = {one.id for one in ward.snapshot().alarms}
+            cut = {"a0", "a1", "a2"} - shown
+            for name in sorted(shown):
+                ward.add_alarm(step(name, AlarmState.ENDED, int(name[1:]), 2))
+            for name in cut:
+                ward.add_alarm(step(name, AlarmState.ACTIVE, int(name[1:]), 1))
+        active = {one.id for one in ward.snapshot().alarms if one.state is AlarmState.ACTIVE}
+        assert len(cut) == 1
+        assert active == cut
+
     def test_the_terminal_says_no_ended_alarm_to_be_active(self) -> None:
         watch = AlarmWatch(Settings())
         steps = [
@@ -321,5 +336,5 @@ def shown(ward: Ward) -> object:
 def test_records_that_come_again_or_late_change_nothing(
     events: list[Event], copies: list[tuple[int, int]]
 ) -> None:
-    with patch.object(ward_module, "MAX_ALARMS", 2), patch.object(ward_module, "MAX_CURRENT_ALARMS", 3):
+    with patch.object(ward_module, "MAX_ALARMS", 2), patch.object(ward_module, "MAX_CURRENT_ALARMS", 30):
         assert picture(with_copies(events, copies)) == picture(events)

@@ -1,5 +1,7 @@
 """A rule for each trouble with time."""
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -20,6 +22,10 @@ def chunk(
     start = seq * n / fs if start_s is None else start_s
     values = np.arange(n, dtype=np.float32)[:, None] + seq * n
     return Chunk("b", device, SignalKind.ECG, ("II",), fs, T0 + round(start * NS_PER_S), seq, values)
+
+
+def numbered(item: Chunk, seq: int) -> Chunk:
+    return dataclasses.replace(item, seq=seq)
 
 
 def feed(line: Continuity, chunks: list[Chunk]) -> list[Piece]:
@@ -258,3 +264,25 @@ def test_a_state_of_a_version_without_the_memory_is_read_and_drops_what_is_behin
     assert successor.counts["duplicate"] == 60
     assert samples(feed(successor, [chunk(100), chunk(99), chunk(101)])) == list(range(10_000, 10_200))
     assert len(feed(successor, [chunk(k, start_s=90.0 + k, fs=200.0) for k in range(5)])) == 3
+
+
+@pytest.mark.parametrize("n", [10, 20, 25, 100])
+@pytest.mark.parametrize("numbers", [1, 2, 256])
+def test_short_chunks_of_a_device_that_does_not_count_or_wraps_are_all_read(n: int, numbers: int) -> None:
+    line = Continuity(IngestSettings())
+    pieces = feed(line, [numbered(chunk(k, n=n), k % numbers) for k in range(300)])
+    assert samples(pieces) == list(range(300 * n))
+    assert line.counts["duplicate"] == 0
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_strips_now_and_then_of_another_device_whose_clock_is_behind_are_read(counts: bool) -> None:
+    line = Continuity(IngestSettings())
+    former = [chunk(k) for k in range(60)]
+    strips = [numbered(chunk(k, 30.0 * k - 3600, device="m2", n=500), k * counts) for k in range(20)]
+    feed(line, former)
+    taken = 0
+    for offset, strip in enumerate(strips):
+        taken += len(line.push(strip, 1_000 + offset, T0 // 1_000_000 + 100_000 + 30_000 * offset))
+    assert taken >= len(strips) - 2
+    assert line.counts["device_change"] == 1

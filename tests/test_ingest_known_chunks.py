@@ -127,5 +127,5 @@ def test_chunks_astray_are_a_device_that_began_anew_only_when_they_go_on() -> No
     assert followed(chunk(1, 1.0), chunk(0, 0.0), chunk(3, 3.0), chunk(2, 2.0), chunk(5, 5.0)).is_sure
     assert not followed(*[line[0]] * 9).is_sure, "one that comes again and again"
     assert not followed(*[chunk(9 - seq, 9.0 - seq) for seq in range(9)]).is_sure, "backwards"
-    assert not followed(*[chunk(seq, 60.0 * seq) for seq in range(9)]).is_sure, "picked from minutes"
+    assert not followed(*[chunk(seq, 3600.0 * seq) for seq in range(9)]).is_sure, "picked from hours"
     assert not followed(*[chunk(seq, seq, fs=100.0 + 50 * (seq % 2)) for seq in range(9)]).is_sure
