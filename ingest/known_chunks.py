@@ -91,6 +91,14 @@ def is_over(chunk: Chunk, expected_ns: int, tolerance_ns: float) -> bool:
     return middle_ns < expected_ns and chunk.end_ns <= expected_ns + tolerance_ns
 
 
+def joins(chunk: Chunk, expected_ns: int) -> bool:
+    """Whether a chunk begins where a signal stands, within half its length: it is news, whatever its number.
+
+    Of a device that does not count, or counts strangely, numbers and times tell little.
+    """
+    return 2 * abs(chunk.start_ns - expected_ns) <= chunk.end_ns - chunk.start_ns
+
+
 class KnownChunks:
     """Lines on which the chunks of one (bed, signal kind) came."""
 
