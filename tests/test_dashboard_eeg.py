@@ -308,7 +308,9 @@ class TestFeed:
             feed = build_eeg_feed(ward, session)
             if not skipped:
                 browser.take(feed)
-        while set(browser.held) != set(range(at)):
+        for _ in range(200):
+            if set(browser.held) == set(range(at)):
+                break
             browser.ask_for_past()
             browser.take(build_eeg_feed(ward, session))
         got = np.array([browser.held[index] for index in range(at)])
