@@ -12,6 +12,7 @@ being imported, and OpenVINO takes its own stub instead, which sends nothing (:f
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import sys
@@ -49,6 +50,17 @@ def library() -> Any:
     return openvino
 
 
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's runtime, one for the life of the process.
+
+    It gives the thread that makes it another stack for signals. Of two that end, the one made later puts
+    back the earlier one's stack, freed by then: the process would die of its next signal, be it a SIGTERM
+    (2026.4.1).
+    """
+    return library().Core()
+
+
 class OpenVino:
     """Compiles parts of networks; a :class:`inference.lanes.Compiler`.
 
@@ -66,7 +78,7 @@ class OpenVino:
     def __init__(self, threads: int) -> None:
         self._openvino = library()
         self.name = f"OpenVINO {self._openvino.__version__.split('-')[0]}"
-        self._core = self._openvino.Core()
+        self._core = _core()
         self._options = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,

@@ -265,6 +265,22 @@ def test_nothing_is_told_to_its_maker(compiler: OpenVino, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_process_that_loaded_networks_twice_lives_through_its_next_signal(compiler: OpenVino) -> None:
+    script = (
+        "import gc, signal\n"
+        "from inference.openvino_lane import OpenVino\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('told'))\n"
+        "compilers = [OpenVino(1), OpenVino(1)]\n"
+        "lanes = [one(lambda x: (2 * x,), [(4,)])(2) for one in compilers]\n"
+        "while compilers:\n"
+        "    del compilers[0], lanes[0]\n"
+        "    gc.collect()\n"
+        "signal.raise_signal(signal.SIGTERM)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"told\n"), done.stderr.decode()
+
+
 def watched(networks: Both, chunks: list[Chunk]) -> Outcome:
     """What a worker's monitors say of chunks."""
     bedside = Bedside(networks[0], lambda: T0, networks[1])
