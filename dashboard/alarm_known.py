@@ -9,6 +9,7 @@ from typing import Final
 from dashboard.snapshots import BedSnapshot, WardSnapshot
 from dashboard.summary import UNANALYSED_HEARD_S
 from dashboard.views import device_time
+from inference.newest import place
 from inference.store import StoredAlarm
 from inference.types import Alarm, AlarmState
 from ingest.types import NS_PER_S
@@ -63,4 +64,4 @@ def newer(alarm: Alarm, other: Alarm | None) -> Alarm:
     """Return the later of two steps of one alarm."""
     if other is None:
         return alarm
-    return max(alarm, other, key=lambda step: (step.raw_offset, step.revision))
+    return max(alarm, other, key=place)

@@ -9,8 +9,8 @@ from typing import Self
 import msgspec
 from kafka import TopicPartition
 
-from dashboard.newest import Place, place
 from dashboard.summary import alarm_text
+from inference.newest import Place, place
 from inference.types import Alarm, AlarmState
 from ingest import kafka
 from ingest.settings import Settings

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from dashboard.newest import Place, place
+from inference.newest import Place, place
 from inference.types import Prediction
 from inference.windows import CLEAN
 from ingest.types import NS_PER_S, SignalKind

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dashboard.heard_sounds import ABNORMAL
 from dashboard.snapshots import LeadOff, VitalHistory
+from inference.newest import Place, place
 from inference.types import Beat, Prediction, Vital
 from ingest.types import MISSING_INT16, NS_PER_S, FloatArray, WideFloatArray
 
@@ -136,11 +137,11 @@ class HeardBeats:
         self._most = round(history_s * MOST_BEATS_PER_S)
         self._times: list[int] = []
         self._beats: list[Beat] = []
-        self._orders: list[tuple[int, int]] = []
+        self._orders: list[Place] = []
 
     def add(self, prediction: Prediction) -> None:
         """Take in the beats of a prediction."""
-        order = (prediction.raw_offset, prediction.revision)
+        order = place(prediction)
         for beat in prediction.beats:
             self._add(beat, order)
         if not self._times:

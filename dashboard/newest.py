@@ -1,24 +1,17 @@
-"""What is news: topics bring records again, and older ones after newer ones."""
+"""What is news to a page (:mod:`inference.newest` says which of several tellings counts)."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import Final, Generic, TypeVar
 
-from inference.types import Alarm, Prediction, Vital
+from inference.newest import Place
 
 MOST_NAMES: Final = 20_000
 """Numbers and predictions of a thousand beds: names come over the wire."""
 
 Name = TypeVar("Name")
 Held = TypeVar("Held")
-Place = tuple[int, int]
-"""Offset of the raw record that something was said of, and which telling of that it is."""
-
-
-def place(said: Alarm | Prediction | Vital) -> Place:
-    """Return what orders items of one bed: of one ``id`` the highest is kept."""
-    return said.raw_offset, said.revision
 
 
 class Newest:

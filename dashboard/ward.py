@@ -14,7 +14,7 @@ from dashboard.eeg_spectra import Columns
 from dashboard.heard_sounds import SOUNDS, Heard
 from dashboard.held_bed import HeldBed
 from dashboard.history import HeardBeats, Int16Array, VitalRing
-from dashboard.newest import Newest, Place, Recent, place
+from dashboard.newest import Newest, Recent
 from dashboard.snapshots import (
     BedHistory,
     LeadOff,
@@ -24,6 +24,7 @@ from dashboard.snapshots import (
 )
 from dashboard.traces import Trace
 from dashboard.urgency import by_urgency, natural_order
+from inference.newest import Place, place
 from inference.types import Alarm, AlarmState, Bed, Prediction, Vital
 from ingest.types import Chunk, SignalKind
 

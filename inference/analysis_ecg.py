@@ -10,6 +10,7 @@ from inference.analysis_findings import AlarmFinding, Beats, EcgFindings, Rates,
 from inference.beat_predictor import BeatPredictor
 from inference.bedside import Bedside
 from inference.monitor import Outcome
+from inference.newest import keep_newest
 from inference.predictor import SINGLE_BED_SIZES, Predictor, describe
 from inference.score_run import START_NS, VirtualClock, play_sources
 from inference.types import Alarm, Prediction, Vital
@@ -126,9 +127,7 @@ def alarms_of(alarms: Sequence[Alarm]) -> list[AlarmFinding]:
     newest: dict[str, Alarm] = {}
     for alarm in alarms:
         first.setdefault(alarm.id, alarm)
-        held = newest.get(alarm.id, alarm)
-        if (alarm.raw_offset, alarm.revision) >= (held.raw_offset, held.revision):
-            newest[alarm.id] = alarm
+        keep_newest(newest, alarm)
     found = [
         AlarmFinding(
             alarm.signal,

@@ -14,6 +14,7 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from inference.chaos_said import NO_DATA
+from inference.newest import keep_newest
 from inference.status import INFER, RECORD, RUNNING
 from inference.types import (
     Alarm,
@@ -94,7 +95,7 @@ class Observer:
             self._statuses[status.member] = (now_s, status)
         elif topic == topics.alarms:
             alarm = msgspec.json.decode(value, type=Alarm)
-            self._note_alarm(self._silent if alarm.kind == NO_DATA else self._alarms, alarm)
+            keep_newest(self._silent if alarm.kind == NO_DATA else self._alarms, alarm)
         elif topic == topics.audit:
             audit = msgspec.json.decode(value, type=Audit)
             self._answers[audit.id, audit.partition] = audit.outcome
@@ -103,13 +104,6 @@ class Observer:
                 if self._is_new(item):
                     self._heard[item.bed].append(now_s)
                     self._newest_s = now_s
-
-    @staticmethod
-    def _note_alarm(alarms: dict[str, Alarm], alarm: Alarm) -> None:
-        """Keep what stands, as readers do: the highest (raw offset, revision)."""
-        held = alarms.get(alarm.id)
-        if held is None or (alarm.raw_offset, alarm.revision) >= (held.raw_offset, held.revision):
-            alarms[alarm.id] = alarm
 
     def _is_new(self, item: Prediction | Vital) -> bool:
         """Whether it had not been said before; note it."""

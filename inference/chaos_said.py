@@ -15,6 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from inference.chaos_same import Plain, differs
 from inference.errors import ChaosError
+from inference.newest import Place, place
 from inference.store import Store
 from inference.store_trends import EegPoint, TrendPoint
 from inference.types import Alarm, CommandOutcome, Prediction, PredictionBatch, Vital, VitalBatch
@@ -91,16 +92,16 @@ class Said:
 
     def _newer(self, held: Item | None, item: Item) -> Item:
         self.n_items += 1
-        place: tuple[int, int] = (item.raw_offset, item.revision)
-        first = self._at.setdefault((type(item), item.id, *place), item)
+        at: Place = place(item)
+        first = self._at.setdefault((type(item), item.id, *at), item)
         if held is None:
             return item
         self.repeated += 1
-        newest = (held.raw_offset, held.revision)
-        difference = _contradiction(first, item, newest=place == newest)
+        newest = place(held)
+        difference = _contradiction(first, item, newest=at == newest)
         if difference:
             self.contradictions.append(f"{item.id}: {difference}")
-        return item if place > newest else held
+        return item if at > newest else held
 
     def _note_order(self, what: str, item: Prediction | Vital, time_ns: int) -> None:
         key = (what, item.bed, item.signal)

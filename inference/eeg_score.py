@@ -23,6 +23,7 @@ from kafka.errors import KafkaError
 
 from inference.eeg_listener import SEIZURE, SeizureNetwork
 from inference.errors import InferenceError
+from inference.newest import keep_newest
 from inference.predictor import Predictor
 from inference.types import Alarm, AlarmState
 from inference.worker import Worker, WorkerOptions
@@ -300,17 +301,10 @@ def _newest(settings: Settings) -> list[Alarm]:
                 raise InferenceError(f"{topic} was not read to its end within {STANDSTILL_S:g} s")
             for records in reader.poll(timeout_ms=200).values():
                 for record in records:
-                    alarm = msgspec.json.decode(record.value, type=Alarm)
-                    held = found.get(alarm.id)
-                    if held is None or _place(alarm) > _place(held):
-                        found[alarm.id] = alarm
+                    keep_newest(found, msgspec.json.decode(record.value, type=Alarm))
     finally:
         reader.close(autocommit=False)
     return sorted(found.values(), key=lambda alarm: alarm.raised_ns)
-
-
-def _place(alarm: Alarm) -> tuple[int, int]:
-    return alarm.raw_offset, alarm.revision
 
 
 def _told(alarm: Alarm, start_ns: int) -> Told:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from inference.newest import keep_newest
 from inference.reference import Episode as Episode
 from inference.reference import read_reference
 from inference.reference_marks import ASYSTOLE, EXTREME_BRADYCARDIA, EXTREME_TACHYCARDIA, VF, VT
@@ -109,9 +110,7 @@ def heard(alarms: Iterable[Alarm], start_ns: int) -> list[Heard]:
     """
     newest: dict[str, Alarm] = {}
     for alarm in alarms:
-        held = newest.get(alarm.id)
-        if held is None or (alarm.raw_offset, alarm.revision) >= (held.raw_offset, held.revision):
-            newest[alarm.id] = alarm
+        keep_newest(newest, alarm)
     found = [
         Heard(
             alarm.id,

@@ -12,6 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from inference.alarm_spec import RANK
+from inference.newest import keep_newest
 from inference.types import Alarm, AlarmState, Bed
 from ingest import kafka
 from ingest.errors import BrokerError
@@ -38,18 +39,11 @@ def read(settings: Settings, bed: str | None = None) -> list[Alarm]:
     newest: dict[str, Alarm] = {}
     for value in _since(settings, settings.topics.alarms, ALARMS_S, bed):
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            alarm = decoder.decode(value)
-            held = newest.get(alarm.id)
-            if held is None or _place(alarm) >= _place(held):
-                newest[alarm.id] = alarm
+            keep_newest(newest, decoder.decode(value))
     standing = [
         alarm for alarm in newest.values() if alarm.state is not AlarmState.ENDED and bed in (None, alarm.bed)
     ]
     return sorted(standing, key=lambda alarm: (alarm.bed, RANK[alarm.priority], alarm.onset_ns))
-
-
-def _place(alarm: Alarm) -> tuple[int, int]:
-    return alarm.raw_offset, alarm.revision
 
 
 def read_beds(settings: Settings, bed: str | None = None) -> list[Bed]:
