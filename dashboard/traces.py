@@ -10,7 +10,7 @@ import numpy as np
 from dashboard.decimation import PeakDecimator, SmoothDecimator
 from dashboard.history import Int16Array, Knots, LeadOffs, SoundRing
 from dashboard.snapshots import LeadOff, StreamSnapshot, TraceHistory, TraceWindow
-from ingest.known_chunks import KnownChunks, Place, StrayLine, is_over, joins, stray
+from ingest.known_chunks import KnownChunks, Place, StrayLine, is_over, stray
 from ingest.types import NS_PER_S, SOUNDS, UNIT_SCALES, Chunk, FloatArray, SignalKind
 
 TOLERANCE_S: Final = 0.05
@@ -138,7 +138,7 @@ class Trace:
         if chunk.seq == next_seq and off_ns <= OVER_NS and same_layout and self._stray is None:
             # What nearly every chunk is.
             return False
-        if not joins(chunk, self._end_ns) and self._known.holds(chunk, next_seq):
+        if self._known.came(chunk, Place(next_seq, self._end_ns)):
             return True
         other_device = chunk.device != self._origin.device
         if other_device and fresh_at - self._fresh_at < DEVICE_SILENCE_S:

@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from ingest.errors import BadChunk
-from ingest.known_chunks import KnownChunks, Place, StrayLine, all_before, is_over, joins, layout_of, stray
+from ingest.known_chunks import KnownChunks, Place, StrayLine, all_before, is_over, layout_of, stray
 from ingest.pieces import ContinuityState, Piece, Received
 from ingest.settings import IngestSettings
 from ingest.types import NS_PER_S, Chunk
@@ -123,8 +123,8 @@ class Continuity:
             return [self._restart(received)]
         same_layout = layout_of(chunk) == (self._device, self._fs_hz, self._channels)
         left_out = same_layout and chunk.seq in self._skipped
-        known = not joins(chunk, self._expected_ns) and self._known.holds(chunk, self._next_seq)
-        if known and not left_out:
+        came = self._known.came(chunk, Place(self._next_seq, self._expected_ns))
+        if came and not left_out:
             # Says nothing, not even that its device is alive.
             self.counts["duplicate"] += 1
             return []

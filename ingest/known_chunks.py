@@ -149,6 +149,10 @@ class KnownChunks:
             del self._runs[next(iter(self._runs))]
         self._layout, self._newest = layout, line
 
+    def came(self, chunk: Chunk, place: Place) -> bool:
+        """Whether a chunk comes again where a signal stands at ``place``, however late."""
+        return not joins(chunk, place.expected_ns) and self.holds(chunk, place.next_seq)
+
     def holds(self, chunk: Chunk, next_seq: int) -> bool:
         """Whether a chunk was taken before, or left out among such; ``next_seq`` is what comes next."""
         self._reach(next_seq)
