@@ -143,6 +143,9 @@ def join(device: str) -> Iterator[Group]:
     dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Group(rank, size, str(own))
+        # torchrun ends them all as soon as one fails, be it at its very end: nobody goes before the first one
+        # has saved. Threads of gloo's let go meanwhile of what they hold of Python's (else they abort).
+        dist.barrier()
     finally:
         dist.destroy_process_group()
 
