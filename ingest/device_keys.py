@@ -25,6 +25,7 @@ MIN_KEY_CHARACTERS: Final = 32
 KEY_ID: Final = b"wardwave.key-id"
 LOOK_S: Final = 2.0
 """How often it is looked whether the file has changed."""
+_LINE: Final = 'a line a device: "monitor-7" = "its key"'
 
 _Keys = Mapping[str, tuple[bytes, ...]]
 
@@ -131,9 +132,11 @@ def _read(path: Path) -> _Keys:
         # Of TOML or UTF-8. Where it breaks, and not what stands there.
         where = re.search(r"at line \d+, column \d+|at end of document", str(error))
         raise SettingsError(
-            f"device keys {path}: no TOML ({where[0] if where else type(error).__name__}); "
-            'a line a device: "monitor-7" = "its key"'
+            f"device keys {path}: no TOML ({where[0] if where else type(error).__name__}); {_LINE}"
         ) from None
+    if not found:
+        # Also what a replacement leaves for a moment that is not made in one step.
+        raise SettingsError(f"device keys {path}: holds no key; {_LINE}, made with: openssl rand -hex 32")
     return {device: _checked(path, device, value) for device, value in found.items()}
 
 

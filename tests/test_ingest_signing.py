@@ -245,7 +245,9 @@ def test_a_new_key_is_brought_in_without_a_restart(tmp_path: Path) -> None:
     assert keys.of("b") == (b"3" * 32,)
 
 
-@pytest.mark.parametrize("broken", ["[", '"a" = "short"', '"a" = 5', '"a" = []', "\xff"])
+@pytest.mark.parametrize(
+    "broken", ["", "# all are gone\n", "[", '"a" = "short"', '"a" = 5', '"a" = []', "\xff"]
+)
 def test_a_file_that_breaks_later_leaves_the_keys_as_they_were(
     tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -284,6 +286,8 @@ def test_a_file_of_keys_that_everybody_may_read_later_is_told_once(
     ("content", "mode", "says"),
     [
         (None, 0, "No such file"),
+        ("", 0o600, "keys.toml: holds no key; a line a device: .* openssl rand -hex 32"),
+        ("# to be filled in\n", 0o600, "keys.toml: holds no key"),
         ('"a" = "secret-but-short"', 0o600, "32 characters or more"),
         ("secret = [", 0o600, "no TOML \\(at end of document\\)|no TOML \\(at line 1, column 11\\)"),
         ('"a" = "secret"\n\n"b" "secret"', 0o600, "no TOML \\(at line 3, column 5\\); a line a device"),
