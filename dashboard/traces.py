@@ -113,14 +113,13 @@ class Trace:
             self._start(chunk)
         ahead_s = (chunk.start_ns - self._end_ns) / NS_PER_S
         samples = chunk.samples
-        if ahead_s > self._history_s or ahead_s < -max(TOLERANCE_S, chunk.duration_s):
+        n_known = round(-ahead_s * chunk.fs_hz) if ahead_s < -TOLERANCE_S else 0
+        if ahead_s > self._history_s or n_known >= chunk.n_samples:
             self._start(chunk)
         elif ahead_s > TOLERANCE_S:
             self._skip(round(ahead_s * chunk.fs_hz))
         elif ahead_s < -TOLERANCE_S:
-            samples = samples[round(-ahead_s * chunk.fs_hz) :]
-            if samples.shape[0] == 0:
-                return False
+            samples = samples[n_known:]
         self._known.note(chunk, place)
         self._note(chunk, chunk.n_samples - samples.shape[0])
         self._write(samples)
@@ -139,6 +138,7 @@ class Trace:
             # What nearly every chunk is.
             return False
         if self._known.came(chunk, Place(next_seq, self._end_ns)):
+            self._stray = None if same_layout else self._stray
             return True
         other_device = chunk.device != self._origin.device
         if other_device and fresh_at - self._fresh_at < DEVICE_SILENCE_S:

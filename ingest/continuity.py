@@ -112,6 +112,7 @@ class Continuity:
             if received_ms > self._received_ms:
                 self._received_ms = received_ms
             self._next_seq, self._expected_ns = chunk.seq + 1, chunk.end_ns
+            self._known.recent.append((chunk.seq, chunk.start_ns))
             return [Piece(chunk, offset, chunk.samples, chunk.start_ns, 0, False)]
         return self._unusual(Received(chunk, offset), received_ms)
 
@@ -122,11 +123,13 @@ class Continuity:
             self._note(chunk)
             return [self._restart(received)]
         same_layout = layout_of(chunk) == (self._device, self._fs_hz, self._channels)
-        left_out = same_layout and chunk.seq in self._skipped
+        # Of that number there may be another one, of a device that began anew.
+        left_out = same_layout and chunk.seq in self._skipped and self._known.holds(chunk, self._next_seq)
         came = self._known.came(chunk, Place(self._next_seq, self._expected_ns))
         if came and not left_out:
-            # Says nothing, not even that its device is alive.
+            # Says nothing, not even that its device is alive; but what is being sent is old.
             self.counts["duplicate"] += 1
+            self._stray = None if same_layout else self._stray
             return []
         other_device = chunk.device != self._device
         if other_device:
@@ -147,7 +150,7 @@ class Continuity:
             return [*self._join(received), *self._contiguous_waiting()]
         if chunk.seq > self._next_seq:
             return self._ahead(received)
-        return self._behind(received)
+        return self._behind(received, left_out)
 
     def _astray(self, received: Received, received_ms: int) -> list[Piece]:
         """Drop what is old and was never taken, until it is sure that a device began anew."""
@@ -279,14 +282,15 @@ class Continuity:
             pieces.extend(self._join(self._waiting.pop(self._next_seq)))
         return pieces
 
-    def _behind(self, received: Received) -> list[Piece]:
+    def _behind(self, received: Received, left_out: bool) -> list[Piece]:
         chunk = received.chunk
         middle_ns = (chunk.start_ns + chunk.end_ns) // 2
         if middle_ns >= self._expected_ns:
             self.counts["restart"] += 1
             released = self._release()
+            self._skipped.clear()
             return [*released, *self._join(received)]
-        if chunk.seq in self._skipped:
+        if left_out:
             self._skipped.remove(chunk.seq)
             self.counts["late"] += 1
             raise BadChunk(

@@ -8,7 +8,8 @@ memory, so that what is dropped there is not shown as new here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -26,6 +27,9 @@ MOST_SLACK_NS: Final = 60 * NS_PER_S
 
 MOST_LINES: Final = 32
 """Of one layout. A clock that is off by 500 ppm takes two, one that jumps takes one more each time."""
+
+RECENT: Final = 64
+"""So many chunks of the layout that comes now are known one by one: on a line or not, they are no news."""
 
 MOST_RUNS: Final = 8
 """Layouts (devices, rates, channels) that are remembered."""
@@ -62,14 +66,19 @@ class Line(msgspec.Struct):
         """Whether a chunk's time is that of its number."""
         return abs(chunk.start_ns - self.at_ns(chunk.seq)) <= self.slack_ns
 
+    def holds(self, chunk: Chunk) -> bool:
+        """Whether a chunk is one of its numbers at its time."""
+        return self.first_seq <= chunk.seq < self.end_seq and self.passes(chunk)
+
 
 class Run(msgspec.Struct, frozen=True):
-    """Lines of one layout, the oldest first, for snapshots."""
+    """Lines of one layout, the oldest first, and number and time of its last chunks; for snapshots."""
 
     device: str
     fs_hz: float
     channels: tuple[str, ...]
     lines: list[Line]
+    recent: list[tuple[int, int]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +108,23 @@ def joins(chunk: Chunk, expected_ns: int) -> bool:
     return 2 * abs(chunk.start_ns - expected_ns) <= chunk.end_ns - chunk.start_ns
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is known of one layout: its lines, and its last chunks one by one."""
+
+    lines: list[Line] = field(default_factory=list)
+    recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+
 class KnownChunks:
     """Lines on which the chunks of one (bed, signal kind) came."""
 
     def __init__(self) -> None:
-        self._runs: dict[Layout, list[Line]] = {}
+        self._runs: dict[Layout, _Held] = {}
         self._layout: Layout = ("", 0.0, ())
         self._newest: Line | None = None
+        self.recent = _Held().recent
+        """Number and time of the last chunks; who takes one without :meth:`note` adds it here."""
 
     @property
     def newest_line(self) -> tuple[int, int, int]:
@@ -119,9 +138,11 @@ class KnownChunks:
         if newest is not None:
             same = layout == self._layout and chunk.seq >= place.next_seq
             if same and newest.passes(chunk):
+                self.recent.append((chunk.seq, chunk.start_ns))
                 return
-            # What was left out in between lies on this line or on the next.
-            newest.end_seq = max(place.next_seq, chunk.seq if layout[0] == self._layout[0] else 0)
+            # What was left out in between lies on this line or on the next. An older line takes no numbers.
+            ahead = layout[0] == self._layout[0] and chunk.end_ns > place.expected_ns
+            newest.end_seq = max(place.next_seq, chunk.seq if ahead else 0)
         step_ns = max(1, self._step_ns(chunk, place))
         # Numbers that were left out, or what came before a device was first heard, are of this line, too.
         goes_on = layout[0] == self._layout[0] and chunk.seq >= place.next_seq
@@ -129,6 +150,7 @@ class KnownChunks:
         start_ns = chunk.start_ns - (chunk.seq - first_seq) * step_ns
         slack_ns = min(SLACK_NS, (chunk.end_ns - chunk.start_ns) // 2 - 1)
         self._append(layout, Line(first_seq, chunk.seq + 1, start_ns, step_ns, slack_ns))
+        self.recent.append((chunk.seq, chunk.start_ns))
 
     def _step_ns(self, chunk: Chunk, place: Place) -> int:
         """From one chunk to the next: as the device's clock has told so far, or as long as this chunk is."""
@@ -140,24 +162,26 @@ class KnownChunks:
         return chunk.end_ns - chunk.start_ns
 
     def _append(self, layout: Layout, line: Line) -> None:
-        lines = self._runs.pop(layout, [])
-        self._runs[layout] = lines
-        if len(lines) >= MOST_LINES:
-            _thin(lines)
-        lines.append(line)
+        held = self._runs[layout] = self._runs.pop(layout, _Held())
+        if len(held.lines) >= MOST_LINES:
+            _thin(held.lines)
+        held.lines.append(line)
         if len(self._runs) > MOST_RUNS:
             del self._runs[next(iter(self._runs))]
-        self._layout, self._newest = layout, line
+        self._layout, self._newest, self.recent = layout, line, held.recent
 
     def came(self, chunk: Chunk, place: Place) -> bool:
-        """Whether a chunk comes again where a signal stands at ``place``, however late."""
+        """Whether a chunk comes again where a signal stands at ``place``."""
+        held = self._runs.get(layout_of(chunk))
+        if held is not None and (chunk.seq, chunk.start_ns) in held.recent:
+            return True
         return not joins(chunk, place.expected_ns) and self.holds(chunk, place.next_seq)
 
     def holds(self, chunk: Chunk, next_seq: int) -> bool:
         """Whether a chunk was taken before, or left out among such; ``next_seq`` is what comes next."""
         self._reach(next_seq)
-        lines = self._runs.get(layout_of(chunk), ())
-        return any(line.first_seq <= chunk.seq < line.end_seq and line.passes(chunk) for line in lines)
+        held = self._runs.get(layout_of(chunk))
+        return held is not None and any(line.holds(chunk) for line in held.lines)
 
     def _reach(self, next_seq: int) -> None:
         if self._newest is not None:
@@ -166,18 +190,24 @@ class KnownChunks:
     def state(self, next_seq: int) -> list[Run]:
         """Copy for a snapshot, the layout that comes now last."""
         self._reach(next_seq)
-        return [Run(*layout, [msgspec.structs.replace(line) for line in self._runs[layout]])
-                for layout in self._runs]  # fmt: skip
+        return [
+            Run(*layout, [msgspec.structs.replace(line) for line in held.lines], list(held.recent))
+            for layout, held in self._runs.items()
+        ]
 
     def restore(self, runs: list[Run]) -> None:
         """Go on from a snapshot."""
         self._runs = {
-            (run.device, run.fs_hz, run.channels): [msgspec.structs.replace(line) for line in run.lines]
+            (run.device, run.fs_hz, run.channels): _Held(
+                [msgspec.structs.replace(line) for line in run.lines], deque(run.recent, RECENT)
+            )
             for run in runs
             if run.lines
         }
         self._layout = next(reversed(self._runs), ("", 0.0, ()))
-        self._newest = self._runs[self._layout][-1] if self._runs else None
+        newest = self._runs.get(self._layout, _Held())
+        self._newest = newest.lines[-1] if newest.lines else None
+        self.recent = newest.recent
 
 
 def all_before(layout: Layout, place: Place) -> list[Run]:
@@ -243,8 +273,8 @@ def stray(before: StrayLine | None, chunk: Chunk) -> StrayLine:
     found = StrayLine(*layout_of(chunk), chunk.seq, chunk.start_ns, chunk.end_ns)
     if before is None or layout_of(chunk) != (before.device, before.fs_hz, before.channels):
         return found
-    if chunk.start_ns > before.start_ns and -SLACK_NS <= chunk.start_ns - before.end_ns <= NEAR_NS:
-        # Whatever their numbers: not every device counts.
+    if chunk.start_ns > before.start_ns and chunk.start_ns - before.end_ns <= NEAR_NS:
+        # Whatever their numbers, and even if they overlap: not every device counts.
         return msgspec.structs.replace(found, n_chunks=before.n_chunks + 1)
     if 0 <= before.start_ns - chunk.start_ns <= NEAR_NS:
         # The same again, or out of order: it tells nothing either way.

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from ingest.continuity import Continuity, ContinuityState, Piece
 from ingest.errors import BadChunk
-from ingest.known_chunks import joins
 from ingest.settings import IngestSettings
 from ingest.types import NS_PER_S, Chunk, SignalKind
 
@@ -209,9 +208,7 @@ def test_a_device_that_restarts_with_any_clock_is_read_again_and_blocks_again_co
         sent += anew
         here, there = sorted(data.draw(st.tuples(*[st.integers(0, len(sent))] * 2)))
         n_before = len(line.pieces)
-        # What begins just where the clock that was set back stands now is taken for the next one.
-        again = [one for one in sent[here:there] if not joins(one, anew[-1].end_ns)]
-        _read(line, again)
+        _read(line, sent[here:there])
         assert len(line.pieces) == n_before
     assert len(line.told) == len(set(line.told))
     assert line.refused == []
@@ -281,3 +278,76 @@ def test_whatever_a_device_does_to_time_no_chunk_counts_twice_and_time_goes_on(
             end_ns = before.start_ns + len(before.samples) / before.chunk.fs_hz * NS_PER_S
             ahead_ns = piece.start_ns - end_ns - piece.missing / piece.chunk.fs_hz * NS_PER_S
             assert abs(ahead_ns) <= tolerance_ns + NS_PER_S / FS
+
+
+def test_what_a_gateway_kept_of_a_former_life_takes_no_number_of_the_one_that_goes_on() -> None:
+    line, device = Line(), Device()
+    line.give(device, 300)
+    kept = [device.next() for _ in range(60)]
+    device.seq, device.at_s = 0, device.at_s + 40
+    line.give(device, 32)
+    _read(line, kept)
+    n_before = device.told
+    line.give(device, 1_000)
+    assert set(range(n_before, device.told)) <= set(line.told)
+
+
+@pytest.mark.parametrize("n_lost", [0, 20, 60, 200])
+@pytest.mark.parametrize("back_s", [100, 3_600])
+def test_chunks_lost_before_a_device_restarted_hold_up_nothing_after_it(n_lost: int, back_s: float) -> None:
+    line, device = Line(), Device()
+    line.give(device, 1)
+    for _ in range(n_lost):
+        device.next()
+    line.give(device, 5)
+    device.seq, device.at_s, n_before = 0, device.at_s - back_s - n_lost, device.told
+    line.give(device, 70)
+    assert line.told[-68:] == list(range(n_before + 2, n_before + 70))
+
+
+@pytest.mark.parametrize("after_s", [0.0, 2.0, 20.0])
+def test_copies_of_a_new_life_are_copies_though_chunks_of_these_numbers_were_lost_before(
+    after_s: float,
+) -> None:
+    line, device = Line(), Device()
+    line.give(device, 4)
+    for _ in range(4):
+        device.next()
+    line.give(device, 4)
+    device.seq, device.at_s = 0, device.at_s + after_s
+    anew = [device.next() for _ in range(12)]
+    _read(line, anew)
+    n_before = len(line.pieces)
+    _read(line, anew[4:8])
+    assert (len(line.pieces), line.refused) == (n_before, [])
+    assert line.order.counts["duplicate"] == 4
+
+
+@pytest.mark.parametrize("back_s", [1.0, 2.0, 2.3, 5.0])
+@pytest.mark.parametrize("n_again", [1, 3, 8])
+def test_copies_right_after_a_clock_was_set_back_are_no_news(back_s: float, n_again: int) -> None:
+    line, device = Line(), Device()
+    sent = [device.next() for _ in range(100)]
+    device.at_s -= back_s
+    sent.append(device.next())
+    _read(line, sent)
+    _read(line, sent[-1 - n_again : -1])
+    _read(line, [device.next() for _ in range(20)])
+    assert line.told[-120:] == list(range(device.told))[-120:]
+    assert len(line.told) == len(set(line.told))
+
+
+@pytest.mark.parametrize(("length_s", "every_s"), [(2, 1.9), (2, 1), (10, 5)])
+def test_a_restarted_device_whose_chunks_overlap_is_read(length_s: float, every_s: float) -> None:
+    def sent(first_s: float, n: int) -> list[Chunk]:
+        values = np.zeros((round(length_s * FS), 1), dtype=np.float32)
+        times = [T0 + round((first_s + every_s * seq) * NS_PER_S) for seq in range(n)]
+        return [
+            Chunk("b", "m1", SignalKind.ECG, ("II",), FS, at, seq, values) for seq, at in enumerate(times)
+        ]
+
+    line = Line()
+    _read(line, sent(0.0, 300))
+    n_before = len(line.pieces)
+    _read(line, sent(-5_000.3, 50))
+    assert len(line.pieces) - n_before == 48
