@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Final
+from functools import lru_cache, partial
+from typing import Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.partitioner.default import murmur2
 
-from ingest import tansu, tls
+from ingest import login, tansu, tls
 from ingest.errors import BrokerError, SettingsError
 from ingest.settings import Settings
 
@@ -30,10 +30,14 @@ _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 _BATCH_BYTES: Final = 131_072
 _BOOTSTRAP_MS: Final = 10_000
+_ASK_S: Final = 10.0
+_ASK_AGAIN_S: Final = 0.5
 _END_WAIT_MS: Final = 20
 """How long the broker keeps a read of an end, where there is nothing: by default half a second."""
 _STAMP: Final = "message.timestamp.type"
 _BY_BROKER: Final = "LogAppendTime"
+
+Answer = TypeVar("Answer")
 
 
 def common_config(settings: Settings) -> dict[str, object]:
@@ -151,36 +155,50 @@ def ensure_topics(settings: Settings) -> None:
     BrokerError
         The broker does not answer or refuses.
     """
+    _ask(settings, "create the topics", partial(_ensure, settings))
+
+
+def _ensure(settings: Settings, client: KafkaAdminClient) -> None:
     kafka = settings.kafka
     wanted = topic_configs(settings)
-    client = admin(settings)
-    try:
-        existing = set(client.list_topics())
-        new = [
-            NewTopic(name, kafka.partitions, kafka.replication_factor, topic_configs=config)
-            for name, config in wanted.items()
-            if name not in existing
-        ]
-        if new:
-            try:
-                client.create_topics(new)
-            except TopicAlreadyExistsError:
-                # Another process creates them at the same time.
-                logger.debug("topics were created by another process")
-            client.wait_for_topics([topic.name for topic in new])
-        for topic in client.describe_topics(list(wanted)):
-            found = len(topic["partitions"])
-            if found != kafka.partitions:
-                raise SettingsError(
-                    f"topic {topic['name']} has {found} partitions, WARDWAVE_KAFKA__PARTITIONS is "
-                    f"{kafka.partitions}: the count is fixed at creation; set it to {found} or use new topics"
-                )
-        stamped = [name for name, config in wanted.items() if _STAMP in config and name in existing]
-        _check_times(client, kafka.bootstrap_servers, stamped)
-    except KafkaError as error:
-        raise BrokerError(f"cannot create the topics on {kafka.bootstrap_servers}: {error}") from error
-    finally:
-        client.close()
+    existing = set(client.list_topics())
+    new = [
+        NewTopic(name, kafka.partitions, kafka.replication_factor, topic_configs=config)
+        for name, config in wanted.items()
+        if name not in existing
+    ]
+    if new:
+        try:
+            client.create_topics(new)
+        except TopicAlreadyExistsError:
+            # Another process creates them at the same time.
+            logger.debug("topics were created by another process")
+        client.wait_for_topics([topic.name for topic in new])
+    for topic in client.describe_topics(list(wanted)):
+        found = len(topic["partitions"])
+        if found != kafka.partitions:
+            raise SettingsError(
+                f"topic {topic['name']} has {found} partitions, WARDWAVE_KAFKA__PARTITIONS is "
+                f"{kafka.partitions}: the count is fixed at creation; set it to {found} or use new topics"
+            )
+    stamped = [name for name, config in wanted.items() if _STAMP in config and name in existing]
+    _check_times(client, kafka.bootstrap_servers, stamped)
+
+
+def _ask(settings: Settings, what: str, ask: Callable[[KafkaAdminClient], Answer]) -> Answer:
+    """Ask the broker; over a line that breaks meanwhile it is asked again, for some seconds."""
+    until_s = time.monotonic() + _ASK_S
+    while True:
+        client = admin(settings)
+        try:
+            return ask(client)
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > until_s:
+                raise BrokerError(f"cannot {what} on {settings.kafka.bootstrap_servers}: {error}") from error
+            logger.debug("asked to %s once more: %s", what, error)
+        finally:
+            client.close()
+        time.sleep(_ASK_AGAIN_S)
 
 
 def _check_times(client: KafkaAdminClient, servers: str, names: list[str]) -> None:
@@ -215,14 +233,7 @@ def ensure_topic(settings: Settings, name: str) -> None:
     SettingsError, BrokerError
         As :func:`ensure_topics`.
     """
-    client = admin(settings)
-    try:
-        absent = name not in client.list_topics()
-    except KafkaError as error:
-        raise BrokerError(f"cannot list the topics of {settings.kafka.bootstrap_servers}: {error}") from error
-    finally:
-        client.close()
-    if absent:
+    if name not in _ask(settings, "list the topics", lambda client: set(client.list_topics())):
         ensure_topics(settings)
 
 
@@ -311,10 +322,13 @@ def offsets_for_times(
 @contextmanager
 def _reachable(settings: Settings) -> Iterator[None]:
     tls.install()
+    login.install()
+    began_s = time.monotonic()
     try:
         yield
     except KafkaError as error:
-        raise BrokerError(_no_answer(settings, error)) from error
+        why = login.refusal(settings.kafka, began_s) or _no_answer(settings, error)
+        raise BrokerError(why) from error
 
 
 def _no_answer(settings: Settings, error: KafkaError) -> str:

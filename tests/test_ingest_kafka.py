@@ -17,11 +17,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
-from kafka.errors import ClusterAuthorizationFailedError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from ingest import kafka as clients
-from ingest.errors import SettingsError
+from ingest.errors import BrokerError, SettingsError
 from ingest.settings import KafkaSettings, Settings, Topics
 from tests.kafka_gate import Authority
 
@@ -236,3 +241,25 @@ def test_offsets_for_times_are_never_too_late(kafka: Settings, reader: KafkaCons
     found = clients.offsets_for_times(reader, {tp: before_ms, empty: before_ms})
     assert found == {tp: 0, empty: None}
     assert clients.offsets_for_times(reader, {tp: before_ms + 3_600_000}) == {tp: None}
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError("reset"), TopicAuthorizationFailedError("no")])
+def test_a_line_that_breaks_while_topics_are_asked_for_is_tried_again(
+    kafka: Settings, monkeypatch: pytest.MonkeyPatch, error: KafkaError
+) -> None:
+    asked: list[int] = []
+
+    def breaks_once(client: KafkaAdminClient) -> list[str]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise error
+        return list(real(client))
+
+    real = KafkaAdminClient.list_topics
+    monkeypatch.setattr(KafkaAdminClient, "list_topics", breaks_once)
+    if error.retriable:
+        clients.ensure_topics(kafka)
+        assert len(asked) == 2
+    else:
+        with pytest.raises(BrokerError, match="cannot create the topics"):
+            clients.ensure_topics(kafka)
