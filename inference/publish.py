@@ -7,6 +7,8 @@ one is a bed's follows from its raw partition alone, so that its order is kept w
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,19 +17,25 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 from kafka import KafkaProducer
+from kafka.errors import KafkaTimeoutError
 from kafka.producer.future import RecordMetadata
 
 from inference.commands import HEADER
 from inference.errors import NotDelivered
 from inference.monitor import Outcome
-from inference.patience import Patience
+from inference.patience import FLUSH_S, Patience
 from inference.types import Alarm, Audit, Bed, DeadLetter, PredictionBatch, Verdict, VitalBatch
 from ingest.settings import Topics
 from ingest.tansu import is_unsure
 
+logger = logging.getLogger(__name__)
+
 encode = msgspec.json.Encoder().encode
 
 LEAST_BATCHES: Final = 8
+
+AGAIN_S: Final = 0.05
+"""Least time between two sendings of what the broker confirms without an offset."""
 
 
 def batch_partitions(n_partitions: int) -> int:
@@ -146,6 +154,26 @@ class Outputs:
         if is_unsure(confirmed):
             self._unsure.append(record)
 
+    def _send_unsure(self) -> None:
+        began_s = time.monotonic()
+        # What was refused is no better for waiting.
+        while self._unsure and self._failure is None:
+            left_s = self._patience.left_s(began_s + FLUSH_S - time.monotonic())
+            if left_s <= 0:
+                raise self._not_confirmed()
+            for _ in range(len(self._unsure)):
+                self._send(self._unsure[0])
+                del self._unsure[0]
+            self._patience.flush(self._producer)
+            if self._unsure:
+                time.sleep(min(AGAIN_S, left_s))
+
+    def _not_confirmed(self) -> KafkaTimeoutError:
+        said = f"the broker gave no offset of {len(self._unsure)} outputs in time"
+        if self._patience.ending:
+            logger.warning("%s; nothing is committed, a successor finds them again", said)
+        return KafkaTimeoutError(said)
+
     def _note_failure(self, error: BaseException) -> None:
         self._failure = self._failure or error
 
@@ -161,13 +189,10 @@ class Outputs:
         NotDelivered
             Something sent since the worker's start was refused or expired.
         KafkaTimeoutError
-            The broker does not answer.
+            The broker does not answer, or gives no offset of something however often it is sent: the next
+            call sends that again.
         """
         self._patience.flush(self._producer)
-        while self._unsure:
-            for _ in range(len(self._unsure)):
-                self._send(self._unsure[0])
-                del self._unsure[0]
-            self._patience.flush(self._producer)
+        self._send_unsure()
         if self._failure is not None:
             raise NotDelivered(f"an output was not delivered: {self._failure}") from self._failure

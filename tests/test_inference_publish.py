@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
+import pytest
+from kafka.errors import KafkaTimeoutError
 
+from inference import patience as waiting
+from inference import publish
 from inference.monitor import Outcome
+from inference.patience import Patience
 from inference.publish import LEAST_BATCHES, Outputs, batch_partitions
 from inference.types import Vital, VitalBatch
 from ingest.settings import Topics
@@ -98,3 +105,38 @@ def test_what_is_confirmed_without_an_offset_is_sent_until_it_has_one() -> None:
     assert [value for _, _, value in producer.records] == [b"a", b"b", b"c", b"b", b"b"]
     outputs.flush()
     assert len(producer.records) == 5
+
+
+def unsure(monkeypatch: pytest.MonkeyPatch, stopped: bool) -> tuple[Producer, Outputs]:
+    monkeypatch.setattr(waiting, "LAST_S", 0.3)
+    monkeypatch.setattr(publish, "FLUSH_S", 0.3)
+    producer, patience = Producer(itertools.repeat(-1)), Patience()
+    patience.watch(lambda: stopped)
+    outputs = Outputs(producer, Topics(), HOMES.__getitem__, patience)
+    for value in (b"a", b"b"):
+        outputs.send_state("signal", value, 0)
+    return producer, outputs
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_never_gets_an_offset_counts_as_undelivered_when_patience_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stopped: bool
+) -> None:
+    producer, outputs = unsure(monkeypatch, stopped)
+    with caplog.at_level(logging.WARNING), pytest.raises(KafkaTimeoutError, match="no offset of 2 outputs"):
+        outputs.flush()
+    # Once each, and then every 50 ms: no flood.
+    assert 4 <= len(producer.records) <= 2 + 2 * 7
+    assert ("a successor finds them again" in caplog.text) is stopped
+
+
+def test_what_was_undelivered_goes_again_in_its_order_with_the_next_flush(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    producer, outputs = unsure(monkeypatch, False)
+    with pytest.raises(KafkaTimeoutError):
+        outputs.flush()
+    producer.records.clear()
+    producer.offsets = itertools.repeat(7)
+    outputs.flush()
+    assert [value for _, _, value in producer.records] == [b"a", b"b"]
