@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 _MAX_IN_FLIGHT: Final = 2_000
 """Records inside kafka-python, beyond which they wait in the own queue, where the oldest can be dropped."""
 
+_AGAIN_S: Final = 0.05
+"""Least time between two sendings of a record that the broker confirms without an offset."""
 
 _LEAST_NS: Final = 10**16
 """April 1970: a smaller number of ns is another unit."""
@@ -67,6 +70,10 @@ class _Record:
     value: bytes
     signature: list[tuple[str, bytes]] = field(default_factory=list)
     number: int = 0
+    sent_s: float = -math.inf
+    """When it was last handed to kafka-python (monotonic)."""
+    until_s: float = math.inf
+    """So long it is sent again."""
 
 
 class Publisher:
@@ -133,6 +140,7 @@ class Publisher:
         self._last_error: BaseException | None = None
         self._full_said = False
         self._closing = self._closed = False
+        self._again_s = -math.inf
         self._next_seq: dict[tuple[str, str, str], int] = {}
         self._condition = threading.Condition()
         kafka.ensure_topic(self._settings, self._settings.topics.raw)
@@ -352,9 +360,10 @@ class Publisher:
                 self._condition.wait_for(lambda: self._closing or (self._queue and self._in_flight < limit))
                 if self._closed or (self._closing and not self._waiting_now()):
                     return
-                if not self._queue or self._in_flight >= limit:
+                early_s = self._again_s - time.monotonic()
+                if not self._queue or self._in_flight >= limit or early_s > 0:
                     # Closing: the rest goes out as acknowledgements make room, until close() clears it.
-                    self._condition.wait(0.05)
+                    self._condition.wait(early_s if early_s > 0 else 0.05)
                     continue
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), limit - self._in_flight))]
                 self._in_flight += len(batch)
@@ -362,7 +371,9 @@ class Publisher:
                 self._hand_over(record)
 
     def _hand_over(self, record: _Record) -> None:
-        deadline = time.monotonic() + self._timeout_s
+        record.sent_s = time.monotonic()
+        deadline = record.sent_s + self._timeout_s
+        record.until_s = min(record.until_s, deadline)
         while True:
             try:
                 future = self._producer.send(
@@ -384,10 +395,13 @@ class Publisher:
         if not is_unsure(confirmed):
             self._settle(None)
             return
-        if self._closed:
-            self._settle(KafkaTimeoutError("not confirmed before the publisher was closed"))
-            return
         with self._condition:
+            if self._closed or time.monotonic() >= record.until_s:
+                when = "before the publisher was closed" if self._closed else "in time"
+                self._settle(KafkaTimeoutError(f"the broker gave no offset of it {when}"))
+                return
+            # All that waits is held up with it: a later chunk is not to overtake it.
+            self._again_s = max(self._again_s, record.sent_s + _AGAIN_S)
             self._in_flight -= 1
             # Those of a batch come back one by one: they go out again in their order.
             earlier = sum(1 for held in self._queue if held.number < record.number)
