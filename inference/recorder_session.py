@@ -64,6 +64,7 @@ class Session:
         self._read_ms: dict[TopicPartition, int] = {}
         """Broker's time of the newest record read of each partition."""
         self._reached: dict[TopicPartition, int] = {}
+        """Offset up to which each partition was read, by its records or by the consumer's own word."""
         self._minutes: set[Minute] = set()
         self._consumer = kafka.consumer(
             settings,
