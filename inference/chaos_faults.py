@@ -1,4 +1,4 @@
-"""The faults of a chaos run, dealt like cards: every kind comes, in an order that the seed gives."""
+"""The faults of a chaos run, dealt like cards: a killed worker, then every kind in an order by the seed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ DELAY_S: Final = (0.1, 0.5)
 BEYOND_S: Final = (2.0, 4.0)
 """How much longer than the session a pause is."""
 
-MEASURED: Final = frozenset({"worker.kill", "worker.pause", "worker.restart", "worker.remove"})
+KILL: Final = "worker.kill"
+MEASURED: Final = frozenset({KILL, "worker.pause", "worker.restart", "worker.remove"})
 """Faults after which another worker takes the beds over."""
 
 WORKERS: Final = {"kill": 4, "pause": 3, "freeze": 2, "restart": 3, "add": 1, "remove": 1, "kill_all": 1}
@@ -162,6 +163,11 @@ class Faults:
             cards += ["storm."] * STORMS
         if self._options.restart_broker is not None:
             cards += ["broker.restart"] * BROKER
+        # However short a run is, it has the fault that most is promised of.
+        first = self._random.sample(cards, len(cards))
+        first.remove(KILL)
+        yield KILL
+        yield from first
         while True:
             yield from self._random.sample(cards, len(cards))
 

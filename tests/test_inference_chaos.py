@@ -414,12 +414,16 @@ def test_every_kind_of_fault_comes_in_an_order_that_the_seed_gives() -> None:
     def order(seed: int) -> list[str]:
         options = FaultOptions(seed, 2, 6.0, restart_broker=lambda: None)
         deck = Faults(None, None, object(), ["bed-01"], 4, options)._deal()  # type: ignore[arg-type]
-        return list(itertools.islice(deck, 34))
+        return list(itertools.islice(deck, 2 * 35))
 
     expected = {f"worker.{name}" for name in WORKERS} | {f"link.{name}" for name in LINK}
     expected |= {"broker.restart", "storm."}
     assert set(order(1)) == expected
     assert order(1) == order(1) != order(2)
+    # However short a run is, a worker is killed in it; later hands begin with whatever comes.
+    assert {order(seed)[0] for seed in range(5)} == {"worker.kill"}
+    assert len({order(seed)[35] for seed in range(5)}) > 1
+    assert all(sorted(order(seed)[:35]) == sorted(order(seed)[35:]) for seed in range(5))
 
 
 def slow(*times_s: float | None) -> float | None:

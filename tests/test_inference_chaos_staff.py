@@ -218,7 +218,9 @@ def test_of_runs_without_a_takeover_none_is_told() -> None:
     report = Report(3, "abc", "embedded broker", 60, 1.0, 2, [], 60, 5, 0, {}, [], [fault], Verdict())
     assert summary([report]).endswith("no takeover measured")
     fault.takeover_s = 9.04
-    assert summary([report]).endswith("takeover <= 9.0 s")
+    assert summary([report]).endswith("takeover <= 9.0 s (target 10 s: met)")
+    fault.takeover_s = 14.6
+    assert summary([report]).endswith("takeover <= 14.6 s (target 10 s: missed)")
 
 
 def test_an_interrupted_soak_is_healed_and_judged_up_to_there(tmp_path: Path) -> None:
