@@ -25,6 +25,7 @@ from inference.recorder_settings import RecorderSettings
 from inference.status import INFER, JUDGE, OLD_S, RECORD
 from inference.store import Store
 from inference.types import DataAge
+from ingest import tls
 from ingest.settings import Settings
 
 SKEW_S: Final = 2.0
@@ -171,8 +172,7 @@ def disk(settings: RecorderSettings) -> Iterator[Finding]:
 def secrecy(settings: Settings) -> Iterator[Finding]:
     """Whether what is sent can be read, forged or commanded by others."""
     kafka = settings.kafka
-    hosts = [one.rpartition(":")[0].strip().strip("[]") for one in kafka.bootstrap_servers.split(",")]
-    away = [host for host in hosts if not _is_loopback(host)]
+    away = [host for host in tls.hosts(kafka.bootstrap_servers) if not _is_loopback(host)]
     if away and kafka.security_protocol in ("PLAINTEXT", "SASL_PLAINTEXT"):
         yield warning(
             "security",

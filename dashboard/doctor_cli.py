@@ -92,5 +92,5 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield clock
     except (BrokerError, KafkaError) as error:
         yield doctor.wrong("broker", f"{error}")
-        yield doctor.wrong("workers", "not known: the broker does not answer, so no bed can be watched")
+        yield doctor.wrong("workers", "not known: nothing is heard from the broker, so no bed can be watched")
     yield from doctor.models(snapshot)

@@ -64,5 +64,9 @@ def install() -> None:
 
 def problem(servers: str) -> str | None:
     """How the last handshake with one of the servers failed, if it did."""
-    hosts = [server.rpartition(":")[0].strip().strip("[]") for server in servers.split(",")]
-    return next((_problems[host] for host in hosts if host in _problems), None)
+    return next((_problems[host] for host in hosts(servers) if host in _problems), None)
+
+
+def hosts(servers: str) -> list[str]:
+    """Names or addresses of servers, without their ports."""
+    return [server.rpartition(":")[0].strip().strip("[]") for server in servers.split(",")]

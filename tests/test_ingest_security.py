@@ -19,7 +19,7 @@ from ingest.broker import EmbeddedBroker
 from ingest.errors import SettingsError
 from ingest.publisher import Publisher
 from ingest.settings import KafkaSettings, Settings, load_settings
-from tests.browsing import until
+from tests.browsing import free_port, until
 from tests.kafka_gate import Authority, Gate
 
 PASSWORD = "correct-horse-battery-staple"
@@ -104,6 +104,21 @@ for name, fields in json.load(sys.stdin).items():
 """In a process of its own: kafka-python leaves sockets open when its constructor fails."""
 
 
+def tried(given: dict[str, dict[str, object]]) -> dict[str, str]:
+    """What clients with these settings hear; no log at DEBUG shows their passwords."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRIES],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        check=True,
+    )
+    assert PASSWORD[:-1] not in done.stdout + done.stderr
+    return dict(json.loads(line) for line in done.stdout.splitlines())
+
+
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_who_cannot_be_trusted_gets_nothing_and_hears_why(
@@ -119,28 +134,39 @@ def test_who_cannot_be_trusted_gets_nothing_and_hears_why(
         # The certificate is of the name, not of the address.
         "another host": {"bootstrap_servers": f"127.0.0.1:{gate.port}"},
         "no TLS": {"security_protocol": "PLAINTEXT", "ssl_cafile": None, **no_login},
-        "password": {"sasl_plain_password": PASSWORD[:-1]},
         "no password": {"security_protocol": "SSL", **no_login},
     }
-    given = {name: whole | change for name, change in changes.items()}
-    done = subprocess.run(
-        [sys.executable, "-c", TRIES],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
-        check=True,
-    )
-    said = dict(json.loads(line) for line in done.stdout.splitlines())
+    said = tried({name: whole | change for name, change in changes.items()})
     assert said.pop("nothing") == "let in"
     assert set(said) == set(changes) - {"nothing"}
     for name, why in said.items():
         assert why.startswith("no Kafka broker answers at"), name
-    assert "device" in gate.refused, "the wrong password came as far as being checked"
-    assert any(one.startswith("api ") for one in gate.refused), "so did who gave none"
+    assert any(one.startswith("api ") for one in gate.refused), "who gave no password came as far as the gate"
     assert "CERTIFICATE_VERIFY_FAILED" in said["another authority"]
-    assert PASSWORD[:-1] not in done.stdout + done.stderr
+
+
+@pytest.mark.kafka
+def test_a_refused_login_is_told_as_one_and_without_its_password(gate: Gate, authority: Authority) -> None:
+    whole = settings(gate, authority).kafka.model_dump() | {"sasl_plain_password": PASSWORD}
+    whole |= {"request_timeout_ms": 1_000}
+    changes: dict[str, dict[str, object]] = {
+        "password": {"sasl_plain_password": PASSWORD[:-1]},
+        # What was refused before is not told of what fails in another way.
+        "away": {"bootstrap_servers": f"localhost:{free_port()}"},
+        "user": {"sasl_plain_username": "stranger"},
+        "mechanism": {"sasl_mechanism": "SCRAM-SHA-256"},
+    }
+    said = tried({name: whole | change for name, change in changes.items()})
+    server = f"the broker at localhost:{gate.port} refuses the login of"
+    assert said["password"].startswith(
+        f"{server} 'device' (mechanism SCRAM-SHA-512): check WARDWAVE_KAFKA__SASL_"
+    )
+    assert said["away"].startswith("no Kafka broker answers at")
+    assert said["user"].startswith(f"{server} 'stranger' (mechanism SCRAM-SHA-512): check")
+    assert said["mechanism"].startswith(
+        f"{server} 'device' (mechanism SCRAM-SHA-256, which it does not offer): check"
+    )
+    assert {"device", "stranger"} <= set(gate.refused), "they came as far as being checked"
 
 
 @pytest.mark.parametrize(
