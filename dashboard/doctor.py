@@ -170,7 +170,10 @@ def disk(settings: RecorderSettings) -> Iterator[Finding]:
 
 
 def secrecy(settings: Settings) -> Iterator[Finding]:
-    """Whether what is sent can be read, forged or commanded by others."""
+    """Whether what is sent can be read, forged or commanded by others.
+
+    At a loopback address only who is on this machine can: no warning there, so that a demo is healthy.
+    """
     kafka = settings.kafka
     away = [host for host in tls.hosts(kafka.bootstrap_servers) if not _is_loopback(host)]
     if away and kafka.security_protocol in ("PLAINTEXT", "SASL_PLAINTEXT"):
