@@ -24,6 +24,9 @@ STYLE: Final = """<style>
 .figures div { flex: 1 1 96px; padding: 6px 10px; border-radius: 6px; border: 1px solid #7f8c96; }
 .figures b { display: block; font-size: 21px; font-variant-numeric: tabular-nums; }
 .figures span { font-size: 13px; }
+body[data-wardwave-lost] .trust { background: none; color: inherit; outline: 3px dashed #7f8c96; }
+body[data-wardwave-lost] .trust b::before { content: "before loss: "; }
+body[data-wardwave-lost] :is(.figures, [data-testid="stDataFrame"]) { filter: grayscale(1) opacity(.4); }
 </style>"""
 
 FAULTY: Final = "background-color: #ffd42a; color: #1a1500"

@@ -269,14 +269,23 @@ def test_a_ward_that_lives_and_says_when_it_does_not(
     until("the trace of the bed page moves", lambda: pixels(page, "bed-01") != before)
     page.screenshot(path=str(_screenshot_folder(tmp_path) / "bed.png"))
 
+    system = page.context.browser.new_page()
+    system.goto(f"{url}/system")
+    verdict = system.locator(".trust")
+    until("the System page's verdict", lambda: verdict.count() == 1, 30)
+    assert verdict.evaluate(BEFORE) == "none"
+
     child.stop()
     until("connection lost", lambda: "CONNECTION LOST" in page.locator(".tile .cover").inner_text())
+    until("of before, the verdict, too", lambda: verdict.evaluate(BEFORE) == '"before loss: "', 30)
+    system.screenshot(path=str(_screenshot_folder(tmp_path) / "system-lost.png"))
     assert page.locator(".tile .rate").inner_text() == "--"
     frozen = pixels(page, "bed-01")
     assert "lost" in page.locator(".tile").get_attribute("class").split()
     assert pixels(page, "bed-01") == frozen
 
 
+BEFORE = "node => getComputedStyle(node.querySelector('b'), '::before').content"
 ZONE = "new Date().toLocaleTimeString('en-GB', { timeZoneName: 'short' }).split(' ')[1]"
 QUIET_START = """const Sound = window.AudioContext;
 window.AudioContext = class extends Sound { constructor() { super(); this.suspend(); } };"""

@@ -86,6 +86,8 @@ class Bar {
     else if (this.lostTicks++ === 0) this.lostSince = performance.now();
     const told = silence !== null ? `CONNECTION LOST ${Math.floor(silence)} s` : (this.problem ?? "");
     if (this.lostNode.textContent !== told) this.lostNode.textContent = told;
+    // For what Streamlit itself shows: the System page's verdict and tables.
+    document.body.toggleAttribute("data-wardwave-lost", silence !== null);
     this.banner?.refresh(this.feed, this.watch.silence(), silence);
     const gone = this.lostTicks > 1 && performance.now() - this.lostSince > LOST_SOUND_S * 1000;
     // A page that has lost its server knows of no alarm any more: that is what it sounds, what it knew till then.
