@@ -159,5 +159,6 @@ def _is_secret(location: Sequence[int | str], fields: Mapping[str, FieldInfo], v
         return True
     if _MAY_BE_SECRET.search(variable(location)) is None:
         return False
-    is_path = Path in types or name.endswith("file")
-    return not (is_path and isinstance(value, str | Path) and _A_PATH.match(str(value)))
+    if not isinstance(value, str | Path) or not (Path in types or name.endswith("file")):
+        return True
+    return _A_PATH.match(str(value)) is None and not os.path.isfile(value)

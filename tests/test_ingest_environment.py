@@ -176,8 +176,12 @@ def test_no_secret_is_told(section: str, name: str, monkeypatch: pytest.MonkeyPa
     "name", ["KAFKA__SASL_PLAIN_PASSWORD_FILE", "COMMANDS__KEY_FILE", "INGEST__DEVICE_KEYS"]
 )
 def test_the_path_of_a_secret_s_file_is_told_and_a_secret_in_its_place_is_not(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.toml").touch(0o600)
+    monkeypatch.setenv(f"WARDWAVE_{name}", "empty.toml")
+    assert "'empty.toml'" in refused(load_settings)
     monkeypatch.setenv(f"WARDWAVE_{name}", "/nowhere/secret")
     assert "'/nowhere/secret'" in refused(load_settings)
     monkeypatch.setenv(f"WARDWAVE_{name}", SECRET)
