@@ -208,7 +208,9 @@ def test_a_device_that_restarts_with_any_clock_is_read_again_and_blocks_again_co
         sent += anew
         here, there = sorted(data.draw(st.tuples(*[st.integers(0, len(sent))] * 2)))
         n_before = len(line.pieces)
-        _read(line, sent[here:there])
+        # The first two of a life were not read: one that begins just where the signal stands is news.
+        taken = set(line.told)
+        _read(line, [one for one in sent[here:there] if int(one.samples[0, 0]) in taken])
         assert len(line.pieces) == n_before
     assert len(line.told) == len(set(line.told))
     assert line.refused == []
