@@ -94,7 +94,8 @@ class Outputs:
         self._unsure: list[_Record] = []
 
     def send(self, outcome: Outcome) -> None:
-        """Send alarms first, then predictions and vitals."""
+        """Send alarms first, then predictions and vitals; before them what a broker may have lost."""
+        self._send_again()
         for alarm in outcome.alarms:
             self.send_alarm(alarm)
         for number, predictions in self._batched(outcome.predictions):
@@ -154,6 +155,12 @@ class Outputs:
         if is_unsure(confirmed):
             self._unsure.append(record)
 
+    def _send_again(self) -> None:
+        """Send once more, in its order, what has been confirmed without an offset so far."""
+        for _ in range(len(self._unsure)):
+            self._send(self._unsure[0])
+            del self._unsure[0]
+
     def _send_unsure(self) -> None:
         began_s = time.monotonic()
         # What was refused is no better for waiting.
@@ -161,9 +168,7 @@ class Outputs:
             left_s = self._patience.left_s(began_s + FLUSH_S - time.monotonic())
             if left_s <= 0:
                 raise self._not_confirmed()
-            for _ in range(len(self._unsure)):
-                self._send(self._unsure[0])
-                del self._unsure[0]
+            self._send_again()
             self._patience.flush(self._producer)
             if self._unsure:
                 time.sleep(min(AGAIN_S, left_s))

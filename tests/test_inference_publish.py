@@ -107,6 +107,16 @@ def test_what_is_confirmed_without_an_offset_is_sent_until_it_has_one() -> None:
     assert len(producer.records) == 5
 
 
+def test_what_is_confirmed_without_an_offset_does_not_wait_for_a_flush() -> None:
+    producer = Producer([-1, -1, 7])
+    outputs = Outputs(producer, Topics(), HOMES.__getitem__)
+    outputs.send_state("alarm", b"a", 0)
+    outputs.send_state("signal", b"b", 0)
+    outputs.send(Outcome(vitals=[vital("bed-00", 1)]))
+    assert [value for _, _, value in producer.records[:4]] == [b"a", b"b", b"a", b"b"]
+    assert producer.records[4][0] == Topics().vitals
+
+
 def unsure(monkeypatch: pytest.MonkeyPatch, stopped: bool) -> tuple[Producer, Outputs]:
     monkeypatch.setattr(waiting, "LAST_S", 0.3)
     monkeypatch.setattr(publish, "FLUSH_S", 0.3)
