@@ -112,17 +112,15 @@ class Trace:
         if sure or (chunk.device, chunk.channels, chunk.fs_hz) != self._layout:
             self._start(chunk)
         ahead_s = (chunk.start_ns - self._end_ns) / NS_PER_S
-        samples = chunk.samples
         n_known = round(-ahead_s * chunk.fs_hz) if ahead_s < -TOLERANCE_S else 0
         if ahead_s > self._history_s or n_known >= chunk.n_samples:
             self._start(chunk)
+            n_known = 0
         elif ahead_s > TOLERANCE_S:
             self._skip(round(ahead_s * chunk.fs_hz))
-        elif ahead_s < -TOLERANCE_S:
-            samples = samples[n_known:]
         self._known.note(chunk, place)
-        self._note(chunk, chunk.n_samples - samples.shape[0])
-        self._write(samples)
+        self._note(chunk, n_known)
+        self._write(chunk.samples[n_known:])
         self._end_ns = chunk.end_ns
         self._seq = chunk.seq
         self._lead_off = chunk.lead_off

@@ -29,7 +29,7 @@ MOST_LINES: Final = 32
 """Of one layout. A clock that is off by 500 ppm takes two, one that jumps takes one more each time."""
 
 RECENT: Final = 64
-"""So many chunks of the layout that comes now are known one by one: on a line or not, they are no news."""
+"""So many of a layout's last chunks are known one by one: on a line or not, they are no news."""
 
 MOST_RUNS: Final = 8
 """Layouts (devices, rates, channels) that are remembered."""
